@@ -1,0 +1,1 @@
+"""Recordings compiled into environments, and the verifiers that judge work in them."""

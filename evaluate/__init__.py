@@ -1,0 +1,1 @@
+"""Arms, statistics, costs and the ROI report."""

@@ -1,0 +1,3 @@
+"""Ground floor of the toolkit: engagements, runs, errors and the console."""
+
+__version__ = "0.1.0"

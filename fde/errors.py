@@ -1,0 +1,44 @@
+"""Errors that carry what happened, with which value, and the next command.
+
+Every error of the toolkit is an :class:`FdeError` and also one of Python's
+standard errors, so that library users can catch either.
+"""
+
+from __future__ import annotations
+
+
+class FdeError(Exception):
+    """An error meant for a person: shown without a traceback.
+
+    Args:
+        message: What happened, naming the thing and the offending value.
+        hint: What to do next, preferably a command. May be empty.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class InputError(FdeError, ValueError):
+    """Wrong usage or bad input: exit code 2, nothing was changed."""
+
+    exit_code = 2
+
+
+class MissingError(InputError, LookupError):
+    """Something that must be there first is not: a file, a model, a stage."""
+
+
+class WorkError(FdeError, RuntimeError):
+    """The work was attempted and failed, or missed a bar: exit code 1."""
+
+
+class LeakError(WorkError):
+    """Personal data would have left the redacted side; nothing was published."""

@@ -1,0 +1,1 @@
+"""Documents and recordings in any format, read into one model."""

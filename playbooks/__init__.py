@@ -1,0 +1,1 @@
+"""Playbooks: which stages run, in which order, with which settings."""

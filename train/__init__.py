@@ -1,0 +1,1 @@
+"""Supervised and reinforcement learning of adapters, on the hardware at hand."""
