@@ -1,0 +1,201 @@
+"""Who and what Meridian Supply is: people, vendors, chart of accounts, categories.
+
+Names, numbers and addresses are made up; telephone numbers come from ranges set aside
+for fiction where a country has one, bank codes are not in use, mail goes to ``.example``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NAME = "Meridian Supply"
+MAIL_DOMAIN = "meridian-supply.example"
+
+COST_CENTRES: dict[str, tuple[str, ...]] = {
+    "CC-110": ("6110", "6130", "6150"),
+    "CC-140": ("6520", "6530", "6540"),
+    "CC-210": ("6210", "6220", "6230"),
+    "CC-260": ("6610", "6620", "6650"),
+    "CC-310": ("6410", "6420", "6450"),
+    "CC-350": ("6710", "6720", "6760"),
+    "CC-420": ("6310", "6320", "6340"),
+    "CC-480": ("6810", "6820", "6830"),
+    "CC-900": ("6990",),
+}
+"""Cost centre -> the accounts that may be booked on it. CC-900 is the reserve."""
+
+RESERVE_COST_CENTRE = "CC-900"
+
+MATRIX: dict[str, tuple[str, str]] = {
+    "Packaging": ("CC-310", "6410"),
+    "Freight": ("CC-310", "6450"),
+    "Stationery": ("CC-110", "6130"),
+    "Software": ("CC-140", "6520"),
+    "Hardware": ("CC-140", "6540"),
+    "Cleaning": ("CC-210", "6220"),
+    "Security": ("CC-210", "6210"),
+    "Consulting": ("CC-260", "6650"),
+    "Legal": ("CC-260", "6620"),
+    "Advertising": ("CC-350", "6710"),
+    "Travel": ("CC-420", "6340"),
+    "Repairs": ("CC-480", "6820"),
+}
+"""Category -> cost centre and account, as in the approval matrix."""
+
+APPROVERS = ("Team lead", "Head of finance", "CFO")
+REINSTATE_REASONS = ("Different reference", "Different amount", "Both differ")
+HOLDS = ("None", "30 days")
+
+
+@dataclass(frozen=True, slots=True)
+class Employee:
+    """Someone who works at Meridian Supply."""
+
+    first: str
+    last: str
+    job: str
+    number: str
+    extension: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.first} {self.last}"
+
+    @property
+    def short(self) -> str:
+        """As the portal shows who is signed in: ``M. Lindqvist``."""
+        return f"{self.first[0]}. {self.last}"
+
+    @property
+    def listed(self) -> str:
+        """As in lists: ``Lindqvist, Maria``."""
+        return f"{self.last}, {self.first}"
+
+    @property
+    def mail(self) -> str:
+        plain = f"{self.first}.{self.last}".lower().replace("á", "a").replace("ö", "o")
+        return f"{plain}@{MAIL_DOMAIN}"
+
+    @property
+    def user(self) -> str:
+        """Log-in name in the portal."""
+        return self.mail.partition("@")[0]
+
+    @property
+    def phone(self) -> str:
+        return f"+49 30 23125 {self.extension}"
+
+
+CLERKS = (
+    Employee("Maria", "Lindqvist", "Accounts payable clerk", "MS-00417", "417"),
+    Employee("Tomás", "Herrera", "Accounts payable clerk", "MS-00522", "522"),
+    Employee("Aisha", "Rahman", "Accounts payable clerk", "MS-00538", "538"),
+    Employee("Jonas", "Whitfield", "Accounts payable clerk", "MS-00561", "561"),
+)
+MANAGERS = (
+    Employee("Eleanor", "Brandt", "Team lead accounts payable", "MS-00203", "203"),
+    Employee("Viktor", "Sandoval", "Head of finance", "MS-00118", "118"),
+    Employee("Priya", "Natarajan", "CFO", "MS-00012", "112"),
+)
+BUYERS = (
+    Employee("Oskar", "Dahl", "Buyer", "MS-00344", "344"),
+    Employee("Ingrid", "Castellanos", "Buyer", "MS-00359", "359"),
+    Employee("Daniel", "Mbeki", "Buyer", "MS-00371", "371"),
+)
+EMPLOYEES = CLERKS + MANAGERS + BUYERS
+
+PASSWORD = "meridian-sample"
+"""Password of every clerk in the sample database. It guards made-up data on the loopback address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """A supplier in the vendor master.
+
+    Attributes:
+        country: ISO 3166 alpha-2.
+        contract: Whether a framework contract is in force.
+    """
+
+    number: str
+    name: str
+    country: str
+    contract: bool
+    contact: str
+    phone: str
+    iban: str
+    buyer: Employee
+
+    @property
+    def mail(self) -> str:
+        first, _, last = self.contact.rpartition(" ")
+        domain = "".join(letter for letter in self.name.lower() if letter.isalpha())
+        plain = f"{first[0]}.{last}".lower()
+        return f"{plain}@{domain}.example"
+
+
+IBAN_LENGTH = {"DE": 22, "AT": 20, "NL": 18, "BE": 16}
+_IBAN_PREFIX = {"DE": "", "AT": "", "NL": "MERI", "BE": ""}
+_PHONE_PREFIX = {"DE": "+49 30 23125", "AT": "+43 1 555 01", "NL": "+31 85 555 01", "BE": "+32 2 555 01"}
+
+
+def make_iban(country: str, digits: int) -> str:
+    """A well-formed IBAN (ISO 13616, check digits by ISO 7064 mod 97-10) of a made-up account."""
+    prefix = _IBAN_PREFIX[country]
+    length = IBAN_LENGTH[country] - 4 - len(prefix)
+    body = prefix + f"{digits:0{length}d}"[-length:]
+    check = 98 - iban_remainder(f"{country}00{body}")
+    return f"{country}{check:02d}{body}"
+
+
+def iban_remainder(iban: str) -> int:
+    """ISO 7064 remainder of an IBAN: 1 for a valid one."""
+    moved = iban[4:] + iban[:4]
+    return int("".join(str(int(letter, 36)) for letter in moved)) % 97
+
+
+_VENDOR_ROWS = (
+    ("Harbor Paper", "DE", False, "Lena Okafor"),
+    ("Cedar Logistics", "NL", True, "Pieter Vandermeer"),
+    ("Northwind Office", "DE", False, "Sabine Kellermann"),
+    ("Bluestone Software", "NL", False, "Ruben Achterberg"),
+    ("Falcon Freight", "DE", True, "Anton Weissbach"),
+    ("Juniper Cleaning", "AT", False, "Clara Hohenfels"),
+    ("Granite Security", "DE", True, "Nadia Petrov"),
+    ("Alder Consulting", "BE", False, "Luc Delacroix"),
+    ("Summit Legal", "AT", False, "Matthias Eberling"),
+    ("Copper Media", "DE", True, "Yusuf Demirel"),
+    ("Willow Travel", "BE", False, "Amelie Fontaine"),
+    ("Anchor Repairs", "NL", True, "Joost Hendriksen"),
+    ("Maple Packaging", "DE", False, "Greta Ostermann"),
+    ("Orchid Print", "AT", True, "Stefan Lindner"),
+    ("Beacon Systems", "DE", False, "Carmen Vidal"),
+    ("Quarry Supplies", "BE", True, "Hugo Mertens"),
+    ("Silverline Cargo", "NL", False, "Fatima Elbaz"),
+    ("Meadow Hygiene", "DE", True, "Ulrike Sommerfeld"),
+    ("Tidewater Partners", "DE", False, "Marcus Oyelaran"),
+    ("Lantern Studio", "NL", False, "Emma Kuipers"),
+    ("Redwood Hardware", "AT", True, "Florian Gruber"),
+    ("Pioneer Tools", "DE", False, "Helga Brinkmann"),
+    ("Skyway Tours", "BE", True, "Nicolas Lambert"),
+    ("Keystone Advisory", "DE", False, "Simone Falk"),
+)
+
+VENDORS = tuple(
+    Vendor(
+        number=f"V-{1001 + 7 * i}",
+        name=name,
+        country=country,
+        contract=contract,
+        contact=contact,
+        phone=f"{_PHONE_PREFIX[country]}{' ' if country == 'DE' else ''}{600 + i if country == 'DE' else 10 + i}",
+        iban=make_iban(country, 7_310_000_000 + 104_729 * (i + 1)),
+        buyer=BUYERS[i % len(BUYERS)],
+    )
+    for i, (name, country, contract, contact) in enumerate(_VENDOR_ROWS)
+)
+
+
+def money(cents: int) -> str:
+    """An amount as the portal and the documents write it: ``4,120.35``."""
+    return f"{cents / 100:,.2f}"
