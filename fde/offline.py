@@ -24,6 +24,7 @@ SETTINGS = {
     "TOKENIZERS_PARALLELISM": "false",
     # Libraries' progress bars would mix with ours.
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
 }
 

@@ -1,0 +1,30 @@
+# make demo: set everything up and run the quickstart mission; make test: every check.
+PYTHON ?= python3
+BIN := .venv/bin
+OURS := fde ingest redact envgen train evaluate serve playbooks scripts benchmarks tests
+
+.PHONY: demo test setup lint types imports docs clean-demo
+
+demo: setup
+	@$(BIN)/fde -C demo playbook run quickstart
+
+test: setup lint types imports docs
+	$(BIN)/python -m pytest
+
+setup:
+	@$(PYTHON) scripts/setup.py
+
+lint:
+	$(BIN)/ruff check $(OURS)
+
+types:
+	$(BIN)/mypy
+
+imports:
+	$(BIN)/lint-imports
+
+docs:
+	$(BIN)/python scripts/docs_cli.py --check
+
+clean-demo:
+	rm -rf demo
