@@ -48,7 +48,9 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Invoice:
+class Invoice:
+    """An invoice as it is written to the database."""
+
     number: str
     vendor: company.Vendor
     reference: str
@@ -58,6 +60,15 @@ class _Invoice:
     status: str
     budget_used: bool
     twin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a seed stands for. ``wanted`` are the numbers of the wanted invoices, in their order."""
+
+    vendors: list[company.Vendor]
+    invoices: list[Invoice]
+    wanted: list[str]
 
 
 def seed_database(
@@ -82,41 +93,52 @@ def seed_database(
     Raises:
         InputError: when there are fewer vendors to draw from than asked for, or an unknown one is wanted.
     """
+    drawn = draw(seed, invoices=invoices, vendors=vendors, wanted=wanted, wanted_vendors=wanted_vendors)
+    db_path.unlink(missing_ok=True)
+    _write(db_path, drawn)
+    return drawn.wanted
+
+
+def draw(
+    seed: int,
+    *,
+    invoices: int = 24,
+    vendors: int = 12,
+    wanted: Sequence[Wanted] = (),
+    wanted_vendors: Sequence[str] = (),
+) -> Sample:
+    """What :func:`seed_database` would write for the same arguments."""
     known = {vendor.name for vendor in company.VENDORS}
     unknown = [name for name in wanted_vendors if name not in known]
-    if unknown or not 2 <= vendors <= len(company.VENDORS):
-        what = f"vendor {unknown[0]!r} is unknown" if unknown else f"vendors={vendors} is outside 2 to {len(known)}"
-        raise InputError(f"Cannot seed {db_path}: {what}.")
+    if unknown:
+        raise InputError(f"Vendor {unknown[0]!r} is not in the vendor master.")
+    if not 2 <= vendors <= len(known):
+        raise InputError(f"vendors={vendors} is outside 2 to {len(known)}.")
     rng = random.Random(f"payables {seed}")
     chosen = [vendor for vendor in company.VENDORS if vendor.name in wanted_vendors]
     others = [vendor for vendor in company.VENDORS if vendor.name not in wanted_vendors]
     rng.shuffle(others)
     # One vendor with and one without a contract come first, whatever else is drawn.
-    first = _one_of_each(others)
+    first = [next(vendor for vendor in others if vendor.contract is contract) for contract in (True, False)]
     others.sort(key=lambda vendor: vendor not in first)
     chosen += others[: max(vendors - len(chosen), 2)]
 
-    draw = _Draw(rng, chosen)
+    source = _Draw(rng, chosen)
     numbers = []
-    placed: list[tuple[int | None, _Invoice]] = []
+    placed: list[tuple[int | None, Invoice]] = []
     for want in wanted:
-        made = draw.invoice(want)
+        made = source.invoice(want)
         numbers.append(made[0].number)
         placed += [(want.place, made[0]), *((None, twin) for twin in made[1:])]
     while len(placed) < invoices:
-        kind = rng.choices(("new", "paid", rng.choice(HELD_KINDS)), weights=(6, 2, 1))[0]
-        placed += [(None, made) for made in draw.invoice(Wanted(kind=kind))]
+        kind: Kind = rng.choices(("new", "paid", rng.choice(HELD_KINDS)), weights=(6, 2, 1))[0]
+        placed += [(None, made) for made in source.invoice(Wanted(kind=kind))]
     rows = [invoice for place, invoice in placed if place is None]
     rng.shuffle(rows)
-    for place, invoice in sorted(((p, i) for p, i in placed if p is not None), key=lambda pair: pair[0]):
+    fixed = [(place, invoice) for place, invoice in placed if place is not None]
+    for place, invoice in sorted(fixed, key=lambda pair: pair[0]):
         rows.insert(place, invoice)
-    db_path.unlink(missing_ok=True)
-    _write(db_path, chosen, rows)
-    return numbers
-
-
-def _one_of_each(vendors: list[company.Vendor]) -> list[company.Vendor]:
-    return [next(vendor for vendor in vendors if vendor.contract is contract) for contract in (True, False)]
+    return Sample(chosen, rows, numbers)
 
 
 class _Draw:
@@ -133,12 +155,12 @@ class _Draw:
         low, high = self._rng.choice(AMOUNT_BANDS_CENTS)
         return self._rng.randint(low + 1, high)
 
-    def invoice(self, want: Wanted) -> list[_Invoice]:
+    def invoice(self, want: Wanted) -> list[Invoice]:
         """The wanted invoice, followed by its twin when it is held beside one."""
         rng = self._rng
         vendor = rng.choice([v for v in self._vendors if want.contract in (None, v.contract)])
         used = rng.random() < _BUDGET_USED_SHARE if want.budget_used is None else want.budget_used
-        invoice = _Invoice(
+        invoice = Invoice(
             number=f"INV-{next(self._numbers)}",
             vendor=vendor,
             reference=f"R-{next(self._references)}",
@@ -150,7 +172,7 @@ class _Draw:
         )
         if want.kind in ("new", "paid"):
             return [invoice]
-        twin = _Invoice(
+        twin = Invoice(
             number=f"INV-{next(self._numbers)}",
             vendor=vendor,
             reference=self._near(invoice.reference) if want.kind in ("reference", "both") else invoice.reference,
@@ -163,7 +185,7 @@ class _Draw:
             budget_used=False,
             twin=invoice.number,
         )
-        held = _Invoice(
+        held = Invoice(
             number=invoice.number,
             vendor=vendor,
             reference=invoice.reference,
@@ -186,10 +208,13 @@ class _Draw:
         return cents + self._rng.choice((-1, 1)) * self._rng.choice((100, 900, 1_000, 9_000))
 
 
-def _write(db_path: Path, vendors: list[company.Vendor], invoices: list[_Invoice]) -> None:
+def _write(db_path: Path, drawn: Sample) -> None:
     connection = sqlite3.connect(db_path)
     try:
-        connection.executescript(SCHEMA)
+        # A database that was cut off while being made is made again, so nothing has to reach the disk at once.
+        connection.execute("pragma synchronous = off")
+        connection.execute("pragma journal_mode = memory")
+        connection.executescript(f"begin; {SCHEMA} commit;")
         with connection:
             connection.executemany(
                 "insert into users values (?, ?, ?)",
@@ -204,7 +229,7 @@ def _write(db_path: Path, vendors: list[company.Vendor], invoices: list[_Invoice
                 "insert into vendors values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (v.number, v.name, v.country, v.iban, v.contract, v.contact, v.mail, v.phone, v.buyer.name)
-                    for v in vendors
+                    for v in drawn.vendors
                 ],
             )
             connection.executemany(
@@ -213,11 +238,11 @@ def _write(db_path: Path, vendors: list[company.Vendor], invoices: list[_Invoice
                 [
                     (i.number, n, i.vendor.number, i.reference, i.category, i.amount_cents, i.po, i.status,
                      i.budget_used)
-                    for n, i in enumerate(invoices)
+                    for n, i in enumerate(drawn.invoices)
                 ],
             )  # fmt: skip
             connection.executemany(
-                "update invoices set twin = ? where number = ?", [(i.twin, i.number) for i in invoices if i.twin]
+                "update invoices set twin = ? where number = ?", [(i.twin, i.number) for i in drawn.invoices if i.twin]
             )
     finally:
         connection.close()

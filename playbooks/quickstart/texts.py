@@ -1,0 +1,260 @@
+"""What the sample company's documents say, as headings, paragraphs and tables.
+
+The rules the portal's work needs are spread over them as in a real company: the policy
+has been amended by a memo, the lookups stand in a spreadsheet, what to do when something
+goes wrong stands in the wiki. Personal data of employees and vendor contacts is all over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from playbooks.quickstart.company import (
+    BUYERS,
+    CLERKS,
+    EMPLOYEES,
+    MANAGERS,
+    MATRIX,
+    VENDORS,
+    Employee,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    text: str
+    level: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+Block = Heading | Paragraph | Grid
+
+MARIA, TOMAS, AISHA, JONAS = CLERKS
+ELEANOR, VIKTOR, PRIYA = MANAGERS
+OSKAR, INGRID, DANIEL = BUYERS
+
+POLICY_DATE = "2025-01-15"
+MEMO_DATE = "2026-02-18"
+PROCESS_DATE = "2025-03-03"
+WIKI_DATE = "2025-11-24"
+
+
+def _contact(person: Employee) -> str:
+    return f"{person.name} ({person.number}), phone {person.phone}, {person.mail}"
+
+
+POLICY: tuple[Block, ...] = (
+    Heading("Accounts Payable Policy", 0),
+    Paragraph(
+        f"Meridian Supply GmbH. Version 4.2 of {POLICY_DATE}. Owner: {VIKTOR.name}, Head of finance. "
+        f"Approved by {PRIYA.name}, CFO."
+    ),
+    Heading("1 Purpose and scope"),
+    Paragraph(
+        "This policy says how supplier invoices are coded, approved and paid, how rejected invoices are "
+        "resolved and how the payment details of a supplier are changed. It binds everybody who works in the "
+        "portal Payables. All amounts are net amounts in euro."
+    ),
+    Paragraph(
+        f"Questions go to {_contact(ELEANOR)}. When {ELEANOR.first} is away, {MARIA.short} stands in for her."
+    ),
+    Heading("2 Coding"),
+    Paragraph(
+        "2.1 Every invoice is coded to exactly one cost centre and one account. Both follow from the category "
+        "of the invoice alone; the table that is in force is the sheet Matrix of the workbook "
+        "approval-matrix.xlsx. What the supplier or the buyer suggests is not decisive."
+    ),
+    Paragraph(
+        "2.2 CC-900 is the reserve. It is used only where the portal reports that the budget of a cost centre is "
+        "used up, and it has a single account, 6990. The invoice is then submitted again with CC-900 and 6990; "
+        "approver and purchase order stay as they are."
+    ),
+    Paragraph("2.3 An invoice is coded once. A wrong coding is corrected by the general ledger, not in the portal."),
+    Heading("3 Purchase orders"),
+    Paragraph(
+        "3.1 For invoices above 5,000.00 the number of the purchase order is entered, as it stands on the "
+        "invoice's page. Up to and including 5,000.00 the field is left empty: a number entered there would "
+        "block the remaining value of the order."
+    ),
+    Heading("4 Approval"),
+    Paragraph("4.1 The approver follows from the amount of the invoice:"),
+    Grid(
+        ("Amount", "Approver"),
+        (
+            ("up to and including 1,000.00", "Team lead"),
+            ("above 1,000.00, up to and including 10,000.00", "Head of finance"),
+            ("above 10,000.00", "CFO"),
+        ),
+    ),
+    Paragraph(
+        "4.2 For suppliers with a framework contract (Contract: Yes) prices have been agreed and approved before. "
+        "Their invoices go one level lower than 4.1 says: to the Head of finance instead of the CFO, and to the "
+        "Team lead instead of the Head of finance. What 4.1 gives to the Team lead stays with the Team lead."
+    ),
+    Paragraph(
+        f"4.3 The Team lead is {ELEANOR.listed}, the Head of finance is {VIKTOR.listed}, the CFO is "
+        f"{PRIYA.listed}. Nobody approves an invoice that he or she has coded."
+    ),
+    Heading("5 Rejected invoices"),
+    Paragraph(
+        "5.1 An invoice that resembles an earlier one of the same supplier is held by the portal as a possible "
+        "duplicate, and each of the two pages names the other invoice. The clerk compares the reference of the "
+        "supplier and the amount of the two."
+    ),
+    Paragraph(
+        "5.2 When both are equal, the held invoice is marked as a duplicate of the other. When they are not, it is "
+        "reinstated with the reason: Different reference, Different amount, or Both differ."
+    ),
+    Heading("6 Payment details of suppliers"),
+    Paragraph(
+        "6.1 A change of bank account is entered only after a call to the contact person on the number we already "
+        "hold, never on a number from the request. The call is confirmed in the portal (Called back)."
+    ),
+    Paragraph(
+        "6.2 When the country of the new account, the first two letters of the IBAN, is not the supplier's "
+        "country, payments are held for 30 days. Otherwise there is no hold (None)."
+    ),
+    Paragraph(
+        f"6.3 The rule goes back to the attempted fraud of May 2024, when a caller who claimed to be "
+        f"{VENDORS[0].contact} of {VENDORS[0].name} asked {TOMAS.name} to redirect payments to "
+        f"another account. {TOMAS.first} called {VENDORS[0].phone} and the attempt failed."
+    ),
+    Heading("7 People"),
+    Grid(
+        ("Name", "Function", "Employee number", "Phone", "Email"),
+        tuple((e.listed, e.job, e.number, e.phone, e.mail) for e in EMPLOYEES),
+    ),
+)
+
+MEMO: tuple[Block, ...] = (
+    Heading("Memo: approval limits", 0),
+    Paragraph(f"Date: {MEMO_DATE}. From: {PRIYA.name}, CFO. To: all accounts payable staff."),
+    Paragraph(
+        "1. The limit of the Team lead in section 4.1 of the Accounts Payable Policy is raised from 1,000.00 to "
+        "2,500.00. Invoices of exactly 2,500.00 are still the Team lead's."
+    ),
+    Paragraph("2. This memo supersedes the table in section 4.1 of version 4.2. The limits are now:"),
+    Grid(
+        ("Amount", "Approver"),
+        (
+            ("up to and including 2,500.00", "Team lead"),
+            ("above 2,500.00, up to and including 10,000.00", "Head of finance"),
+            ("above 10,000.00", "CFO"),
+        ),
+    ),
+    Paragraph(
+        "3. Section 4.2 (framework contracts) and section 3 (purchase orders) stay as they are. The memo applies "
+        "to everything coded from 1 March 2026."
+    ),
+    Paragraph(f"Signed: {PRIYA.name}. Contact for questions: {_contact(ELEANOR)}."),
+)
+
+MEMO_MAIL = f"""Dear all,
+
+please find attached the memo on approval limits. In short: from 1 March 2026 {ELEANOR.first} may approve
+up to 2,500.00 herself, so that {VIKTOR.first} sees fewer small invoices. Everything else in the policy stands.
+
+{MARIA.name} has already changed her checklist; ask her for a copy ({MARIA.phone}).
+{JONAS.short} and {AISHA.short}, please tell the temporary staff.
+
+Kind regards
+{PRIYA.name}
+CFO, Meridian Supply
+{PRIYA.phone} | {PRIYA.mail}
+"""
+
+PROCESS: tuple[Block, ...] = (
+    Heading("Process description: from invoice to approval", 0),
+    Paragraph(f"Version of {PROCESS_DATE}, written by {AISHA.name}, reviewed by {ELEANOR.short}."),
+    Heading("Code and route an invoice"),
+    Paragraph(
+        "Find the invoice in the inbox by its number and open it. Read the category, the amount, the contract "
+        "flag and the purchase order. Open Code, choose the cost centre, then the account: the list of accounts "
+        "depends on the cost centre. Choose the approver, enter the PO number where the policy wants it, and "
+        "submit. The portal confirms with the name of the function the invoice has been routed to."
+    ),
+    Heading("Resolve a rejected invoice"),
+    Paragraph(
+        "Open the held invoice and follow the link to the invoice it may duplicate. Compare reference and amount, "
+        "go back and either mark it as a duplicate, entering the number of the other invoice, or reinstate it "
+        "with the reason."
+    ),
+    Heading("Change the bank account of a vendor"),
+    Paragraph(
+        "Find the vendor, call the contact person back, open Change bank, enter the IBAN, choose the hold and tick "
+        "Called back. The portal refuses an IBAN whose check digits are wrong: compare it with the letter again."
+    ),
+    Heading("Who does what"),
+    Grid(
+        ("Step", "Done by", "Stand-in"),
+        (
+            ("Coding", f"{MARIA.short}, {TOMAS.short}", AISHA.short),
+            ("Rejected invoices", AISHA.short, JONAS.short),
+            ("Payment details", JONAS.short, MARIA.short),
+            ("Questions on orders", ", ".join(b.short for b in BUYERS), ELEANOR.short),
+        ),
+    ),
+    Paragraph(
+        f"The buyer of a vendor is named on the vendor's page. {OSKAR.name} looks after {VENDORS[0].name} "
+        f"(contact {VENDORS[0].contact}, {VENDORS[0].phone}, {VENDORS[0].mail}), {INGRID.name} after "
+        f"{VENDORS[1].name} (contact {VENDORS[1].contact}), {DANIEL.name} after {VENDORS[2].name} "
+        f"(contact {VENDORS[2].contact}, {VENDORS[2].mail})."
+    ),
+)
+
+WIKI: tuple[Block, ...] = (
+    Heading("Payables: questions and answers", 0),
+    Paragraph(f"Last changed {WIKI_DATE} by {JONAS.listed}."),
+    Heading("The portal says that the budget is used up"),
+    Paragraph(
+        "That is not an error of yours. Take the reserve: cost centre CC-900, account 6990, and submit again. "
+        "Leave approver and PO number alone. Do not take CC-900 before the portal has said so."
+    ),
+    Heading("The portal asks for a PO number"),
+    Paragraph(
+        "The invoice is above 5,000.00. Copy the PO number from the page of the invoice, "
+        "not from the supplier's paper."
+    ),
+    Heading("Which cost centre has the category …?"),
+    Paragraph(
+        "Look into approval-matrix.xlsx, sheet Matrix. Categories look alike and are not: Freight and Packaging "
+        "share a cost centre, but not the account."
+    ),
+    Heading("Whom do I call?"),
+    Paragraph(
+        f"Access to the portal: {MARIA.name}, {MARIA.mail}, extension {MARIA.extension}. Vendor master: "
+        f"{INGRID.name} ({INGRID.mail}). {VENDORS[6].name} only answers to {VENDORS[6].contact}, {VENDORS[6].phone}; "
+        f"{VENDORS[11].contact} of {VENDORS[11].name} prefers mail ({VENDORS[11].mail}) and gets paid to {VENDORS[11].iban}."
+    ),
+)
+
+MATRIX_SHEET = Grid(
+    ("Category", "Cost centre", "Account"),
+    tuple((category, centre, account) for category, (centre, account) in MATRIX.items()),
+)
+APPROVER_SHEET = Grid(
+    ("Function", "Name", "Employee number", "Email", "Phone"),
+    tuple(
+        (function, person.listed, person.number, person.mail, person.phone)
+        for function, person in zip(("Team lead", "Head of finance", "CFO"), MANAGERS, strict=True)
+    ),
+)
+VENDOR_SHEET = Grid(
+    ("Number", "Vendor", "Country", "Contract", "Contact", "Phone", "Email", "IBAN", "Buyer"),
+    tuple(
+        (v.number, v.name, v.country, "Yes" if v.contract else "No", v.contact, v.phone, v.mail, v.iban, v.buyer.listed)
+        for v in VENDORS
+    ),
+)
