@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         form = self._form() if method == "POST" else {}
         if method == "GET" and path.startswith("/static/"):
             return _static(path.removeprefix("/static/"))
-        query = dict(parse_qsl(address.query, keep_blank_values=True, max_num_fields=50))
+        query = _fields(address.query)
         with store.connect(self.server.db_path) as db:
             if path == "/login":
                 return self._login(db, method, form)
@@ -155,9 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refused(413, "Too large", "The form is too large.")
         body = self.rfile.read(int(length))
         try:
-            return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50))
-        except ValueError as error:
-            raise _Refused(400, "Bad request", "The form cannot be read.") from error
+            return _fields(body.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise _Refused(400, "Bad request", "The form is not in UTF-8.") from error
 
     def _login(self, db: sqlite3.Connection, method: str, form: dict[str, str]) -> Response:
         if method == "GET":
@@ -199,6 +199,13 @@ class _Handler(BaseHTTPRequestHandler):
         except ConnectionError:
             # The browser went on to another page before this one was sent.
             self.close_connection = True
+
+
+def _fields(text: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=50))
+    except ValueError as error:
+        raise _Refused(400, "Bad request", "There are too many fields.") from error
 
 
 def _static(name: str) -> Response:
