@@ -110,7 +110,9 @@ def progress(description: str, total: float | None = None) -> Iterator[Advance]:
         task = bar.add_task(description, total=total, note="")
 
         def advance(count: float = 1, note: str = "") -> None:
-            bar.update(task, advance=count, **({"note": printable(note)} if note else {}))
+            bar.update(task, advance=count)
+            if note:
+                bar.update(task, note=printable(note))
 
         yield advance
 

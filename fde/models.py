@@ -131,8 +131,10 @@ def model_path(name_or_path: str | Path) -> Path:
     if folder.is_dir():
         check_folder(folder)
         return folder
-    how = f"fde model add {text}" if text in KNOWN else "fde model add PATH   (known by name: " + ", ".join(KNOWN) + ")"
-    raise MissingError(f"There is no model '{text}': not in {models_dir()}, and no folder of that name.", f"Add it with: {how}")
+    raise MissingError(
+        f"There is no model '{text}': not in {models_dir()}, and no folder of that name.",
+        f"Add it with: fde model add {text if text in KNOWN else 'PATH'}   (known names: {', '.join(KNOWN)})",
+    )
 
 
 def model_digest(name_or_path: str | Path) -> str:
@@ -148,7 +150,9 @@ def read_manifest(folder: Path) -> ModelManifest:
     try:
         return ModelManifest.model_validate(read_json(folder / MANIFEST))
     except (OSError, ValueError) as error:
-        raise InputError(f"Model {folder}: its {MANIFEST} cannot be read: {error}", "Add the model again.") from error
+        raise InputError(
+            f"Model {folder}: its {MANIFEST} cannot be read: {error}", "Add the model again."
+        ) from error
 
 
 def installed() -> list[ModelManifest]:
@@ -168,7 +172,9 @@ def check_folder(folder: Path) -> None:
     """
     config_path = folder / "config.json"
     if not config_path.is_file():
-        raise InputError(f"{folder} is not a model: it has no config.json.", "Name a folder in Hugging Face layout.")
+        raise InputError(
+            f"{folder} is not a model: it has no config.json.", "Name a folder in Hugging Face layout."
+        )
     weights = sorted(folder.glob(WEIGHTS))
     if not weights:
         pickled = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLED)
@@ -209,13 +215,17 @@ def check_safetensors(path: Path) -> None:
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise InputError(f"{path} has a damaged safetensors header.", "Copy it again.") from error
     if end != size - 8 - length:
-        raise InputError(f"{path} is cut off: {size - 8 - length} bytes of weights instead of {end}.", "Copy it again.")
+        raise InputError(
+            f"{path} is cut off: {size - 8 - length} bytes of weights instead of {end}.", "Copy it again."
+        )
 
 
 def check_name(name: str) -> str:
     """A model's name, fit to be a folder's name."""
     if not _NAME.fullmatch(name):
-        raise InputError(f"{name!r} is no name for a model.", "Use small letters, digits, '.', '_' and '-', with --name.")
+        raise InputError(
+            f"{name!r} is no name for a model.", "Use small letters, digits, '.', '_' and '-', with --name."
+        )
     return name
 
 
@@ -291,4 +301,6 @@ def verify(name: str) -> None:
     folder = model_path(name)
     for file, weights in read_manifest(folder).weights.items():
         if digest_file(folder / file) != weights.sha256:
-            raise FdeError(f"Model {name}: {file} is not what was added.", f"Remove it with: fde model remove {name}")
+            raise FdeError(
+                f"Model {name}: {file} is not what was added.", f"Remove it with: fde model remove {name}"
+            )

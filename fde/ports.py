@@ -15,7 +15,9 @@ def check_port(host: str, port: int, *, hint: str = "") -> None:
         InputError: when the port is out of range, in use, or not ours to open.
     """
     if not 0 <= port <= 65535:
-        raise InputError(f"Port {port} does not exist.", "Choose one from 1024 to 65535, or 0 for any free one.")
+        raise InputError(
+            f"Port {port} does not exist.", "Choose one from 1024 to 65535, or 0 for any free one."
+        )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # As servers do: a port in TIME_WAIT counts as free.
@@ -24,7 +26,10 @@ def check_port(host: str, port: int, *, hint: str = "") -> None:
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                what, then = f"Port {port} on {host} is in use.", "Choose another with --port (0 for any free one)."
+                what, then = (
+                    f"Port {port} on {host} is in use.",
+                    "Choose another with --port (0 for any free one).",
+                )
             elif error.errno == errno.EACCES:
                 what, then = f"Port {port} on {host} is reserved.", "Choose one above 1023 with --port."
             else:

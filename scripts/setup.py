@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "scripts" / "constraints.txt"
@@ -78,7 +79,11 @@ class Setup:
             ("packages", packages, self.install_packages),
             ("spaCy model", digest([packages, "spacy"]), self.install_model_packages),
             ("fde", digest([packages, text_of(ROOT / "pyproject.toml")]), self.install_fde),
-            (f"model {BASE_MODEL}", digest([BASE_MODEL, text_of(ROOT / "fde" / "models.py")]), self.add_model),
+            (
+                f"model {BASE_MODEL}",
+                digest([BASE_MODEL, text_of(ROOT / "fde" / "models.py")]),
+                self.add_model,
+            ),
             ("browser", digest(["browser", packages]), self.find_browser),
         ]
 
@@ -94,7 +99,11 @@ class Setup:
             say(f"set-up: done already (checked in {time.monotonic() - began:.1f} s)")
             return
         for number, (name, key, work) in enumerate(steps, 1):
-            if done.get(name) == key and self.python.exists() and (not name.startswith("model") or model_there()):
+            if (
+                done.get(name) == key
+                and self.python.exists()
+                and (not name.startswith("model") or model_there())
+            ):
                 continue
             say(f"[{number}/{len(steps)}] {name} …")
             started = time.monotonic()
@@ -180,7 +189,9 @@ class Setup:
             if self.launches(""):
                 return "Playwright's own Chromium"
             if privileges() is not None:
-                quiet([*(privileges() or []), str(self.python), "-m", "playwright", "install-deps", "chromium"])
+                quiet(
+                    [*(privileges() or []), str(self.python), "-m", "playwright", "install-deps", "chromium"]
+                )
                 if self.launches(""):
                     return "Playwright's own Chromium"
         say("      Playwright's download is not available: trying the system's packages …")
@@ -191,15 +202,15 @@ class Setup:
         raise SetupError(
             "No browser: neither Chromium nor Chrome is installed and working, Playwright's own cannot be\n"
             f"downloaded, and the system's packages did not bring one ({tried}).\n"
-            "Install Chromium or Chrome (Debian, Ubuntu: sudo apt-get install chromium), then run this again.\n"
+            "Install Chromium or Chrome (Debian: sudo apt-get install chromium), then run this again.\n"
             "Everything else is set up."
         )
 
     # What the steps are made of.
 
     def installed_browser(self) -> str | None:
-        for name in BROWSER_NAMES:
-            path = shutil.which(name)
+        for name in (os.environ.get("FDE_BROWSER", ""), *BROWSER_NAMES):
+            path = shutil.which(name) if name else None
             if path and self.launches(path):
                 return path
         return "Playwright's own Chromium" if self.launches("") else None
@@ -220,13 +231,15 @@ class Setup:
             log.write(f"\n$ {' '.join(command)}\n".encode())
             log.flush()
             start = log.tell()
-            code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT).returncode
+            code = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            ).returncode
         if code:
             with self.log_path.open("rb") as log:
                 log.seek(start)
                 tail = log.read().decode("utf-8", "replace").strip().splitlines()[-15:]
             raise SetupError(
-                f"{' '.join(command[:6])} … failed with exit code {code}. Its last lines (all: {self.log_path}):\n"
+                f"{' '.join(command[:6])} … failed with exit code {code}; the end of {self.log_path}:\n"
                 + "\n".join(tail)
             )
 
@@ -262,10 +275,11 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def read_project() -> dict:  # type: ignore[type-arg]
+def read_project() -> dict[str, Any]:
     import tomllib
 
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project
 
 
 def model_there() -> bool:
@@ -357,5 +371,8 @@ def main() -> int:
 
 if __name__ == "__main__":
     if sys.version_info < (3, 11):  # noqa: UP036 - this very line tells people with an older one
-        sys.exit(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}. Try: make PYTHON=python3.11 setup")
+        sys.exit(
+            f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}.\n"
+            "Name one with: make PYTHON=python3.11 setup"
+        )
     sys.exit(main())

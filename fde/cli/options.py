@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fde.errors import MissingError
+
 if TYPE_CHECKING:
     from fde.engagement import Engagement
 
@@ -16,12 +18,23 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the global options say; every command gets it as ``ctx.obj``."""
+    """What the global options say; every command gets it as ``ctx.obj``.
+
+    Attributes:
+        folder: The folder of ``-C``, else the current one.
+        named: Whether ``-C`` was given.
+    """
 
     folder: Path
+    named: bool = False
 
     def engagement(self) -> Engagement:
         """The engagement named by ``-C``, or the one around the current folder."""
         from fde.engagement import Engagement
 
+        if not self.folder.is_dir():
+            raise MissingError(
+                f"-C {self.folder}: there is no such folder.",
+                f"Make an engagement with: fde init {self.folder}",
+            )
         return Engagement.find(self.folder)
