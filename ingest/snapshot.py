@@ -82,7 +82,7 @@ def parse(text: str) -> Node:
     Raises:
         InputError: naming the line that is not in the format.
     """
-    lines = text.splitlines()
+    lines = text.split("\n")  # values may hold the other characters that splitlines() splits at
     if len(lines) > MAX_LINES:
         raise InputError(f"Snapshot has {len(lines)} lines; at most {MAX_LINES} are read.")
     stack: list[tuple[int, Node, list[Node]]] = [(-1, Node("document"), [])]
