@@ -61,7 +61,13 @@ class Client:
         self.cookie = ""
 
     def request(
-        self, method: str, path: str, form: dict[str, str] | None = None, *, follow: bool = True, raw: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        form: dict[str, str] | None = None,
+        *,
+        follow: bool = True,
+        raw: bytes | None = None,
     ) -> Page:
         connection = http.client.HTTPConnection(self.host, timeout=10)
         body = raw if raw is not None else urlencode(form).encode() if form is not None else None
@@ -84,7 +90,9 @@ class Client:
         return self.request("GET", path)
 
     def sign_in(self) -> Page:
-        return self.request("POST", "/login", {"username": company.CLERKS[0].user, "password": company.PASSWORD})
+        return self.request(
+            "POST", "/login", {"username": company.CLERKS[0].user, "password": company.PASSWORD}
+        )
 
     def submit(self, path: str, **form: str) -> Page:
         """Open the form at ``path``, fill it in and send it."""

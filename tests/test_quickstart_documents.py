@@ -26,7 +26,9 @@ def docx_text(data: bytes) -> str:
 
 
 def attachment() -> tuple[str, bytes]:
-    mail = email.message_from_bytes((FOLDER / "memo-approval-limits.eml").read_bytes(), policy=email.policy.default)
+    mail = email.message_from_bytes(
+        (FOLDER / "memo-approval-limits.eml").read_bytes(), policy=email.policy.default
+    )
     (part,) = mail.iter_attachments()
     return str(mail["Date"]), part.get_content()
 
@@ -95,7 +97,9 @@ def test_ibans_are_well_formed() -> None:
 
 def test_documents_can_be_written_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        make_documents, "MAKERS", {name: make for name, make in make_documents.MAKERS.items() if "pdf" not in name}
+        make_documents,
+        "MAKERS",
+        {name: make for name, make in make_documents.MAKERS.items() if "pdf" not in name},
     )
     made = make_documents.make_documents(tmp_path)
     assert {path.name for path in made} == set(make_documents.MAKERS)

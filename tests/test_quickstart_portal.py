@@ -137,7 +137,9 @@ def test_two_clerks_at_once_code_once(client: Client, numbers: list[str], databa
     form = {"csrf": token, "cost_centre": "CC-310", "account": "6410", "approver": "CFO", "po": ""}
     answers: list[int] = []
     threads = [
-        threading.Thread(target=lambda: answers.append(client.request("POST", path, form, follow=False).status))
+        threading.Thread(
+            target=lambda: answers.append(client.request("POST", path, form, follow=False).status)
+        )
         for _ in range(6)
     ]
     for thread in threads:
@@ -153,7 +155,10 @@ def test_two_clerks_at_once_code_once(client: Client, numbers: list[str], databa
     [
         ({}, "Choose a cost centre. Choose an approver. PO number is required above 5,000."),
         ({"cost_centre": "CC-420", "approver": "CFO", "po": "PO-11111"}, "Choose an account."),
-        ({"cost_centre": "CC-420", "account": "6340", "approver": "CFO"}, "PO number is required above 5,000."),
+        (
+            {"cost_centre": "CC-420", "account": "6340", "approver": "CFO"},
+            "PO number is required above 5,000.",
+        ),
         (
             {"cost_centre": "CC-420", "account": "6340", "approver": "CFO", "po": "11111"},
             "PO number must look like PO-12345.",
@@ -198,7 +203,9 @@ def test_duplicate_and_reinstate(client: Client, numbers: list[str], database: P
         assert client.submit(path, duplicate_of=wrong).status == 422
     assert client.submit(path, duplicate_of=twin).confirmation == f"Duplicate of {twin}"
     assert client.submit(f"/invoices/{amount}/reinstate", reason="Because").alert == "Choose a reason."
-    assert client.submit(f"/invoices/{amount}/reinstate", reason="Different amount").confirmation == "Reinstated"
+    assert (
+        client.submit(f"/invoices/{amount}/reinstate", reason="Different amount").confirmation == "Reinstated"
+    )
     assert client.get(f"/invoices/{amount}/reinstate").alert == f"{amount} is not held."
     assert "Code" in client.get(f"/invoices/{amount}").links
 

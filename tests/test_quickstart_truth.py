@@ -197,7 +197,9 @@ WRONG_BANKS: dict[str, Callable[[Office], None]] = {
     "another account": lambda o: o.bank(company.make_iban("AT", 98), "30 days"),
     "another vendor": lambda o: o.bank(AT_IBAN, "30 days", _other_vendor(o)),
     "twice": _twice,
-    "never entered": lambda o: o.sql("update vendors set iban = ? where number = ?", AT_IBAN, o.vendor["number"]),
+    "never entered": lambda o: o.sql(
+        "update vendors set iban = ? where number = ?", AT_IBAN, o.vendor["number"]
+    ),
 }
 
 

@@ -136,7 +136,12 @@ class Vendor:
 
 IBAN_LENGTH = {"DE": 22, "AT": 20, "NL": 18, "BE": 16}
 _IBAN_PREFIX = {"DE": "", "AT": "", "NL": "MERI", "BE": ""}
-_PHONE_PREFIX = {"DE": "+49 30 23125", "AT": "+43 1 555 01", "NL": "+31 85 555 01", "BE": "+32 2 555 01"}
+_PHONE = {
+    "DE": "+49 30 23125 6{:02d}",
+    "AT": "+43 1 555 01{:02d}",
+    "NL": "+31 85 555 01{:02d}",
+    "BE": "+32 2 555 01{:02d}",
+}
 
 
 def make_iban(country: str, digits: int) -> str:
@@ -188,7 +193,7 @@ VENDORS = tuple(
         country=country,
         contract=contract,
         contact=contact,
-        phone=f"{_PHONE_PREFIX[country]}{' ' if country == 'DE' else ''}{600 + i if country == 'DE' else 10 + i}",
+        phone=_PHONE[country].format(i),
         iban=make_iban(country, 7_310_000_000 + 104_729 * (i + 1)),
         buyer=BUYERS[i % len(BUYERS)],
     )

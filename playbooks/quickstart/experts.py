@@ -184,7 +184,9 @@ class _InvoiceExpert:
         if first == "po":
             hands.fill("textbox", "PO number", po)
         if self.has("wrong centre"):
-            wrong = hands.rng.choice([option for option in hands.options("Cost centre")[:-1] if option != centre])
+            wrong = hands.rng.choice(
+                [option for option in hands.options("Cost centre")[:-1] if option != centre]
+            )
             hands.select("Cost centre", wrong, reloads=True)
         hands.select("Cost centre", centre, reloads=True)
         if self.has("wrong account"):

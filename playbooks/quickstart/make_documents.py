@@ -117,7 +117,8 @@ def html(blocks: Sequence[Block]) -> str:
     title = escape(next(block.text for block in blocks if isinstance(block, Heading)))
     style = (
         "body { font: 11pt/1.5 sans-serif; max-width: 46rem; margin: 2rem auto; } "
-        "table { border-collapse: collapse; } th, td { border: 1px solid #999; padding: 4px 8px; text-align: left; }"
+        "table { border-collapse: collapse; } "
+        "th, td { border: 1px solid #999; padding: 4px 8px; text-align: left; }"
     )
     body = "\n".join(parts)
     return (
@@ -153,7 +154,10 @@ def memo_mail() -> bytes:
     mail.set_content(texts.MEMO_MAIL)
     maintype, subtype = DOCX_TYPE
     mail.add_attachment(
-        docx(texts.MEMO, texts.MEMO_DATE), maintype=maintype, subtype=subtype, filename="memo-approval-limits.docx"
+        docx(texts.MEMO, texts.MEMO_DATE),
+        maintype=maintype,
+        subtype=subtype,
+        filename="memo-approval-limits.docx",
     )
     mail.set_boundary("=_meridian-memo")
     return mail.as_bytes()
@@ -183,7 +187,9 @@ def make_documents(folder: Path = FOLDER) -> list[Path]:
 
 def main() -> int:
     """Write the documents and print their paths."""
-    parser = argparse.ArgumentParser(prog="python -m playbooks.quickstart.make_documents", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m playbooks.quickstart.make_documents", description=__doc__
+    )
     parser.add_argument("--to", type=Path, default=FOLDER, help="folder to write to")
     options = parser.parse_args()
     try:

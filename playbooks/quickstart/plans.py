@@ -134,7 +134,10 @@ def recorded_plans(workflow: str) -> list[Plan]:
             for number, (kind, habits) in enumerate(_HELD)
         ]
     if workflow == "update-bank":
-        return [bank_plan(300 + number, number, vendor, country, habits) for number, (vendor, country, habits) in enumerate(_BANK)]
+        return [
+            bank_plan(300 + number, number, vendor, country, habits)
+            for number, (vendor, country, habits) in enumerate(_BANK)
+        ]
     raise InputError(f"Unknown workflow {workflow!r}; there are {', '.join(WORKFLOWS)}.")
 
 
@@ -151,7 +154,9 @@ def _invoice_plan(workflow: str, seed: int, phrase: int, want: Wanted, habits: t
 def bank_plan(seed: int, phrase: int, vendor: str, country: str, habits: tuple[str, ...] = ()) -> Plan:
     """A change of ``vendor``'s account to a made-up one in ``country``."""
     iban = company.make_iban(country, random.Random(f"iban {seed}").randrange(10**17))
-    return Plan("update-bank", seed, phrase, {"vendor": vendor, "iban": iban}, habits, wanted_vendors=(vendor,))
+    return Plan(
+        "update-bank", seed, phrase, {"vendor": vendor, "iban": iban}, habits, wanted_vendors=(vendor,)
+    )
 
 
 def fresh_plan(workflow: str, seed: int) -> Plan:

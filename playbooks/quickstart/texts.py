@@ -72,16 +72,21 @@ POLICY: tuple[Block, ...] = (
     ),
     Heading("2 Coding"),
     Paragraph(
-        "2.1 Every invoice is coded to exactly one cost centre and one account. Both follow from the category "
+        "2.1 Every invoice is coded to exactly one cost centre and one account. Both follow from the "
+        "category "
         "of the invoice alone; the table that is in force is the sheet Matrix of the workbook "
         "approval-matrix.xlsx. What the supplier or the buyer suggests is not decisive."
     ),
     Paragraph(
-        "2.2 CC-900 is the reserve. It is used only where the portal reports that the budget of a cost centre is "
-        "used up, and it has a single account, 6990. The invoice is then submitted again with CC-900 and 6990; "
+        "2.2 CC-900 is the reserve. It is used only where the portal reports that the budget of a "
+        "cost centre is "
+        "used up, and it has a single account, 6990. The invoice is then submitted again with CC-900 "
+        "and 6990; "
         "approver and purchase order stay as they are."
     ),
-    Paragraph("2.3 An invoice is coded once. A wrong coding is corrected by the general ledger, not in the portal."),
+    Paragraph(
+        "2.3 An invoice is coded once. A wrong coding is corrected by the general ledger, not in the portal."
+    ),
     Heading("3 Purchase orders"),
     Paragraph(
         "3.1 For invoices above 5,000.00 the number of the purchase order is entered, as it stands on the "
@@ -99,8 +104,10 @@ POLICY: tuple[Block, ...] = (
         ),
     ),
     Paragraph(
-        "4.2 For suppliers with a framework contract (Contract: Yes) prices have been agreed and approved before. "
-        "Their invoices go one level lower than 4.1 says: to the Head of finance instead of the CFO, and to the "
+        "4.2 For suppliers with a framework contract (Contract: Yes) prices have been agreed and "
+        "approved before. "
+        "Their invoices go one level lower than 4.1 says: to the Head of finance instead of the CFO, "
+        "and to the "
         "Team lead instead of the Head of finance. What 4.1 gives to the Team lead stays with the Team lead."
     ),
     Paragraph(
@@ -109,17 +116,21 @@ POLICY: tuple[Block, ...] = (
     ),
     Heading("5 Rejected invoices"),
     Paragraph(
-        "5.1 An invoice that resembles an earlier one of the same supplier is held by the portal as a possible "
-        "duplicate, and each of the two pages names the other invoice. The clerk compares the reference of the "
+        "5.1 An invoice that resembles an earlier one of the same supplier is held by the portal as "
+        "a possible "
+        "duplicate, and each of the two pages names the other invoice. The clerk compares the "
+        "reference of the "
         "supplier and the amount of the two."
     ),
     Paragraph(
-        "5.2 When both are equal, the held invoice is marked as a duplicate of the other. When they are not, it is "
+        "5.2 When both are equal, the held invoice is marked as a duplicate of the other. When they "
+        "are not, it is "
         "reinstated with the reason: Different reference, Different amount, or Both differ."
     ),
     Heading("6 Payment details of suppliers"),
     Paragraph(
-        "6.1 A change of bank account is entered only after a call to the contact person on the number we already "
+        "6.1 A change of bank account is entered only after a call to the contact person on the "
+        "number we already "
         "hold, never on a number from the request. The call is confirmed in the portal (Called back)."
     ),
     Paragraph(
@@ -142,7 +153,8 @@ MEMO: tuple[Block, ...] = (
     Heading("Memo: approval limits", 0),
     Paragraph(f"Date: {MEMO_DATE}. From: {PRIYA.name}, CFO. To: all accounts payable staff."),
     Paragraph(
-        "1. The limit of the Team lead in section 4.1 of the Accounts Payable Policy is raised from 1,000.00 to "
+        "1. The limit of the Team lead in section 4.1 of the Accounts Payable Policy is raised from "
+        "1,000.00 to "
         "2,500.00. Invoices of exactly 2,500.00 are still the Team lead's."
     ),
     Paragraph("2. This memo supersedes the table in section 4.1 of version 4.2. The limits are now:"),
@@ -155,7 +167,8 @@ MEMO: tuple[Block, ...] = (
         ),
     ),
     Paragraph(
-        "3. Section 4.2 (framework contracts) and section 3 (purchase orders) stay as they are. The memo applies "
+        "3. Section 4.2 (framework contracts) and section 3 (purchase orders) stay as they are. The "
+        "memo applies "
         "to everything coded from 1 March 2026."
     ),
     Paragraph(f"Signed: {PRIYA.name}. Contact for questions: {_contact(ELEANOR)}."),
@@ -164,7 +177,8 @@ MEMO: tuple[Block, ...] = (
 MEMO_MAIL = f"""Dear all,
 
 please find attached the memo on approval limits. In short: from 1 March 2026 {ELEANOR.first} may approve
-up to 2,500.00 herself, so that {VIKTOR.first} sees fewer small invoices. Everything else in the policy stands.
+up to 2,500.00 herself, so that {VIKTOR.first} sees fewer small invoices. The rest of the policy
+stands.
 
 {MARIA.name} has already changed her checklist; ask her for a copy ({MARIA.phone}).
 {JONAS.short} and {AISHA.short}, please tell the temporary staff.
@@ -180,21 +194,27 @@ PROCESS: tuple[Block, ...] = (
     Paragraph(f"Version of {PROCESS_DATE}, written by {AISHA.name}, reviewed by {ELEANOR.short}."),
     Heading("Code and route an invoice"),
     Paragraph(
-        "Find the invoice in the inbox by its number and open it. Read the category, the amount, the contract "
-        "flag and the purchase order. Open Code, choose the cost centre, then the account: the list of accounts "
+        "Find the invoice in the inbox by its number and open it. Read the category, the amount, the "
+        "contract "
+        "flag and the purchase order. Open Code, choose the cost centre, then the account: the list "
+        "of accounts "
         "depends on the cost centre. Choose the approver, enter the PO number where the policy wants it, and "
         "submit. The portal confirms with the name of the function the invoice has been routed to."
     ),
     Heading("Resolve a rejected invoice"),
     Paragraph(
-        "Open the held invoice and follow the link to the invoice it may duplicate. Compare reference and amount, "
-        "go back and either mark it as a duplicate, entering the number of the other invoice, or reinstate it "
+        "Open the held invoice and follow the link to the invoice it may duplicate. Compare "
+        "reference and amount, "
+        "go back and either mark it as a duplicate, entering the number of the other invoice, or "
+        "reinstate it "
         "with the reason."
     ),
     Heading("Change the bank account of a vendor"),
     Paragraph(
-        "Find the vendor, call the contact person back, open Change bank, enter the IBAN, choose the hold and tick "
-        "Called back. The portal refuses an IBAN whose check digits are wrong: compare it with the letter again."
+        "Find the vendor, call the contact person back, open Change bank, enter the IBAN, choose the "
+        "hold and tick "
+        "Called back. The portal refuses an IBAN whose check digits are wrong: compare it with the "
+        "letter again."
     ),
     Heading("Who does what"),
     Grid(
@@ -219,7 +239,8 @@ WIKI: tuple[Block, ...] = (
     Paragraph(f"Last changed {WIKI_DATE} by {JONAS.listed}."),
     Heading("The portal says that the budget is used up"),
     Paragraph(
-        "That is not an error of yours. Take the reserve: cost centre CC-900, account 6990, and submit again. "
+        "That is not an error of yours. Take the reserve: cost centre CC-900, account 6990, and "
+        "submit again. "
         "Leave approver and PO number alone. Do not take CC-900 before the portal has said so."
     ),
     Heading("The portal asks for a PO number"),
@@ -229,14 +250,17 @@ WIKI: tuple[Block, ...] = (
     ),
     Heading("Which cost centre has the category …?"),
     Paragraph(
-        "Look into approval-matrix.xlsx, sheet Matrix. Categories look alike and are not: Freight and Packaging "
+        "Look into approval-matrix.xlsx, sheet Matrix. Categories look alike and are not: Freight "
+        "and Packaging "
         "share a cost centre, but not the account."
     ),
     Heading("Whom do I call?"),
     Paragraph(
         f"Access to the portal: {MARIA.name}, {MARIA.mail}, extension {MARIA.extension}. Vendor master: "
-        f"{INGRID.name} ({INGRID.mail}). {VENDORS[6].name} only answers to {VENDORS[6].contact}, {VENDORS[6].phone}; "
-        f"{VENDORS[11].contact} of {VENDORS[11].name} prefers mail ({VENDORS[11].mail}) and gets paid to {VENDORS[11].iban}."
+        f"{INGRID.name} ({INGRID.mail}). {VENDORS[6].name} only answers to {VENDORS[6].contact}, "
+        f"{VENDORS[6].phone}; "
+        f"{VENDORS[11].contact} of {VENDORS[11].name} prefers mail ({VENDORS[11].mail}) and gets paid "
+        f"to {VENDORS[11].iban}."
     ),
 )
 
@@ -254,7 +278,17 @@ APPROVER_SHEET = Grid(
 VENDOR_SHEET = Grid(
     ("Number", "Vendor", "Country", "Contract", "Contact", "Phone", "Email", "IBAN", "Buyer"),
     tuple(
-        (v.number, v.name, v.country, "Yes" if v.contract else "No", v.contact, v.phone, v.mail, v.iban, v.buyer.listed)
+        (
+            v.number,
+            v.name,
+            v.country,
+            "Yes" if v.contract else "No",
+            v.contact,
+            v.phone,
+            v.mail,
+            v.iban,
+            v.buyer.listed,
+        )
         for v in VENDORS
     ),
 )

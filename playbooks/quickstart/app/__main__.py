@@ -16,7 +16,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m playbooks.quickstart.app", description=__doc__)
     parser.add_argument("--db", type=Path, required=True, help="the portal's database")
     parser.add_argument("--port", type=int, default=0, help="TCP port on 127.0.0.1; 0 picks a free one")
-    parser.add_argument("--seed", type=int, help="make the database from this seed when it does not exist yet")
+    parser.add_argument(
+        "--seed", type=int, help="make the database from this seed when it does not exist yet"
+    )
     options = parser.parse_args()
     try:
         if options.seed is not None and not options.db.exists():

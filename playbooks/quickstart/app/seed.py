@@ -175,7 +175,9 @@ class _Draw:
         twin = Invoice(
             number=f"INV-{next(self._numbers)}",
             vendor=vendor,
-            reference=self._near(invoice.reference) if want.kind in ("reference", "both") else invoice.reference,
+            reference=self._near(invoice.reference)
+            if want.kind in ("reference", "both")
+            else invoice.reference,
             category=invoice.category,
             amount_cents=self._near_amount(invoice.amount_cents)
             if want.kind in ("amount", "both")
@@ -211,7 +213,7 @@ class _Draw:
 def _write(db_path: Path, drawn: Sample) -> None:
     connection = sqlite3.connect(db_path)
     try:
-        # A database that was cut off while being made is made again, so nothing has to reach the disk at once.
+        # A database cut off while being made is made again: nothing has to reach the disk at once.
         connection.execute("pragma synchronous = off")
         connection.execute("pragma journal_mode = memory")
         connection.executescript(f"begin; {SCHEMA} commit;")
@@ -220,7 +222,9 @@ def _write(db_path: Path, drawn: Sample) -> None:
                 "insert into users values (?, ?, ?)",
                 [(c.user, c.short, hash_password(c.user, company.PASSWORD)) for c in company.CLERKS],
             )
-            connection.executemany("insert into cost_centres values (?)", [(c,) for c in company.COST_CENTRES])
+            connection.executemany(
+                "insert into cost_centres values (?)", [(c,) for c in company.COST_CENTRES]
+            )
             connection.executemany(
                 "insert into accounts values (?, ?)",
                 [(account, centre) for centre, codes in company.COST_CENTRES.items() for account in codes],
@@ -228,7 +232,17 @@ def _write(db_path: Path, drawn: Sample) -> None:
             connection.executemany(
                 "insert into vendors values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (v.number, v.name, v.country, v.iban, v.contract, v.contact, v.mail, v.phone, v.buyer.name)
+                    (
+                        v.number,
+                        v.name,
+                        v.country,
+                        v.iban,
+                        v.contract,
+                        v.contact,
+                        v.mail,
+                        v.phone,
+                        v.buyer.name,
+                    )
                     for v in drawn.vendors
                 ],
             )
@@ -242,7 +256,8 @@ def _write(db_path: Path, drawn: Sample) -> None:
                 ],
             )  # fmt: skip
             connection.executemany(
-                "update invoices set twin = ? where number = ?", [(i.twin, i.number) for i in drawn.invoices if i.twin]
+                "update invoices set twin = ? where number = ?",
+                [(i.twin, i.number) for i in drawn.invoices if i.twin],
             )
     finally:
         connection.close()

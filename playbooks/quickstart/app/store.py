@@ -69,7 +69,8 @@ def connect(path: Path) -> Iterator[sqlite3.Connection]:
     """
     if not path.is_file():
         raise MissingError(
-            f"Database {path} does not exist.", f"Make one: python -m playbooks.quickstart.app --db {path} --seed 1"
+            f"Database {path} does not exist.",
+            f"Make one: python -m playbooks.quickstart.app --db {path} --seed 1",
         )
     connection = sqlite3.connect(path, timeout=10.0)
     connection.row_factory = sqlite3.Row
@@ -120,14 +121,17 @@ def invoice(connection: sqlite3.Connection, number: str) -> sqlite3.Row | None:
     """One invoice with its vendor, and its approver once it is coded."""
     row: sqlite3.Row | None = connection.execute(
         "select i.*, v.name as vendor_name, v.contract, v.contact, c.approver from invoices i "
-        "join vendors v on v.number = i.vendor left join codings c on c.invoice = i.number where i.number = ?",
+        "join vendors v on v.number = i.vendor left join codings c on c.invoice = i.number "
+        "where i.number = ?",
         (number,),
     ).fetchone()
     return row
 
 
 def vendor(connection: sqlite3.Connection, number: str) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = connection.execute("select * from vendors where number = ?", (number,)).fetchone()
+    row: sqlite3.Row | None = connection.execute(
+        "select * from vendors where number = ?", (number,)
+    ).fetchone()
     return row
 
 
@@ -184,7 +188,8 @@ def mark_duplicate(connection: sqlite3.Connection, number: str, duplicate_of: st
 def reinstate(connection: sqlite3.Connection, number: str, reason: str) -> bool:
     """Put a held invoice back into work; False when it is not held."""
     changed = connection.execute(
-        "update invoices set status = 'New', reason = ? where number = ? and status = 'Held'", (reason, number)
+        "update invoices set status = 'New', reason = ? where number = ? and status = 'Held'",
+        (reason, number),
     )
     return changed.rowcount == 1
 
@@ -193,5 +198,6 @@ def change_bank(connection: sqlite3.Connection, *, number: str, iban: str, hold:
     """Change where a vendor is paid."""
     connection.execute("update vendors set iban = ? where number = ?", (iban, number))
     connection.execute(
-        "insert into bank_changes (vendor, iban, hold, clerk) values (?, ?, ?, ?)", (number, iban, hold, clerk)
+        "insert into bank_changes (vendor, iban, hold, clerk) values (?, ?, ?, ?)",
+        (number, iban, hold, clerk),
     )

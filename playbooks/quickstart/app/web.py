@@ -23,7 +23,9 @@ COOKIE = "payables"
 _STATIC = Path(__file__).parent / "static"
 _STATIC_TYPES = {"style.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8"}
 _SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'",
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'"
+    ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
@@ -87,7 +89,8 @@ def serve(db_path: Path, port: int = 0) -> tuple[Portal, str]:
         portal = Portal(db_path, port)
     except OSError as error:
         raise InputError(
-            f"Cannot listen on {HOST}:{port}: {error.strerror}.", "Choose another port, or --port 0 for a free one."
+            f"Cannot listen on {HOST}:{port}: {error.strerror}.",
+            "Choose another port, or --port 0 for a free one.",
         ) from error
     portal.start()
     return portal, portal.url
@@ -143,7 +146,9 @@ class _Handler(BaseHTTPRequestHandler):
             clerk = self._clerk(db)
             if clerk is None:
                 return pages.redirect("/login")
-            if method == "POST" and not hmac.compare_digest(form.get("csrf", "").encode(), clerk.csrf.encode()):
+            if method == "POST" and not hmac.compare_digest(
+                form.get("csrf", "").encode(), clerk.csrf.encode()
+            ):
                 return pages.problem(403, "Form expired", "Open the page again.", clerk)
             return _route(db, Request(method, path, query, form, clerk))
 
@@ -169,7 +174,9 @@ class _Handler(BaseHTTPRequestHandler):
                 "login.html", status=401, username=username, errors=["User and password do not match."]
             )
         token = secrets.token_urlsafe(24)
-        db.execute("insert into sessions values (?, ?, ?)", (token, user["username"], secrets.token_urlsafe(24)))
+        db.execute(
+            "insert into sessions values (?, ?, ?)", (token, user["username"], secrets.token_urlsafe(24))
+        )
         cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax"
         return pages.redirect("/", **{"Set-Cookie": cookie})
 
@@ -181,7 +188,8 @@ class _Handler(BaseHTTPRequestHandler):
         if cookie is None:
             return None
         row = db.execute(
-            "select u.username, u.name, s.csrf from sessions s join users u using (username) where s.token = ?",
+            "select u.username, u.name, s.csrf from sessions s join users u using (username) "
+            "where s.token = ?",
             (cookie.value,),
         ).fetchone()
         return None if row is None else Clerk(row["username"], row["name"], row["csrf"])
