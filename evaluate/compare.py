@@ -203,9 +203,7 @@ def advantage(a: Summary, b: Summary, inputs: CostInputs) -> Advantage | None:
     means = [float(column.mean()) if len(column) else None for column in columns]
     per_task_saved = blend(inputs, means[0], means[1])
     assert per_task_saved is not None
-    fixed = (
-        a.costs.one_off - b.costs.one_off + (a.costs.monthly - b.costs.monthly) * inputs.horizon_months
-    )
+    fixed = a.costs.one_off - b.costs.one_off + (a.costs.monthly - b.costs.monthly) * inputs.horizon_months
     value = per_task_saved * inputs.tasks_in_horizon - fixed
     draws = _blended_draws(inputs, columns[0], columns[1], seed=2)
     n = len(columns[0]) + len(columns[1])
@@ -306,9 +304,7 @@ def summary_json(summary: Summary, inputs: CostInputs) -> dict[str, Any]:
 
 def _by_fault(arm: ArmResult) -> dict[str, Any]:
     kinds = sorted({kind for row in arm.rows for kind in row.disturbances})
-    return {
-        kind: _rate(rate([row.value for row in arm.rows if kind in row.disturbances])) for kind in kinds
-    }
+    return {kind: _rate(rate([row.value for row in arm.rows if kind in row.disturbances])) for kind in kinds}
 
 
 def difference_json(difference: Difference) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What each way of doing the task costs, from dated inputs an FDE edits.
 
 The inputs stand in ``fde.toml`` under ``[evaluate.costs]``; every one of them is
-shown in the report with its date. All money is in one currency.
+shown in the report with its date. All money is in the engagement's currency.
 
 For one task given to an arm with success ``p``::
 
@@ -14,27 +14,20 @@ person finds and mends. People make errors too, so the human cost has the same f
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from evaluate.rows import SIMPLICITY, Kind
-from fde.engagement import Engagement
-from fde.errors import InputError
 
-SECTION = "evaluate.costs"
-
-# Written into fde.toml by whoever makes an engagement; the same values apply when the
-# section is missing, and the report then says that they are nobody's own.
+# For a person to put into fde.toml. The same values apply to keys that are missing, and
+# the report then says that they are nobody's own.
 TEMPLATE = """\
 [evaluate.costs]
 # Everything here is yours to correct; the report shows each value with this date.
 as_of = 2026-11-01
-currency = "USD"
 tasks_per_month = 2000
 horizon_months = 12
 disturbed_share = 0.1            # of real tasks meet a dialog, a changed order, a validation error
@@ -68,11 +61,23 @@ rl = 3.0
 """
 
 
+ENGINEERING_HOURS: dict[str, float] = {
+    "replay": 40.0,
+    "prompt": 8.0,
+    "few-shot": 12.0,
+    "rag": 24.0,
+    "sft": 48.0,
+    "rl": 56.0,
+}
+MAINTENANCE_HOURS: dict[str, float] = {
+    "replay": 6.0,
+    "prompt": 1.0,
+    "few-shot": 1.0,
+    "rag": 2.0,
+    "sft": 3.0,
+    "rl": 3.0,
+}
 Hours = Annotated[float, Field(ge=0)]
-
-
-def _by_kind(**hours: float) -> dict[str, float]:
-    return {kind: hours[kind.replace("-", "_")] for kind in SIMPLICITY}
 
 
 class CostInputs(BaseModel):
@@ -81,7 +86,6 @@ class CostInputs(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     as_of: date = date(2026, 11, 1)
-    currency: str = Field(default="USD", min_length=1, max_length=8)
     tasks_per_month: float = Field(default=2000, gt=0)
     horizon_months: float = Field(default=12, gt=0)
     disturbed_share: float = Field(default=0.1, ge=0, le=1)
@@ -95,14 +99,32 @@ class CostInputs(BaseModel):
     engineering_hourly_wage: float = Field(default=120.0, ge=0)
     frontier_price_per_million_input: float = Field(default=3.0, ge=0)
     frontier_price_per_million_output: float = Field(default=15.0, ge=0)
-    engineering_hours: dict[str, Hours] = Field(
-        default_factory=lambda: _by_kind(replay=40, prompt=8, few_shot=12, rag=24, sft=48, rl=56)
-    )
-    maintenance_hours_per_month: dict[str, Hours] = Field(
-        default_factory=lambda: _by_kind(replay=6, prompt=1, few_shot=1, rag=2, sft=3, rl=3)
-    )
+    engineering_hours: dict[str, Hours] = Field(default_factory=ENGINEERING_HOURS.copy)
+    maintenance_hours_per_month: dict[str, Hours] = Field(default_factory=MAINTENANCE_HOURS.copy)
     # Input -> [low, high] for the sensitivity table; an input not named is halved and doubled.
     ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
+
+    @field_validator("engineering_hours", "maintenance_hours_per_month", mode="before")
+    @classmethod
+    def _known_kinds(cls, given: Any, info: ValidationInfo) -> Any:
+        """A kind of arm that is left out keeps its value above."""
+        if not isinstance(given, dict):
+            return given
+        unknown = set(given) - set(SIMPLICITY)
+        if unknown:
+            raise ValueError(f"'{min(unknown)}' is no kind of arm; known are {', '.join(SIMPLICITY)}")
+        usual = ENGINEERING_HOURS if info.field_name == "engineering_hours" else MAINTENANCE_HOURS
+        return {**usual, **given}
+
+    @field_validator("ranges")
+    @classmethod
+    def _known_inputs(cls, given: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        for name, (low, high) in given.items():
+            if name not in numeric_inputs():
+                raise ValueError(f"'{name}' is no numeric input; known are {', '.join(numeric_inputs())}")
+            if not 0 <= low <= high:
+                raise ValueError(f"the range of '{name}' must be [low, high], both at least 0")
+        return given
 
     @property
     def error_cost(self) -> float:
@@ -198,69 +220,6 @@ def arm_costs(inputs: CostInputs, effort: Effort, success: float, machine_second
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Configured:
-    """The inputs and whether the engagement has its own."""
-
-    inputs: CostInputs
-    own: bool
-
-
-def load_costs(engagement: Engagement) -> Configured:
-    """Read ``[evaluate.costs]``; missing keys take the template's values.
-
-    Raises:
-        InputError: naming the key, its line and the value that cannot be.
-    """
-    section = engagement.config().get("evaluate", {})
-    if not isinstance(section, dict):
-        raise InputError(f"{engagement.config_path}: 'evaluate' is not a section.", "Write [evaluate.costs].")
-    given = section.get("costs")
-    if given is None:
-        return Configured(CostInputs(), own=False)
-    if not isinstance(given, dict):
-        raise InputError(f"{engagement.config_path}: '{SECTION}' is not a section.", f"Write [{SECTION}].")
-    try:
-        inputs = CostInputs.model_validate(with_defaults(given))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise _wrong(engagement, str(first["loc"][0]) if first["loc"] else SECTION, key, first) from error
-    for key in inputs.ranges:
-        if key not in NUMERIC:
-            raise InputError(
-                f"{engagement.config_path}: [{SECTION}.ranges] names '{key}', which is no numeric input.",
-                f"Known: {', '.join(NUMERIC)}.",
-            )
-    return Configured(inputs, own=True)
-
-
-NUMERIC: tuple[str, ...] = tuple(
-    name for name, field in CostInputs.model_fields.items() if field.annotation is float
-)
-
-
-def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The given inputs; a table by kind of arm keeps the template's value for kinds it leaves out."""
-    merged = dict(given)
-    defaults = CostInputs()
-    for table in ("engineering_hours", "maintenance_hours_per_month"):
-        if isinstance(given.get(table), dict):
-            merged[table] = {**getattr(defaults, table), **given[table]}
-            unknown = set(given[table]) - set(SIMPLICITY)
-            if unknown:
-                raise InputError(
-                    f"[{SECTION}.{table}] names '{min(unknown)}', which is no kind of arm.",
-                    f"Known: {', '.join(SIMPLICITY)}.",
-                )
-    return merged
-
-
-def _wrong(engagement: Engagement, name: str, key: str, error: Any) -> InputError:
-    text = engagement.config_path.read_text(encoding="utf-8").splitlines()
-    line = next((i for i, row in enumerate(text, 1) if re.match(rf"\s*\[?.*\b{re.escape(name)}\b", row)), 0)
-    where = f"{engagement.config_path}, line {line}" if line else str(engagement.config_path)
-    known = f"Known keys: {', '.join(CostInputs.model_fields)}." if error["type"] == "extra_forbidden" else ""
-    return InputError(
-        f"{where}: [{SECTION}] {key} = {error['input']!r}: {error['msg']}.", known or "Correct that line."
-    )
+def numeric_inputs() -> tuple[str, ...]:
+    """Names of the inputs that are one number, in the order of the template."""
+    return tuple(name for name, field in CostInputs.model_fields.items() if field.annotation is float)

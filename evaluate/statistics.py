@@ -168,9 +168,7 @@ def newcombe(
     to_low_b, to_high_b = share_b - low_b, high_b - share_b
     down = to_low_a**2 - 2 * phi * to_low_a * to_high_b + to_high_b**2
     up = to_high_a**2 - 2 * phi * to_high_a * to_low_b + to_low_b**2
-    return Interval(
-        max(-1.0, delta - math.sqrt(max(0.0, down))), min(1.0, delta + math.sqrt(max(0.0, up)))
-    )
+    return Interval(max(-1.0, delta - math.sqrt(max(0.0, down))), min(1.0, delta + math.sqrt(max(0.0, up))))
 
 
 def newcombe_independent(
@@ -197,9 +195,7 @@ def paired(a: Sequence[float | None], b: Sequence[float | None]) -> Paired:
     Raises:
         ValueError: when the lists differ in length, so cannot be paired.
     """
-    pairs = [
-        (x == 1.0, y == 1.0) for x, y in zip(a, b, strict=True) if x is not None and y is not None
-    ]
+    pairs = [(x == 1.0, y == 1.0) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
     n = len(pairs)
     both = pairs.count((True, True))
     only_a = pairs.count((True, False))
@@ -286,6 +282,4 @@ def percentile_interval(values: NDArray[np.float64], confidence: float = CONFIDE
     """The middle ``confidence`` of bootstrap values; a bound that is not finite is None."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail], method="closest_observation")
-    return Interval(
-        float(low) if math.isfinite(low) else None, float(high) if math.isfinite(high) else None
-    )
+    return Interval(float(low) if math.isfinite(low) else None, float(high) if math.isfinite(high) else None)
