@@ -1,0 +1,204 @@
+"""Postal addresses in American and European shapes.
+
+An address grows from an anchor (a street with a number, a P.O. box, what
+follows "my address is") to both sides over units, places, states and postcodes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from redact.names import fold
+from redact.spans import Span
+
+_UPPER = "".join(chr(c) for c in range(0x41, 0x530) if chr(c).isupper())
+_COUNTRIES = (
+    "Afghanistan|Albania|Algeria|Andorra|Angola|Argentina|Armenia|Australia|Austria|Azerbaijan|Bahamas|Bahrain|"
+    "Bangladesh|Barbados|Belarus|Belgium|Belize|Benin|Bhutan|Bolivia|Bosnia|Botswana|Brazil|Brunei|Bulgaria|"
+    "Burundi|Cambodia|Cameroon|Canada|Chad|Chile|China|Colombia|Congo|Costa Rica|Croatia|Cuba|Cyprus|"
+    "Czech Republic|Czechia|Denmark|Dominican Republic|Ecuador|Egypt|El Salvador|Eritrea|Estonia|Ethiopia|Fiji|"
+    "Finland|France|Gabon|Gambia|Germany|Ghana|Greece|Greenland|Grenada|Guatemala|Guinea|Guyana|Haiti|Honduras|"
+    "Hong Kong|Hungary|Iceland|India|Indonesia|Iran|Iraq|Ireland|Israel|Italy|Jamaica|Japan|Jordan|Kazakhstan|Kenya|"
+    "Kosovo|Kuwait|Kyrgyzstan|Laos|Latvia|Lebanon|Liberia|Libya|Liechtenstein|Lithuania|Luxembourg|Madagascar|"
+    "Malawi|Malaysia|Maldives|Mali|Malta|Mauritania|Mauritius|Mexico|Moldova|Monaco|Mongolia|Montenegro|Morocco|"
+    "Mozambique|Myanmar|Namibia|Nepal|Netherlands|New Zealand|Nicaragua|Niger|Nigeria|North Macedonia|Norway|Oman|"
+    "Pakistan|Panama|Paraguay|Peru|Philippines|Poland|Portugal|Puerto Rico|Qatar|Romania|Russia|Rwanda|Samoa|"
+    "Saudi Arabia|Senegal|Serbia|Seychelles|Sierra Leone|Singapore|Slovakia|Slovenia|Somalia|South Africa|"
+    "South Korea|Spain|Sri Lanka|Sudan|Suriname|Sweden|Switzerland|Syria|Taiwan|Tajikistan|Tanzania|Thailand|Togo|"
+    "Tonga|Tunisia|Turkey|Turkmenistan|Uganda|Ukraine|United Arab Emirates|United Kingdom|United States|Uruguay|"
+    "Uzbekistan|Vanuatu|Venezuela|Vietnam|Yemen|Zambia|Zimbabwe|Deutschland|Österreich|Schweiz|España|Italia|"
+    "Nederland|België|Belgique|Polska|Sverige|Norge|Danmark|Suomi|USA|U\\.S\\.A\\.|UK|UAE|England|Scotland|Wales"
+)
+COUNTRIES = frozenset(fold(name.replace("\\", "")) for name in _COUNTRIES.split("|"))
+_STATES = (
+    "AL|AK|AZ|AR|CA|CO|CT|DE|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH|OK|"
+    "OR|PA|RI|SC|SD|TN|TX|UT|VT|VA|WA|WV|WI|WY|DC|PR|AB|BC|MB|NB|NL|NS|ON|PE|QC|SK|NSW|VIC|QLD|TAS|ACT"
+)
+_SUFFIX = (
+    "street|str|st|road|rd|avenue|aven|ave|av|lane|ln|drive|dr|court|ct|place|pl|square|sq|boulevard|blvd|way|"
+    "terrace|ter|tce|close|crescent|cres|parkway|pkwy|highway|hwy|circle|cir|trail|trl|mews|gardens|gdns|grove|walk|"
+    "wharf|quay|alley|loop|plaza|plz|pike|turnpike|esplanade|parade|pde|heights|hts|bypass|causeway|crossing|xing"
+)
+# The rest of the street suffixes of USPS Publication 28: everyday words, so they need more around them.
+_RARE_SUFFIX = (
+    "bend|bluff|bluffs|bottom|branch|bridge|brook|burg|burgs|camp|canyon|cape|center|centers|cliff|cliffs|club|common|"
+    "commons|corner|corners|course|cove|coves|creek|crest|crossroad|curve|dale|dam|divide|drives|estate|estates|"
+    "expressway|extension|fall|falls|ferry|field|fields|flat|flats|ford|fords|forest|forge|forges|fork|forks|fort|"
+    "freeway|garden|gateway|glen|glens|green|greens|groves|harbor|harbors|haven|hill|hills|hollow|inlet|island|"
+    "islands|isle|junction|junctions|key|keys|knoll|knolls|lake|lakes|land|landing|light|lights|loaf|lock|locks|"
+    "lodge|mall|manor|manors|meadow|meadows|mill|mills|mission|motorway|mount|mountain|mountains|neck|orchard|oval|"
+    "overpass|park|parks|parkways|pass|passage|path|pine|pines|plain|plains|point|points|port|ports|prairie|radial|"
+    "ramp|ranch|rapid|rapids|rest|ridge|ridges|rise|river|roads|route|row|rue|run|shoal|shoals|shore|shores|skyway|"
+    "spring|springs|spur|spurs|squares|station|stravenue|stream|streets|summit|throughway|trace|track|trafficway|"
+    "tunnel|underpass|union|unions|valley|valleys|via|viaduct|view|views|village|villages|ville|vista|wall|walks|"
+    "well|wells"
+)
+_COMPOUND = "straße|strasse|str\\.|weg|gasse|allee|platz|damm|ufer|ring|stieg|graben|markt|laan|straat|plein|gracht|kade|dijk|" \
+    "singel|gatan|vägen|väg|gata|gränd|vej|gade|veien|vegen|gaten|tie|katu|kuja|polku|utca|tér|út|sokak|caddesi"
+_PREFIX = (
+    "Rue|Avenue|Av\\.?|Boulevard|Bd\\.?|Place|Chemin|Impasse|Quai|Route|Allée|Allées|Cours|Passage|Via|Viale|Corso|"
+    "Piazza|Piazzale|Vicolo|Largo|Strada|Contrada|Calle|C/|Avenida|Avda\\.?|Paseo|Plaza|Carrer|Camino|Carretera|Ronda|"
+    "Rua|Travessa|Praça|Estrada|Alameda|Ulica|ul\\.|al\\.|os\\.|pl\\.|Jalan|Jl\\.|Strada|Str\\.|Bulevardul|Am|An der|Auf der|"
+    "Im|In der|Zum|Zur|Unter den|Alte|Neue|Große|Kleine|Lange|Obere|Untere"
+)
+_UNIT = (
+    r"(?:apt|apartment|suite|ste|unit|flat|floor|fl|room|rm|bldg|building|block|tower|level|p\.?o\.? ?box|"
+    r"wohnung|etage|stiege|top|bus|bte|piso|puerta|interno|int|lokal|m\.)\.?[ ]?#?[\w-]{1,6}|#[ ]?\w{1,6}|"
+    r"\d{1,3}(?:st|nd|rd|th|\.) (?:floor|og|stock)|\d+º ?\w{0,4}"
+)
+_ZIP = (
+    r"\d{5}-\d{4}|\d{5}(?:-\d{3})?|[A-Za-z]{1,2}\d[A-Za-z\d]?[ ]?\d[A-Za-z]{2}|[A-Za-z]\d[A-Za-z][ -]?\d[A-Za-z]\d|"
+    r"\d{4}[ ]?[A-Z]{2}|(?:[A-Z]{1,2}[- ])?\d{4,6}|\d{3}[ -]\d{2,4}|\d{2}-\d{3}"
+)
+_SEP = r"[ \t]{0,3}(?:[,;.·|/–-][ \t]{0,3})?(?:\r?\n[ \t>*|]{0,12}){0,3}[,;]?[ \t]{0,8}"
+
+
+def _cases(words: str, *, small: bool = True) -> str:
+    """Each word as it may be written: Street, STREET and, if ``small``, street."""
+    return "|".join(f"{w.capitalize()}|{w.upper()}" + (f"|{w}" if small else "") for w in words.split("|"))
+
+
+class _Shapes:
+    """The expressions, for text with capitals or for text typed without."""
+
+    def __init__(self, *, capitals: bool) -> None:
+        flags = 0 if capitals else re.IGNORECASE
+        letter = rf"[{_UPPER}]" if capitals else r"[^\W\d_]"
+        word = rf"(?:{letter}[^\W\d_]*(?:['’.-][^\W\d_]+)*\.?|\d{{1,3}}(?:st|nd|rd|th))"
+        small = r"(?:(?:de|du|des|da|do|dos|del|della|delle|dei|di|la|le|les|las|los|el|of|the|van|von|der|den|het|im|am|a|zu|zum|y|e)[ ]|[dlD]['’])"
+        number = r"\d{1,5}(?:[ ]?[A-Za-z](?![\w]))?(?:[-/–]\d{1,4}[A-Za-z]?)?"
+        suffix = _cases(_SUFFIX)
+        direction = r"(?:(?:N|S|E|W|NE|NW|SE|SW|North|South|East|West)\.?[ ])?"
+        name = rf"(?:{small}{{0,2}}{word}[ ])"
+        streets = [
+            rf"{number},?[ ]{direction}{name}{{1,4}}(?:{suffix})\b\.?(?:[ ](?:N|S|E|W|NE|NW|SE|SW|North|South|East|West)\b)?",
+            rf"(?:{name}{{0,2}})[^\W\d_.-]*(?:[^\W\d_]-?(?i:{_COMPOUND})|(?<=[ -])(?i:{_COMPOUND}))[ ]{number}(?![\w.,]?\d)",
+            rf"(?:{number}(?:[ ](?:bis|ter))?,?[ ])(?:{_PREFIX}|rue|avenue|boulevard|place|chemin|impasse|quai|allée|via)[ ]{small}{{0,2}}{word}(?:[ ]{small}{{0,2}}{word}){{0,4}}",
+            rf"\b(?:{_PREFIX})[ ]{small}{{0,2}}{word}(?:[ ]{small}{{0,2}}{word}){{0,4}},?[ ](?:n[º°o.]{{1,2}}[ ]?)?{number}(?![\w.,]?\d)",
+            r"P\.?[ ]?O\.?[ ]?Box[ ]\d{1,6}|Postfach[ ]\d[\d ]{1,8}|Postbus[ ]\d{1,6}|Apartado[ ]\d{1,6}|B\.?P\.?[ ]\d{2,5}",
+        ]
+        self.streets = [re.compile(rf"(?<![\w.,/-])(?:{s})", flags) for s in streets]
+        self.rare = re.compile(
+            rf"(?<![\w.,/-])(?P<v>{number},?[ ]{direction}{name}{{1,3}}(?:{_cases(_RARE_SUFFIX, small=not capitals)})\b)", flags
+        )
+        self.named = re.compile(
+            rf"\b(?i:on|at|along|off|corner of|lives? on|in|from|near|and)[ ](?P<v>{name}{{1,3}}"
+            rf"(?:{'|'.join(f'{s.capitalize()}|{s}' for s in ('street', 'road', 'avenue', 'lane', 'drive', 'boulevard', 'st', 'rd', 'ave', 'blvd', 'court', 'crescent', 'terrace', 'parkway'))})\b\.?)",
+            flags,
+        )
+        city = rf"{small}{{0,1}}{word}(?:[ -]{small}{{0,1}}{word}){{0,3}}"
+        state = rf"(?:{_STATES})\b\.?"
+        tail = [
+            _UNIT,
+            rf"(?:{city},?[ ])?{state},?[ ]+(?:{_ZIP})(?![\w])",
+            rf"(?:{_ZIP})(?![\w]),?[ ]+{city}",
+            rf"{city},?[ ]+(?:{_ZIP})(?![\w])",
+            rf"(?:{_COUNTRIES})\b",
+            rf"{state}(?![\w])",
+            rf"(?:{_ZIP})(?![\w])",
+        ]
+        self.tail = re.compile(rf"{_SEP}(?:{'|'.join(f'(?:{t})' for t in tail)})", re.IGNORECASE if not capitals else 0)
+        self.unit = re.compile(rf"{_SEP}(?:{_UNIT})(?![\w])", re.IGNORECASE)
+        # A place between street and postcode counts only when something surer follows it.
+        self.city = re.compile(rf"{_SEP}(?:{city})(?=\b)", flags)
+        self.loose = re.compile(
+            rf"(?P<v>{number},?[ ]{small}{{0,2}}{word}(?:[ ]{small}{{0,2}}(?:{word}|\d{{1,4}})){{0,5}})", flags
+        )
+        self.local = re.compile(
+            rf"(?<![\w.,-])(?:{city},?[ ]{state},?[ ]\d{{5}}(?:-\d{{4}})?|[A-Z]{{1,2}}\d[A-Z\d]?[ ]\d[A-Z]{{2}}|"
+            rf"[A-Z]\d[A-Z][ ]\d[A-Z]\d)(?![\w-])"
+        )
+
+
+_CAPITALS = _Shapes(capitals=True)
+_SMALL = _Shapes(capitals=False)
+_ANNOUNCED = re.compile(
+    r"(?:(?:address|adresse|residence|residing|resides?|lived?|lives|living|located|deliver(?:ed)?|ship(?:ped)?|return|moved?|"
+    r"sent?|send|taxi|meet(?: me)?|directions|mail|invoice|bill|visit|office|home)"
+    r"(?:[^.!?\n\d]{0,30}?(?:\bis|\bto|\bat|\bin|\bwith|\bare|:))?)[ :>\n]{1,10}$",
+    re.IGNORECASE,
+)
+_ZIP_CONTEXT = re.compile(
+    r"\b(?:zip(?: ?code)?|post(?:al)? ?code|plz|postcode)(?: is)?[ :]{1,3}(?P<v>[A-Za-z0-9][A-Za-z0-9 -]{2,8}[A-Za-z0-9])(?!\w)",
+    re.IGNORECASE,
+)
+
+
+def find(text: str) -> Iterator[Span]:
+    """Addresses, and parts of addresses that stand alone, in text order within each kind."""
+    if not re.search(r"\d", text) and not re.search(
+        r"(?:street|road|avenue|lane|drive|boulevard|\bst|\brd|\bave|court|crescent|terrace|parkway)\b", text, re.IGNORECASE
+    ):
+        return
+    shapes = _CAPITALS if any(c.isupper() for c in text) else _SMALL
+    taken: list[tuple[int, int]] = []
+
+    def fresh(start: int, end: int) -> bool:
+        return all(end <= a or start >= b for a, b in taken)
+
+    for pattern in shapes.streets:
+        for match in pattern.finditer(text):
+            if not fresh(*match.span()) or match[0].lower().startswith(("am ", "im ", "zum ", "zur ")) and _no_street(match[0]):
+                continue
+            span = _grow(text, match.start(), match.end(), shapes)
+            taken.append(span)
+            yield Span(*span, "ADDRESS", 0.85, "street")
+    for match in (*shapes.rare.finditer(text), *shapes.loose.finditer(text)):
+        if not fresh(*match.span("v")):
+            continue
+        span = _grow(text, *match.span("v"), shapes)
+        announced = _ANNOUNCED.search(text[max(0, match.start("v") - 60) : match.start("v")])
+        grown = span[1] > match.end("v") and re.search(r"\d|,|\n", text[match.end("v") : span[1]])
+        line_start = not text[: match.start("v")].rpartition("\n")[2].strip(" >*|?\t")
+        if announced or (grown and line_start and re.search(r"\d", text[match.end("v") : span[1]])):
+            taken.append(span)
+            yield Span(*span, "ADDRESS", 0.65, "street announced")
+    for pattern in (shapes.local, shapes.named, _ZIP_CONTEXT):
+        for match in pattern.finditer(text):
+            group = "v" if "v" in pattern.groupindex else 0
+            if fresh(*match.span(group)) and (pattern is not _ZIP_CONTEXT or any(c.isdigit() for c in match["v"])):
+                taken.append(match.span(group))
+                yield Span(*match.span(group), "ADDRESS", 0.6, "place")
+
+
+def _no_street(text: str) -> bool:
+    """ "Im Jahr 2024" is no address."""
+    return bool(re.search(r"\b(?:19|20)\d{2}$", text))
+
+
+def _grow(text: str, start: int, end: int, shapes: _Shapes) -> tuple[int, int]:
+    for _ in range(6):
+        match = shapes.tail.match(text, end) or shapes.unit.match(text, end)
+        if match is None:
+            city = shapes.city.match(text, end)
+            match = city and (shapes.tail.match(text, city.end()))
+            if match is None and city and "\n" not in city[0] and "," in city[0][:3]:
+                match = city
+        if match is None or match.end() <= end:
+            break
+        end = match.end()
+    before = re.search(rf"(?:{_UNIT}){_SEP}$", text[max(0, start - 30) : start], re.IGNORECASE)
+    if before:
+        start -= len(before[0])
+    return start, end

