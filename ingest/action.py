@@ -113,7 +113,8 @@ class Action(BaseModel):
         match = _PLAIN.fullmatch(line)
         if match and (match["verb"] == "done" or match["value"]):
             value = match["value"]
-            return cls.model_validate({"verb": match["verb"], "value": None if value is None else _string(value)})
+            plain = None if value is None else _string(value)
+            return cls.model_validate({"verb": match["verb"], "value": plain})
         raise InputError(
             f"Not an action: {line[:120]!r}.",
             'Write for instance: click link "Open", fill textbox "Name": Ann, or done.',
@@ -138,7 +139,7 @@ def resolve(page: Node, target: Target) -> tuple[Node, ...] | None:
         nothing on the page has that role and name. Disabled elements are found:
         what they do with an action is the application's business.
     """
-    found = [path for path in _matches(page, (page,), target)]
+    found = _matches(page, (page,), target)
     return found[target.nth - 1] if len(found) >= target.nth else None
 
 

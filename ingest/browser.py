@@ -48,7 +48,7 @@ def executable() -> Path:
     named = os.environ.get(BROWSER_VARIABLE)
     if named:
         if not Path(named).is_file():
-            raise InputError(f"{BROWSER_VARIABLE} names {named}, which is not a file.", "Correct or unset it.")
+            raise InputError(f"{BROWSER_VARIABLE} names {named}: no such file.", "Correct or unset it.")
         return Path(named)
     for name in NAMES:
         found = shutil.which(name)
@@ -106,7 +106,9 @@ def launch(headless: bool = True, *, slow_mo_ms: float = 0) -> Iterator[Browser]
         except Error as error:
             reason = error.message.strip().splitlines()[0]
             hint = "" if headless else "A window needs a display; try again with --headless."
-            raise WorkError(f"The browser {path} did not start: {reason}", hint or "Look at: fde doctor") from error
+            raise WorkError(
+                f"The browser {path} did not start: {reason}", hint or "Look at: fde doctor"
+            ) from error
         try:
             yield browser
         finally:

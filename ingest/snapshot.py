@@ -27,7 +27,8 @@ MAX_LINES = 20_000
 MAX_DEPTH = 200
 
 _LINE = re.compile(
-    r'(?P<role>[a-z]+)(?: (?P<name>"(?:[^"\\]|\\.)*"))?(?P<states>(?: \[[^\]\n]*\])*)(?P<colon>:(?: (?P<value>.*))?)?'
+    r'(?P<role>[a-z]+)(?: (?P<name>"(?:[^"\\]|\\.)*"))?'
+    r"(?P<states>(?: \[[^\]\n]*\])*)(?P<colon>:(?: (?P<value>.*))?)?"
 )
 _STATE = re.compile(r"\[([a-z]+)(?:=([^\]]*))?\]")
 
