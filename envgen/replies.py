@@ -8,19 +8,13 @@ action is not done. Afterwards it tells the agent with::
 
 from __future__ import annotations
 
-from ingest.action import (
-    CHECKABLE_ROLES,
-    CLICKABLE_ROLES,
-    FILLABLE_ROLES,
-    SELECTABLE_ROLES,
-    Action,
-    resolve,
-)
+from ingest.action import CHECKABLE_ROLES, FILLABLE_ROLES, SELECTABLE_ROLES, Action, resolve
 from ingest.snapshot import Node
 
+# Anything can be clicked; a combobox with a text field of its own can be filled.
 _ROLES_OF_VERB = {
-    "click": CLICKABLE_ROLES,
-    "fill": FILLABLE_ROLES,
+    "click": None,
+    "fill": FILLABLE_ROLES | SELECTABLE_ROLES,
     "select": SELECTABLE_ROLES,
     "check": CHECKABLE_ROLES,
     "uncheck": CHECKABLE_ROLES,
@@ -42,22 +36,23 @@ def refusal(page: Node, action: Action) -> str:
 
     An action that names nothing on the page changes nothing, wherever it is done.
     """
-    wanted = _ROLES_OF_VERB.get(action.verb)
-    if wanted is None:
+    if action.verb not in _ROLES_OF_VERB:
         return ""
-    target = action.target
+    wanted, target = _ROLES_OF_VERB[action.verb], action.target
     if target is None:
         return f"{action.verb} needs an element."
     path = resolve(page, target)
     if path is None:
         return f"There is no {target.text()} here."
     node = path[-1]
-    if node.role not in wanted:
+    if wanted is not None and node.role not in wanted:
         return f"{target.text()} cannot be used with {action.verb}."
     if node.state("disabled") is not None:
         return f"{target.text()} is disabled."
     if action.verb == "select":
-        option = next((o for o in node.walk() if o.role == "option" and o.name == action.value), None)
-        if option is None or option.state("disabled") is not None:
+        options = [option for option in node.walk() if option.role == "option"]
+        chosen = next((option for option in options if option.name == action.value), None)
+        # A list that opens only when it is used shows no options before.
+        if options and (chosen is None or chosen.state("disabled") is not None):
             return f"{target.text()} has no option {action.value!r}."
     return ""
