@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,8 +27,11 @@ currency = {currency}
 base = {base}
 
 [redact]
-# How sure a finding must be to be replaced, from 0 to 1: lower finds more, and more that is harmless.
-# threshold = 0.35
+# Values that are never replaced (product names), and values that always are.
+# allow = []
+# deny = []
+# A CSV file with the names of people, beside this file.
+# roster = "raw/people.csv"
 
 [envgen]
 # seed = 0
@@ -36,16 +40,33 @@ base = {base}
 # seed = 0
 
 [evaluate]
-# Prices behind "cost per correct task". Change them to the client's own, and say since when they hold.
-# expert_cost_per_hour = 45.0
-# machine_cost_per_hour = 0.20
-# prices_as_of = "2026-11-01"
+# The workflow that is compared (default: the one with the most recordings).
+# workflow = "name"
+# tasks = 100            # held-out tasks, the same for every way of doing the work
+# disturbed_tasks = 30   # with a dialog, a changed order or a validation error to recover from
+# few_shot = 1
+# passages = 3
+
+[evaluate.costs]
+# What "cost per correct task" is made of. Correct it with the client; the report shows each value with the date.
+# as_of = 2026-11-01
+# tasks_per_month = 2000
+# horizon_months = 12
+# human_minutes_per_task = 6.0
+# human_hourly_wage = 45.0
+# human_error_rate = 0.02
+# machine_hourly_price = 0.20
+# engineering_hourly_wage = 120.0
+
+[evaluate.bars]
+# success = 0.85         # share of held-out tasks done right
+# gain = 0.15            # over supervised fine-tuning, 0.15 is 15 points
 
 [serve]
 # host = "127.0.0.1"
 # port = 8000
 """
-SECTIONS = ("engagement", "model", "redact", "envgen", "train", "evaluate", "serve")
+SECTIONS = ("engagement", "model", "redact", "envgen", "train", "evaluate", "live", "serve")
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -69,7 +90,7 @@ class ModelSettings(BaseModel):
 
 
 def create(
-    root: Any, *, name: str, locale: str = "en-US", currency: str = "USD", base: str = "smollm2-135m"
+    root: Path, *, name: str, locale: str = "en-US", currency: str = "USD", base: str = "smollm2-135m"
 ) -> Engagement:
     """Make an engagement folder with a commented ``fde.toml``.
 
@@ -100,37 +121,57 @@ def check(config: dict[str, Any], name: str, model: type[Settings], source: str,
     unknown = sorted(set(config) - set(SECTIONS))
     if unknown:
         raise InputError(
-            f"{source}{_at(text, unknown[0], None)}: there is no section [{unknown[0]}].",
+            f"{source}{_at(text, [unknown[0]])}: there is no section [{unknown[0]}].",
             f"Sections are: {', '.join(SECTIONS)}.",
         )
     try:
         return model.model_validate(config.get(name, {}))
     except ValidationError as error:
         first = error.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else ""
-        told = first["msg"]
-        if first["type"] == "extra_forbidden":
-            told = f"unknown key; known are: {', '.join(sorted(model.model_fields))}"
+        path = [str(part) for part in first["loc"]]
+        told = "there is no such key" if first["type"] == "extra_forbidden" else first["msg"]
+        table = ".".join([name, *path[:-1]])
         raise InputError(
-            f"{source}{_at(text, name, key)}: [{name}] {key}: {told}.", "Correct that line and run again."
+            f"{source}{_at(text, [name, *path])}: [{table}] {path[-1] if path else ''}: {told}.",
+            _known_keys(model, path) or "Correct that line and run again.",
         ) from error
+
+
+def _known_keys(model: type[BaseModel], path: list[str]) -> str:
+    """What may stand where an unknown key stood; empty when that table has no fixed keys."""
+    for part in path[:-1]:
+        field = model.model_fields.get(part)
+        kinds = [] if field is None else [field.annotation, *get_args(field.annotation)]
+        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if inner is None:
+            return ""
+        model = inner
+    if path and path[-1] in model.model_fields:
+        return ""
+    return f"Known keys: {', '.join(model.model_fields)}."
 
 
 def _text(engagement: Engagement) -> str:
     return engagement.config_path.read_text(encoding="utf-8")
 
 
-def _at(text: str, section_name: str, key: str | None) -> str:
-    """``, line N`` of a section or of a key in it; empty when it is not found."""
-    inside = False
+def _at(text: str, path: list[str]) -> str:
+    """``, line N`` of the line that comes nearest to setting ``path``; empty when none does."""
+    table: list[str] = []
+    best, best_line = 0, 0
     for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line)
+        header = re.match(r"\s*\[+([^\[\]]+)\]+\s*(#.*)?$", line)
+        key = re.match(r"\s*([A-Za-z0-9_.\"'-]+)\s*=", line)
         if header:
-            inside = header[1].split(".")[0].strip("\"'") == section_name
-            if inside and key is None:
-                return f", line {number}"
+            here = table = _parts(header[1])
+        elif key:
+            here = [*table, *_parts(key[1])]
+        else:
             continue
-        wanted = rf"[\"']?{re.escape(key or section_name)}[\"']?\s*[=.]"
-        if (inside or key is None) and re.match(rf"\s*{wanted}", line):
-            return f", line {number}"
-    return ""
+        if len(here) > best and here == path[: len(here)]:
+            best, best_line = len(here), number
+    return f", line {best_line}" if best else ""
+
+
+def _parts(dotted: str) -> list[str]:
+    return [part.strip().strip("\"'") for part in dotted.split(".")]
