@@ -9,31 +9,68 @@ A page is written one line per readable or usable thing::
     combobox "Terms": Net 30 (Net 30, Net 60)
     button "Submit"
 
-After an action only the lines that were not on the screen just before are told,
-so that a long form is read once and an error message stands out.
+While the agent stays on a page only the lines that were not on the screen just
+before are told, so that a long form is read once and an error message stands
+out. On another page a fresh text begins that stands alone: the page without
+the frame that every page has, and before it the facts read on earlier pages.
+An agent may therefore forget everything before a fresh text, which keeps its
+context short however long the work is.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from ingest.action import CLICKABLE_ROLES, FILLABLE_ROLES, SELECTABLE_ROLES
 from ingest.snapshot import Node
 
 _ROW_ROLES = frozenset({"row", "listitem"})
 _FIELD_ROLES = FILLABLE_ROLES | SELECTABLE_ROLES | CLICKABLE_ROLES
-# Told without role: they carry text only.
+# Landmarks that frame every page (WAI-ARIA 1.2, section 5.3.4).
+_FRAME_ROLES = frozenset({"banner", "navigation", "contentinfo"})
 _TOLD_STATES = ("disabled", "checked", "expanded", "required", "invalid")
+# A long list of options is told by its length, as on a screen where the list is closed.
+_OPTIONS_TOLD = 5
+# Fewer new lines than this are an answer on the way, not another page.
+_FRESH_LINES = 3
+_PAGES_REMEMBERED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line told of a page. ``fact``: a label with its value; ``frame``: of the page's frame."""
+
+    text: str
+    fact: bool = False
+    frame: bool = False
 
 
 class Observer:
-    """Turns the pages of one episode into what the agent is told. One per episode."""
+    """Turns the pages of one episode into what the agent is told. One per episode.
+
+    Attributes:
+        fresh: Whether the last text stands alone.
+    """
 
     def __init__(self) -> None:
-        self._shown: list[str] = []
+        self.fresh = True
+        self._shown: list[Line] = []
+        self._frame: set[str] = set()
+        self._seen: dict[str, str] = {}
+
+    def clone(self) -> Observer:
+        """An independent copy, for a copy of the episode."""
+        other = Observer()
+        other.fresh, other._shown = self.fresh, self._shown
+        other._frame, other._seen = set(self._frame), dict(self._seen)
+        return other
 
     def first(self, page: Node) -> str:
         """The whole page, for the beginning of an episode."""
-        self._shown = lines(page)
-        return "\n".join(self._shown)
+        self.fresh = True
+        self._shown = page_lines(page)
+        self._frame = {line.text for line in self._shown if line.frame}
+        return "\n".join(line.text for line in self._shown)
 
     def next(self, page: Node, *, acted_on: tuple[str, str] | None = None, message: str = "") -> str:
         """What is new since the last call; empty when only the field acted on changed.
@@ -43,53 +80,88 @@ class Observer:
                 its line is what the agent already knows.
             message: What the session has to say about the action, told first.
         """
-        before = set(self._shown)
-        now = lines(page)
+        shown, now = self._shown, page_lines(page)
         self._shown = now
+        before = {line.text for line in shown}
         head = None if acted_on is None else _head(*acted_on)
         new = [
-            text
-            for text in now
-            if text not in before and not (head is not None and text.startswith(head))
+            line.text
+            for line in now
+            if line.text not in before and not (head is not None and line.text.startswith(head))
         ]
+        self.fresh = acted_on is None and not message and _another_page(shown, now, len(new))
+        if self.fresh:
+            self._remember(shown)
+            told = [line.text for line in now if not (line.frame and line.text in self._frame)]
+            self._frame.update(line.text for line in now if line.frame)
+            here = _heading(now)
+            new = [facts for heading, facts in self._seen.items() if heading != here] + told
         return "\n".join(([message] if message else []) + new)
+
+    def _remember(self, page: list[Line]) -> None:
+        facts = [line.text for line in page if line.fact]
+        if not facts:
+            return
+        heading = _heading(page)
+        self._seen.pop(heading, None)
+        self._seen[heading] = f"Seen on {heading.removeprefix('# ') or 'a page'}: " + "; ".join(facts)
+        while len(self._seen) > _PAGES_REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+
+
+def _heading(page: list[Line]) -> str:
+    return next((line.text for line in page if line.text.startswith("# ")), "")
+
+
+def _another_page(before: list[Line], now: list[Line], new: int) -> bool:
+    if new < _FRESH_LINES:
+        return False
+    if _heading(before) and _heading(now):
+        return _heading(before) != _heading(now)
+    return 2 * new > len(now)
 
 
 def lines(page: Node) -> list[str]:
     """A page as the lines an agent reads, in page order."""
-    found: list[str] = []
-    _collect(page, found)
+    return [line.text for line in page_lines(page)]
+
+
+def page_lines(page: Node) -> list[Line]:
+    """A page as lines with what they are, in page order."""
+    found: list[Line] = []
+    _collect(page, found, frame=False)
     return found
 
 
-def _collect(node: Node, out: list[str]) -> None:
+def _collect(node: Node, out: list[Line], frame: bool) -> None:
+    frame = frame or node.role in _FRAME_ROLES
     if node.role in _ROW_ROLES and node.children:
         cells = [cell for cell in (_row_part(child) for child in node.children) if cell]
         if cells:
-            out.append(" | ".join(cells))
+            out.append(Line(" | ".join(cells), frame=frame))
         return
     if node.role == "heading":
-        out.append(f"# {node.name or node.text()}")
+        out.append(Line(f"# {node.name or node.text()}", frame=frame))
         return
     if node.role in _FIELD_ROLES:
-        out.append(field(node))
+        out.append(Line(field(node), frame=frame))
         return
     if node.role in ("term", "rowheader") and not node.children:
-        out.append((node.name or node.value or "") + ":")
+        out.append(Line((node.name or node.value or "") + ":", frame=frame))
         return
-    if node.role == "definition" and out and out[-1].endswith(":") and not _has_field(node):
-        out[-1] = f"{out[-1]} {node.text()}"
+    if node.role == "definition" and out and out[-1].text.endswith(":") and not _has_field(node):
+        out[-1] = Line(f"{out[-1].text} {node.text()}", fact=True, frame=frame)
         return
     if node.role in ("alert", "status", "dialog", "alertdialog") and not _has_field(node):
-        out.append(f"! {node.text()}")
+        out.append(Line(f"! {node.text()}", frame=frame))
         return
     if not node.children:
         text = node.value if node.role == "text" else " ".join(filter(None, (node.name, node.value)))
         if text:
-            out.append(text)
+            out.append(Line(text, frame=frame))
         return
     for child in node.children:
-        _collect(child, out)
+        _collect(child, out, frame)
 
 
 def _row_part(node: Node) -> str:
@@ -116,7 +188,9 @@ def field(node: Node) -> str:
     if node.role in SELECTABLE_ROLES:
         options = [option for option in node.walk() if option.role == "option"]
         chosen = node.value or next((o.name for o in options if o.state("selected") is not None), "")
-        return f"{text}: {chosen} ({', '.join(option.name for option in options)})"
+        names = [option.name for option in options]
+        told = ", ".join(names) if len(names) <= _OPTIONS_TOLD else f"{len(names)} options"
+        return f"{text}: {chosen} ({told})"
     if node.value:
         return f"{text}: {node.value}"
     return text

@@ -59,6 +59,8 @@ class View:
         page: The page now, as a tree; what can be acted on is derived from it.
         text: What the agent is told now (see :mod:`envgen.observe`). Empty when
             the action changed nothing but the field it was aimed at.
+        fresh: ``text`` stands alone: the agent is on another page and may forget
+            what it was told before (see :class:`envgen.observe.Observer`).
         finished: The episode is over (the agent said ``done``, or a limit was hit).
         potential: Share of the milestones reached, 0 to 1; None where unknown
             (the live application). For shaping only, never for judging.
@@ -66,6 +68,7 @@ class View:
 
     page: Node
     text: str
+    fresh: bool = False
     finished: bool = False
     potential: float | None = None
 
