@@ -48,7 +48,7 @@ base = {base}
 # passages = 3
 
 [evaluate.costs]
-# What "cost per correct task" is made of. Correct it with the client; the report shows each value with the date.
+# What "cost per correct task" is made of. Correct it with the client; the report shows each value.
 # as_of = 2026-11-01
 # tasks_per_month = 2000
 # horizon_months = 12
@@ -127,7 +127,8 @@ def check(config: dict[str, Any], name: str, model: type[Settings], source: str,
     try:
         return model.model_validate(config.get(name, {}))
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key makes two complaints, "unknown" and "missing": the first tells more.
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         path = [str(part) for part in first["loc"]]
         told = "there is no such key" if first["type"] == "extra_forbidden" else first["msg"]
         table = ".".join([name, *path[:-1]])

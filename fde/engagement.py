@@ -214,6 +214,11 @@ class Engagement:
             return tomllib.loads(self.config_path.read_text(encoding="utf-8"))
         except tomllib.TOMLDecodeError as error:
             raise InputError(f"{self.config_path}: {error}", "Correct that line and run again.") from error
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            raise InputError(
+                f"{self.config_path}, line {line}: not UTF-8 text.", "Save the file as UTF-8 and run again."
+            ) from error
 
     def run(
         self,

@@ -6,6 +6,9 @@ standard errors, so that library users can catch either.
 
 from __future__ import annotations
 
+import errno
+import os
+
 
 class FdeError(Exception):
     """An error meant for a person: shown without a traceback.
@@ -42,3 +45,19 @@ class WorkError(FdeError, RuntimeError):
 
 class LeakError(WorkError):
     """Personal data would have left the redacted side; nothing was published."""
+
+
+def explain_os_error(error: OSError) -> InputError | None:
+    """The message for an error of the machine that a person can mend; None for other errors."""
+    where = os.fspath(error.filename) if isinstance(error.filename, str | os.PathLike) else ""
+    at = f" ({where})" if where else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return InputError(
+            f"The disk is full{at}: {error.strerror}.",
+            "Nothing that was finished is lost. Free some space and run the same command to go on.",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return InputError(f"Not permitted{at}: {error.strerror}.", "Check who owns the folder and run again.")
+    if error.errno == errno.EMFILE:
+        return InputError("Too many open files.", "Raise the limit with: ulimit -n 4096")
+    return None

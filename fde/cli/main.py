@@ -6,9 +6,7 @@ The groups' modules are imported only when one of their commands runs, so that
 
 from __future__ import annotations
 
-import errno
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from fde import __version__, offline
 from fde.cli.options import State
 from fde.console import fail, out
-from fde.errors import FdeError, InputError
+from fde.errors import FdeError, InputError, explain_os_error
 
 # In the order of the work. Name -> (module with a typer `app`, one line of help).
 # A module named in SINGLE holds one command of the same name instead of a group.
@@ -125,22 +123,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         fail(known)
         sys.exit(known.exit_code)
-
-
-def explain_os_error(error: OSError) -> InputError | None:
-    """The message for an error of the machine that a person can mend; None for other errors."""
-    where = os.fspath(error.filename) if isinstance(error.filename, str | os.PathLike) else ""
-    at = f" ({where})" if where else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return InputError(
-            f"The disk is full{at}: {error.strerror}.",
-            "Nothing that was finished is lost. Free some space and run the same command to go on.",
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return InputError(f"Not permitted{at}: {error.strerror}.", "Check who owns the folder and run again.")
-    if error.errno == errno.EMFILE:
-        return InputError("Too many open files.", "Raise the limit with: ulimit -n 4096")
-    return None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,125 @@
+"""The kinds of stages a playbook can name, their settings, and the library call behind each.
+
+The rooms are imported when a stage runs, not when a playbook is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fde.engagement import Engagement, Run
+from fde.errors import MissingError
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A stage that is finished: its run as ``stage/id``, and the seconds its work took."""
+
+    run: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a stage works in.
+
+    Attributes:
+        name: The stage's name in the playbook.
+        base: The folder that paths of the playbook are relative to.
+        earlier: The stages before this one, by name.
+    """
+
+    engagement: Engagement
+    name: str
+    base: Path
+    earlier: Mapping[str, Done]
+
+
+class StageSettings(BaseModel):
+    """Settings of a stage; ``after`` names the stages it builds on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        return ()
+
+
+class NoSettings(StageSettings):
+    """A kind of stage that takes its settings from ``fde.toml`` alone."""
+
+
+class Collect(StageSettings):
+    """Files to copy into the engagement's ``raw/``: where from -> where to below ``raw/``."""
+
+    files: dict[str, str] = Field(min_length=1)
+
+
+class Paths(StageSettings):
+    """What to read, relative to the engagement."""
+
+    paths: tuple[str, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of stage: what its settings are, what it does, and one line about it."""
+
+    settings: type[StageSettings]
+    work: Callable[[Context, Any], Run | None]
+    about: str
+
+
+def _collect(context: Context, settings: Collect) -> None:
+    from playbooks.collect import collect
+
+    for source, target in settings.files.items():
+        collect(context.engagement, context.base / source, target)
+
+
+def _inputs(context: Context, settings: Paths) -> list[Path]:
+    found = [context.engagement.root / path for path in settings.paths]
+    for path in found:
+        if not path.exists():
+            raise MissingError(
+                f"Stage '{context.name}': {path} is not there.", "Correct 'paths' in the playbook."
+            )
+    return found
+
+
+def _ingest_documents(context: Context, settings: Paths) -> Run:
+    from ingest.stage import ingest_documents
+
+    return ingest_documents(context.engagement, _inputs(context, settings))
+
+
+def _ingest_recordings(context: Context, settings: Paths) -> Run:
+    from ingest.stage import ingest_recordings
+
+    return ingest_recordings(context.engagement, _inputs(context, settings))
+
+
+def _redact(context: Context, settings: NoSettings) -> Run:
+    from redact.stage import redact
+
+    return redact(context.engagement)
+
+
+def _envgen(context: Context, settings: NoSettings) -> Run:
+    from envgen.stage import build
+
+    return build(context.engagement)
+
+
+KINDS: dict[str, Kind] = {
+    "collect": Kind(Collect, _collect, "copies files into raw/"),
+    "ingest.docs": Kind(Paths, _ingest_documents, "reads documents"),
+    "ingest.recordings": Kind(Paths, _ingest_recordings, "reads recordings"),
+    "redact": Kind(NoSettings, _redact, "replaces personal data and audits the result"),
+    "envgen": Kind(NoSettings, _envgen, "compiles the recordings into gated environments"),
+}
