@@ -1,6 +1,6 @@
 // What the page cannot take away: the browser's own functions, kept before the page can replace
 // them, and what follows from them about one element (style, role, visibility).
-// Parameters: `known` (what the recorder's hooks remember, see hooks.js), `realm` (a clean window).
+// Parameters: `hooks` (what hooks.js remembers, or null), `realm` (a clean window).
 
 const MapType = realm.Map;
 const of = Function.prototype.call.bind(Function.prototype.bind, Function.prototype.call);
@@ -85,6 +85,7 @@ const titleOf = getter("Document", "title");
 const urlOf = getter("Document", "URL");
 const viewOf = getter("Document", "defaultView");
 
+const known = hooks || { shadows: new realm.WeakMap(), clickable: new realm.WeakSet(), secret: new realm.WeakSet(), ignored: new realm.WeakSet() };
 const ELEMENT = 1;
 const TEXT = 3;
 const HTML = "http://www.w3.org/1999/xhtml";
@@ -181,7 +182,7 @@ function matching(el, selector) {
 
 // The shadow root of an element, also a closed one where the hooks saw it being made.
 function shadowOf(el) {
-  return shadowRootOf(el) || (known && weakGet(known.shadows, el)) || null;
+  return shadowRootOf(el) || weakGet(known.shadows, el) || null;
 }
 
 // The parent as the eye has it: out of a shadow root into its host.
@@ -240,7 +241,7 @@ function styleOf(el) {
 // Not there for anybody: the element with all below it.
 function isGone(el) {
   if (SKIPPED[tagOf(el)] || isTrue(el, "aria-hidden") || has(el, "inert")) return true;
-  if (known && weakHas(known.ignored, el)) return true;
+  if (weakHas(known.ignored, el)) return true;
   return styleOf(el).none && tagOf(el) !== "option" && tagOf(el) !== "optgroup";
 }
 

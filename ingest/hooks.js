@@ -2,13 +2,13 @@
 // which elements listen for clicks, closed shadow roots, fields that were once passwords.
 // Changes nothing about how the page behaves.
 
-const known = { shadows: new WeakMap(), clickable: new WeakSet(), secret: new WeakSet(), ignored: new WeakSet() };
+const hooks = { shadows: new WeakMap(), clickable: new WeakSet(), secret: new WeakSet(), ignored: new WeakSet() };
 
 (() => {
   const apply = Reflect.apply;
-  const remember = WeakSet.prototype.add.bind(known.clickable);
-  const secret = WeakSet.prototype.add.bind(known.secret);
-  const keep = WeakMap.prototype.set.bind(known.shadows);
+  const remember = WeakSet.prototype.add.bind(hooks.clickable);
+  const secret = WeakSet.prototype.add.bind(hooks.secret);
+  const keep = WeakMap.prototype.set.bind(hooks.shadows);
   const isElement = Function.prototype.call.bind(Object.prototype.isPrototypeOf, Element.prototype);
   const isInput = Function.prototype.call.bind(Object.prototype.isPrototypeOf, HTMLInputElement.prototype);
   const clicks = { __proto__: null, click: 1, mousedown: 1, mouseup: 1, pointerdown: 1, pointerup: 1 };

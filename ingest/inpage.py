@@ -31,19 +31,19 @@ def source(name: str) -> str:
 
 @cache
 def library() -> str:
-    """The in-page functions as one JavaScript function of ``known`` that returns their table."""
-    parts = [source(name) for name in ("realm.js", "dom.js", "accname.js", "snapshot.js")]
+    """The in-page functions as one JavaScript function of ``hooks`` that returns their table."""
+    parts = [source(name) for name in ("realm.js", "dom.js", "accname.js", "snapshot.js", "tools.js")]
     return (
-        "(known) => { 'use strict'; if (!window.Element || !document) return null;\n"
+        "(hooks) => { 'use strict'; if (!window.Element || !document) return null;\n"
         + "\n".join(parts)
-        + "\nconst table = realm.Object.freeze({ takeSnapshot, elementAt, pathOf });"
+        + "\nconst table = realm.Object.freeze({ takeSnapshot, elementAt, pathOf, markText, tools });"
         + "\nif (borrowed) borrowed.remove();\nreturn table;\n}"
     )
 
 
-def _install(known: str) -> str:
+def _install(hooks: str) -> str:
     return (
-        f"const table = ({library()})({known});\n"
+        f"const table = ({library()})({hooks});\n"
         f"if (table) Object.defineProperty(window, {json.dumps(TOKEN)}, {{ value: table }});"
     )
 
@@ -52,9 +52,9 @@ def init_script(*extra: str) -> str:
     """What runs in every document before the page's own scripts.
 
     Args:
-        extra: Further JavaScript, run in the same scope: sees ``known`` and ``table``.
+        extra: Further JavaScript, run in the same scope: sees ``table``, the in-page functions.
     """
-    return "(() => {\n" + "\n".join((source("hooks.js"), _install("known"), *extra)) + "\n})()"
+    return "(() => {\n" + "\n".join((source("hooks.js"), _install("hooks"), *extra)) + "\n})()"
 
 
 def call(frame: Frame, function: str, argument: Any = None) -> str:

@@ -231,6 +231,11 @@ def _do(page: Page, action: Action) -> bool:
         return _press(page, action.value or "")
     seen = see(page)
     nodes = resolve(seen.tree, action.target) if action.target else None
+    if nodes is None and action.target and action.target.role == "clickable":
+        # The recorder heard a click there; that it would be heard does not show on the page.
+        call(page.main_frame, "markText", action.target.name)
+        seen = see(page)
+        nodes = resolve(seen.tree, action.target)
     if nodes is None:
         return False
     path = _indices(nodes)

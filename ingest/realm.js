@@ -8,8 +8,8 @@ const realm = (() => {
     return found ? found.get || found.value : null;
   };
   const checked = [["Element", "getAttribute"], ["Element", "matches"], ["Element", "querySelectorAll"], ["Document", "querySelectorAll"], ["Node", "childNodes"], ["Node", "parentNode"], ["Map", "get"], ["Map", "set"], ["String", "charCodeAt"], ["String", "slice"], ["String", "indexOf"], ["Function", "call"], ["Function", "bind"]];
-  let clean = known !== null || native(window.getComputedStyle);
-  if (known === null) for (let i = 0; i < checked.length; i++) clean = clean && native(own(checked[i][0], checked[i][1]));
+  let clean = hooks !== null || native(window.getComputedStyle);
+  if (hooks === null) for (let i = 0; i < checked.length; i++) clean = clean && native(own(checked[i][0], checked[i][1]));
   if (clean) return window;
   borrowed = document.createElement("iframe");
   borrowed.style.display = "none";

@@ -104,7 +104,7 @@ function reacts(el, role) {
   if (shown.pointer && !(parent && styleOf(parent).pointer)) return true;
   const heard =
     (isHtml(el) && (typeof onClick(el) === "function" || typeof onMouseDown(el) === "function")) ||
-    (known && weakHas(known.clickable, el)) || frameworkClick(el);
+    weakHas(known.clickable, el) || frameworkClick(el);
   // A listener on a box of things that react by themselves is delegation, not a target.
   return !!heard && !holdsInteractive(el) && contentOf(el, "all", null).length <= 100;
 }
@@ -156,8 +156,8 @@ function isSecret(el) {
   if (tagOf(el) !== "input") return false;
   const hint = attr(el, "autocomplete") || "";
   const secret = inputType(el) === "password" || hint === "current-password" || hint === "new-password";
-  if (secret && known) weakAdd(known.secret, el);
-  return secret || !!(known && weakHas(known.secret, el));
+  if (secret) weakAdd(known.secret, el);
+  return secret || weakHas(known.secret, el);
 }
 
 function fieldValue(el, role) {
@@ -589,4 +589,27 @@ function elementAt(path) {
   let node = last;
   for (let i = 0; node && i < path.length; i++) node = node.children[path[i]];
   return node && node.el && isConnected(node.el) ? node.el : null;
+}
+
+// Takes the innermost elements with exactly this text for clickable from now on: for pages where
+// something reacts to clicks and nothing about it tells so. Returns how many there are.
+function markText(text) {
+  forget();
+  const all = queryDocument(document, "body *");
+  const count = listLength(all);
+  const same = new MapType();
+  for (let i = 0; i < count && i < 20000; i++) {
+    const el = all[i];
+    if (!isGone(el) && !INTERACTIVE[roleOf(el)] && contentOf(el, "own", null) === text && isShown(el)) mapSet(same, el, true);
+  }
+  let marked = 0;
+  for (let i = 0; i < count && i < 20000; i++) {
+    if (!mapHas(same, all[i])) continue;
+    let inner = false;
+    for (let child = firstChild(all[i]); child; child = nextSibling(child)) inner = inner || mapHas(same, child);
+    if (inner) continue;
+    weakAdd(known.clickable, all[i]);
+    marked++;
+  }
+  return "" + marked;
 }

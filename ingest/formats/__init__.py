@@ -1,0 +1,1 @@
+"""Recording formats: one importer each, found by a file's content."""
