@@ -229,7 +229,7 @@ class LiveSession:
 
     def _view(self, text: str, *, finished: bool = False) -> View:
         self._finished = finished
-        return View(page=self._node, text=text, finished=finished)
+        return View(page=self._node, text=text, fresh=bool(text) and self._observer.fresh, finished=finished)
 
     def _guarded(self, work: Callable[[], View]) -> View:
         """Run a part of the episode; whatever breaks it ends it, and becomes the score's reason."""

@@ -21,7 +21,7 @@ from envgen.live_commands import CommandApplication, Commands, run_hook
 from envgen.session import Session, Task
 from fde.config import section
 from fde.engagement import Engagement
-from fde.errors import InputError, MissingError, WorkError
+from fde.errors import FdeError, InputError, MissingError, WorkError
 from ingest.action import Action
 
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -135,6 +135,13 @@ def _call_factory(name: str, workflow: str, folder: Path) -> tuple[Any, Any]:
     except (ImportError, AttributeError) as error:
         raise InputError(
             f"[live] factory {name!r} cannot be loaded: {error}", "Correct it in fde.toml."
+        ) from error
+    except FdeError:
+        raise
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        raise InputError(
+            f"[live] factory {name!r} failed: {told}", "It is called with the workflow."
         ) from error
     finally:
         sys.path.remove(str(folder))

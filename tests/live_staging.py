@@ -15,7 +15,7 @@ PAGES = {
     "/": """<h1>Desk</h1>
 <button onclick="for(;;){}">Hang</button>
 <button onclick="if (confirm('Sure?')) document.body.append('Confirmed')">Ask</button>
-<a href="/other" target="_blank">Other</a>
+<a href="/other" target="_blank">Other</a> <a href="/other">Leave</a>
 <button disabled>Closed</button>
 <label>Note <input></label>
 <label>Size <select><option>Small<option>Large</select></label>""",

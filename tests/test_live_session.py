@@ -78,7 +78,7 @@ def test_right_work_passes_and_wrong_work_fails(sessions: dict[str, LiveSession]
     session = sessions[workflow]
     for number, task_ in enumerate(make_live(workflow)[0](2 if workflow == "code-invoice" else 1, 7)):
         first = session.reset(task_)
-        assert first.text.startswith('link "Inbox"') and "# Inbox" in first.text
+        assert first.fresh and first.text.startswith('link "Inbox"') and "# Inbox" in first.text
         assert "assword" not in first.text and not first.finished and first.potential is None
         assert isinstance(session.application, PortalCopy)
         lines = oracle(task_, session.application)
@@ -160,7 +160,7 @@ def test_what_the_agent_is_told(sessions: dict[str, LiveSession]) -> None:
             assert session.step(Action.parse('fill textbox "Note": hello')).text == ""
             assert "Confirmed" in session.step(Action.parse('click button "Ask"')).text
             other = session.step(Action.parse('click link "Other"'))
-            assert other.text.startswith("# Other window")
+            assert "# Other window" in other.text
             back = session.step(Action.parse('click button "Back"'))
             assert "# Desk" in back.text
             assert back.finished, "the eighth action is the last"
@@ -206,7 +206,7 @@ def test_an_application_that_goes_away_is_not_scored() -> None:
         session = LiveSession(Desk(server))
         session.reset(task())
     try:
-        assert session.step(Action.parse('click link "Other"')).finished
+        assert session.step(Action.parse('click link "Leave"')).finished
         score = session.score()
         assert score.value is None and score.reasons[0] == "The application does not answer."
         gone = session.reset(task(1))
