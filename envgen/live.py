@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 T = TypeVar("T")
+_SECOND_LOOK_MS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,12 @@ class LiveSession:
             before = self._current()
             if not self._timed(lambda: perform(before, action)):
                 message = f"That cannot be done here: {action.text()}"
+            shown = self._node
             self._look(settled=self._current() is before)
+            if action.verb == "click" and self._node == shown:
+                # A window that opens, or an answer that has not begun, shows nothing at first.
+                self._timed(lambda: before.wait_for_timeout(_SECOND_LOOK_MS))
+                self._look()
         text = self._observer.next(self._node, acted_on=field_of(action), message=message)
         return self._view(text, finished=self._steps >= self.limits.max_steps)
 
