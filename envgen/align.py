@@ -1,0 +1,317 @@
+"""Page templates from instances: the trees of one kind of page, aligned node by node.
+
+All instances are aligned level by level. At each level, runs of siblings that are rows
+of data (a table under column headers, or siblings whose texts and number change from
+page to page) become one ``rows`` node; the rest is aligned into columns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from envgen.templates import CONTROL_ROLES, ENTERED_STATES, MESSAGE_ROLES, TemplateNode
+from envgen.texts import Pattern, induce, tokens
+from ingest.snapshot import Node
+
+# A different name makes these another element, unless the name is data.
+_NAMED_ROLES = CONTROL_ROLES | {"button", "link", "tab", "menuitem", "columnheader", "term", "rowheader", "clickable"}
+_ROW_ROLES = frozenset({"row", "listitem", "article", "treeitem"})
+_STATIC_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One page of the kind, and the recording it is from."""
+
+    recording: str
+    node: Node
+
+
+@dataclass(slots=True)
+class _Column:
+    """Siblings of different pages that are the same thing."""
+
+    role: str
+    nodes: dict[int, Node] = field(default_factory=dict)
+    texts: Counter[str] = field(default_factory=Counter)
+    rows: dict[int, list[Node]] | None = None
+
+    def add(self, index: int, node: Node) -> None:
+        self.nodes[index] = node
+        self.texts[own_text(node)] += 1
+
+
+def own_text(node: Node) -> str:
+    """What a node says: its name, else all its text."""
+    return node.name or node.text()
+
+
+def masked(text: str) -> str:
+    """A text with its digits masked: ``INV-4821`` and ``INV-7`` are alike."""
+    return re.sub(r"\d+", "0", text)
+
+
+class Aligner:
+    """Builds one template. ``data`` are texts known to be data (values of records)."""
+
+    def __init__(self, instances: Sequence[Instance], data: frozenset[str]) -> None:
+        self._instances = instances
+        self._data = data
+        self._count = 0
+
+    def template(self) -> TemplateNode:
+        nodes = {index: instance.node for index, instance in enumerate(self._instances)}
+        return self._node(nodes, optional=False)
+
+    def _recordings(self, indices: Iterable[int]) -> int:
+        return len({self._instances[index].recording for index in indices})
+
+    def _next_id(self) -> str:
+        self._count += 1
+        return f"n{self._count}"
+
+    def _node(self, nodes: dict[int, Node], *, optional: bool) -> TemplateNode:
+        node_id = self._next_id()
+        first = next(iter(nodes.values()))
+        control = first.role in CONTROL_ROLES
+        distinct = {id(node): node for node in nodes.values()}.values()
+        from_text = not control and all(
+            node.children and node.name and node.name == _children_text(node) for node in distinct
+        )
+        name: Pattern = ("",) if from_text else induce((n.name for n in distinct), f"{node_id}.name")
+        values = [node.value for node in distinct]
+        value: Pattern | None = None
+        if not control and any(v is not None for v in values):
+            value = induce((v or "" for v in values), f"{node_id}.value")
+        states, flags = _states(list(distinct), control)
+        children: tuple[TemplateNode, ...] = ()
+        if not control:
+            children = self._children({i: n.children for i, n in nodes.items()}, header=first)
+        return TemplateNode(
+            id=node_id,
+            role=first.role,
+            kind="control" if control else "plain",
+            name=name,
+            value=value,
+            name_from_text=from_text,
+            states=states,
+            flags=flags,
+            optional=optional,
+            children=children,
+        )
+
+    def _children(self, lists: dict[int, tuple[Node, ...]], header: Node) -> tuple[TemplateNode, ...]:
+        if not any(lists.values()):
+            return ()
+        data_rows = self._data_rows(lists)
+        columns: list[_Column] = []
+        # Pages with equal child lists need to be aligned only once.
+        seen: dict[tuple[object, ...], list[_Column | None]] = {}
+        for index, children in sorted(lists.items(), key=lambda item: -len(item[1])):
+            signature = tuple((c.role, own_text(c), id(c) in data_rows) for c in children)
+            if signature in seen:
+                for column, child in zip(seen[signature], children, strict=True):
+                    if column is not None:
+                        if column.rows is not None:
+                            column.rows.setdefault(index, []).append(child)
+                        else:
+                            column.add(index, child)
+                continue
+            seen[signature] = self._merge(columns, index, children, data_rows)
+        found: list[TemplateNode] = []
+        for column in columns:
+            if column.rows is not None:
+                found.append(self._rows(column))
+            else:
+                found += self._variants(column, len(lists))
+        return tuple(found)
+
+    def _rows(self, column: _Column) -> TemplateNode:
+        node_id = self._next_id()
+        instances = [
+            Instance(self._instances[index].recording, node)
+            for index, nodes in column.rows.items()  # type: ignore[union-attr]
+            for node in nodes
+        ]
+        distinct: dict[Node, Instance] = {}
+        for instance in instances:
+            distinct.setdefault(instance.node, instance)
+        inner = Aligner(list(distinct.values()), self._data)
+        inner._count = self._count
+        row = inner.template()
+        self._count = inner._count
+        return TemplateNode(id=node_id, role=row.role, kind="rows", children=(row,))
+
+    def _variants(self, column: _Column, pages: int) -> list[TemplateNode]:
+        """Messages that say different things are different nodes, each there or not."""
+        groups: list[dict[int, Node]] = [column.nodes]
+        if column.role in MESSAGE_ROLES:
+            groups = []
+            for index, node in column.nodes.items():
+                words = set(tokens(masked(own_text(node) or node.text())))
+                for group in groups:
+                    other = set(tokens(masked(own_text(next(iter(group.values()))))))
+                    if len(words & other) * 2 > max(len(words), len(other)):
+                        group[index] = node
+                        break
+                else:
+                    groups.append({index: node})
+        return [self._node(group, optional=len(group) < pages) for group in groups]
+
+    # Rows of data
+
+    def _data_rows(self, lists: dict[int, tuple[Node, ...]]) -> set[int]:
+        """``id()`` of the children that are rows of data."""
+        found: set[int] = set()
+        for role in {child.role for children in lists.values() for child in children}:
+            groups = {i: [c for c in children if c.role == role] for i, children in lists.items()}
+            if role == "row":
+                headed = [g for g in groups.values() if g and _is_header(g[0])]
+                if headed:
+                    found |= {id(c) for g in groups.values() for c in g if not _is_header(c)}
+                    continue
+                if any(_is_header(c) for children in lists.values() for c in children):
+                    continue
+            if role == "rowgroup" or role not in _ROW_ROLES:
+                continue
+            if self._varied(groups):
+                found |= {id(c) for g in groups.values() for c in g}
+        return found
+
+    def _varied(self, groups: dict[int, list[Node]]) -> bool:
+        """Whether most of the siblings of a role say something else on other pages."""
+        sized = {i: g for i, g in groups.items() if g}
+        if not sized or max(len(g) for g in sized.values()) < 2:
+            return False
+        recordings = self._recordings(sized)
+        where: dict[str, set[str]] = {}
+        for index, group in sized.items():
+            for node in group:
+                where.setdefault(_label(node), set()).add(self._instances[index].recording)
+        if recordings == 1:
+            return False
+        fixed = sum(1 for found in where.values() if len(found) >= max(2, _STATIC_SHARE * recordings))
+        return fixed * 2 < max(len(g) for g in sized.values())
+
+    # Aligning what is not rows
+
+    def _merge(
+        self,
+        columns: list[_Column],
+        index: int,
+        children: Sequence[Node],
+        data_rows: set[int],
+    ) -> list[_Column | None]:
+        """Align one page's children with the columns so far, adding new columns where needed."""
+        units: list[list[Node]] = []
+        for child in children:
+            in_rows = id(child) in data_rows
+            if in_rows and units and id(units[-1][0]) in data_rows and units[-1][0].role == child.role:
+                units[-1].append(child)
+            else:
+                units.append([child])
+        scores = [
+            [self._score(column, unit[0], id(unit[0]) in data_rows) for unit in units] for column in columns
+        ]
+        best = [[0.0] * (len(units) + 1) for _ in range(len(columns) + 1)]
+        for i in range(len(columns) - 1, -1, -1):
+            for j in range(len(units) - 1, -1, -1):
+                take = scores[i][j] + best[i + 1][j + 1] if scores[i][j] > 0 else -1.0
+                best[i][j] = max(take, best[i + 1][j], best[i][j + 1])
+        placed: list[_Column | None] = []
+        merged: list[_Column] = []
+        i = j = 0
+        while i < len(columns) or j < len(units):
+            if i < len(columns) and j < len(units):
+                take = scores[i][j] + best[i + 1][j + 1] if scores[i][j] > 0 else -1.0
+                if take >= best[i + 1][j] and take >= best[i][j + 1]:
+                    placed += self._place(columns[i], index, units[j])
+                    merged.append(columns[i])
+                    i, j = i + 1, j + 1
+                    continue
+                if best[i + 1][j] >= best[i][j + 1]:
+                    merged.append(columns[i])
+                    i += 1
+                    continue
+            elif i < len(columns):
+                merged.append(columns[i])
+                i += 1
+                continue
+            column = _Column(units[j][0].role, rows={} if id(units[j][0]) in data_rows else None)
+            placed += self._place(column, index, units[j])
+            merged.append(column)
+            j += 1
+        columns[:] = merged
+        return placed
+
+    @staticmethod
+    def _place(column: _Column, index: int, unit: list[Node]) -> list[_Column | None]:
+        if column.rows is not None:
+            column.rows.setdefault(index, []).extend(unit)
+        else:
+            column.add(index, unit[0])
+        return [column] * len(unit)
+
+    def _score(self, column: _Column, node: Node, in_rows: bool) -> float:
+        if column.role != node.role or (column.rows is not None) != in_rows:
+            return 0.0
+        if in_rows:
+            return 3.0
+        text = own_text(node)
+        if text in column.texts:
+            return 4.0 if text else 1.5
+        if node.role in _NAMED_ROLES and node.name:
+            known = next(iter(column.texts))
+            if node.role == "clickable" or self._is_data(text, known):
+                return 1.0
+            return 0.0
+        shape = {child.role for child in node.children}
+        other = {child.role for child in next(iter(column.nodes.values())).children}
+        if not shape and not other:
+            return 1.0
+        overlap = len(shape & other) / len(shape | other)
+        words, known_words = _static_words(node), _static_words(next(iter(column.nodes.values())))
+        if words and known_words:
+            overlap += len(words & known_words) / len(words | known_words)
+        return 0.5 + overlap
+
+    def _is_data(self, text: str, known: str) -> bool:
+        if masked(text) == masked(known) and text != known:
+            return True
+        return text in self._data and known in self._data
+
+
+def _static_words(node: Node) -> set[str]:
+    return {n.name for n in node.walk() if n.name and n.role in _NAMED_ROLES}
+
+
+def _is_header(row: Node) -> bool:
+    """Whether a table's row (or row group) holds column headers only."""
+    cells = [child.role for child in row.children]
+    return bool(cells) and all(role == "columnheader" for role in cells)
+
+
+def _label(node: Node) -> str:
+    """The first thing a row says, which names it."""
+    return next((n.name or n.value or "" for n in node.walk() if n is not node and (n.name or n.value)), node.name)
+
+
+def _children_text(node: Node) -> str:
+    return " ".join(text for text in (child.text() for child in node.children) if text)
+
+
+def _states(nodes: Sequence[Node], control: bool) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """States on all instances, and the names of those that only some have."""
+    counts: Counter[str] = Counter()
+    values: dict[str, Counter[str]] = {}
+    for node in nodes:
+        for key, value in node.states:
+            if control and key in ENTERED_STATES:
+                continue
+            counts[key] += 1
+            values.setdefault(key, Counter())[value] += 1
+    always = tuple((key, values[key].most_common(1)[0][0]) for key in counts if counts[key] == len(nodes))
+    return always, tuple(sorted(key for key in counts if counts[key] < len(nodes)))

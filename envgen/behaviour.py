@@ -1,0 +1,268 @@
+"""How pages behave: lists with search and paging, messages, dependent parts, exits and their outcomes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from envgen.align import masked
+from envgen.templates import MESSAGE_ROLES, Reading
+from envgen.traces import Moment
+from envgen.values import number
+from envgen.world import PageKind, Visit, World
+from ingest.recording import Effect
+
+_NEXT = re.compile(r"^(next|more|older|»|›|>|weiter|nächste)\b|^[»›>]+$", re.IGNORECASE)
+_PREVIOUS = re.compile(r"^(prev|previous|back|newer|«|‹|<|zurück|vorherige)\b|^[«‹<]+$", re.IGNORECASE)
+ENTRY_VERBS = frozenset({"fill", "select", "check", "uncheck"})
+
+
+@dataclass(slots=True)
+class ListBehaviour:
+    """Search and paging of one list."""
+
+    rows: str
+    page_size: int | None = None
+    search_control: str = ""
+    search_button: str = ""
+    search_fields: tuple[str, ...] = ()
+    next: str = ""
+    previous: str = ""
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """What was found out about all pages.
+
+    Attributes:
+        lists: ``(page, rows)`` -> its search and paging.
+        messages: Page -> optional nodes that appear because of something done.
+        writes: ``(recording, moment)`` -> kind of write, ``<page>.<node>``.
+        refused: Moments whose submission was answered with a message.
+    """
+
+    lists: dict[tuple[str, str], ListBehaviour] = field(default_factory=dict)
+    messages: dict[str, frozenset[str]] = field(default_factory=dict)
+    writes: dict[tuple[str, int], str] = field(default_factory=dict)
+    refused: set[tuple[str, int]] = field(default_factory=set)
+    requests: dict[str, list[tuple[Visit, Effect]]] = field(default_factory=dict)
+
+    def list_nodes(self, page: str) -> set[str]:
+        """Nodes of a page that belong to searching and paging."""
+        return {
+            node
+            for (owner, _), found in self.lists.items()
+            if owner == page
+            for node in (found.search_control, found.search_button, found.next, found.previous)
+            if node
+        }
+
+
+def observe(world: World) -> Behaviour:
+    """Learn the pages' behaviour from all moments."""
+    found = Behaviour()
+    for kind in world.kinds.values():
+        for rows_id in kind.lists:
+            found.lists[kind.id, rows_id] = _list_behaviour(world, kind, rows_id)
+        found.messages[kind.id] = frozenset(_messages(world, kind))
+    _find_writes(world, found)
+    return found
+
+
+# Lists
+
+
+def _list_behaviour(world: World, kind: PageKind, rows_id: str) -> ListBehaviour:
+    found = ListBehaviour(rows_id)
+    texts = {c.id for c in kind.template.walk() if c.role in ("searchbox", "textbox", "combobox")}
+    fields = kind.lists[rows_id].fields
+    contradicted: set[str] = set()
+    for visit in world.all_visits():
+        if visit.page != kind.id or visit.next_page != kind.id or not visit.target:
+            continue
+        if visit.verb not in ("click", "press") or visit.row is not None:
+            continue
+        label = kind.nodes[visit.target].label()
+        before, after = visit.reading, visit.next_reading
+        queries = {c: before.controls.get(c, "") for c in texts if c in before.controls}
+        asked = next((c for c, q in queries.items() if q and _answers(after, rows_id, q)), "")
+        if _NEXT.search(label) or _PREVIOUS.search(label):
+            continue
+        if asked and not found.search_control:
+            found.search_control, found.search_button = asked, visit.target
+        if visit.target == found.search_button and asked:
+            query = queries[asked].lower()
+            shown = {row.slots.get(kind.lists[rows_id].key_slot) for row in after.rows.get(rows_id, ())}
+            if found.next not in after.present:
+                for key, record in world.records[visit.recording].get(kind.lists[rows_id].entity, {}).items():
+                    if key not in shown:
+                        contradicted |= {n for n in fields.values() if query in record.get(n, "").lower()}
+    for node in kind.template.walk():
+        if node.role not in ("link", "button", "clickable") or not node.optional:
+            continue
+        if _NEXT.search(node.label()):
+            found.next = node.id
+        elif _PREVIOUS.search(node.label()):
+            found.previous = node.id
+    if found.search_control:
+        found.search_fields = tuple(n for n in dict.fromkeys(fields.values()) if n not in contradicted)
+    sizes = [len(reading.rows.get(rows_id, ())) for page, reading in world._all_readings() if page is kind]
+    if found.next and sizes:
+        found.page_size = max(sizes)
+    return found
+
+
+def _answers(after: Reading, rows_id: str, query: str) -> bool:
+    """Whether all rows after a search contain what was searched for."""
+    rows = after.rows.get(rows_id, [])
+    wanted = query.lower()
+    return all(any(wanted in text.lower() for text in row.slots.values()) for row in rows)
+
+
+# Messages
+
+
+def _messages(world: World, kind: PageKind) -> Iterable[str]:
+    """Optional nodes that come and go by what was done, not by what is shown."""
+    for node in kind.template.walk():
+        if node.optional and node.role in MESSAGE_ROLES:
+            yield node.id
+
+
+def shown_messages(behaviour: Behaviour, page: str, reading: Reading) -> frozenset[str]:
+    return frozenset(behaviour.messages.get(page, frozenset()) & reading.present)
+
+
+# Writes
+
+
+def _find_writes(world: World, found: Behaviour) -> None:
+    everywhere = _background(world)
+    any_request = False
+    for visit in world.all_visits():
+        if not visit.target or (visit.verb in ENTRY_VERBS and visit.next_page == visit.page):
+            continue
+        if visit.target in found.list_nodes(visit.page) and visit.next_page == visit.page:
+            continue
+        sent = [e for e in visit.moment.effects if e.writes and _request(e) not in everywhere]
+        if not sent:
+            continue
+        any_request = True
+        kind = f"{visit.page}.{visit.target}"
+        new = shown_messages(found, visit.next_page, visit.next_reading)
+        failed = any(e.status is not None and e.status >= 400 for e in sent)
+        stayed = visit.next_page == visit.page and any(
+            world.kinds[visit.page].nodes[m].role in ("alert", "alertdialog") for m in new
+        )
+        if failed or stayed:
+            found.refused.add((visit.recording, visit.index))
+            continue
+        found.writes[visit.recording, visit.index] = kind
+        found.requests.setdefault(kind, []).extend((visit, e) for e in sent)
+    if not any_request:
+        _writes_by_end(world, found)
+
+
+def _writes_by_end(world: World, found: Behaviour) -> None:
+    """Without recorded requests, the last click of a recording is what submits the work."""
+    for recording, visits in world.visits.items():
+        clicks = [v for v in visits if v.verb in ("click", "press") and v.target]
+        if clicks and clicks[-1].reading.controls and clicks[-1].row is None:
+            found.writes[recording, clicks[-1].index] = f"{clicks[-1].page}.{clicks[-1].target}"
+
+
+def _request(effect: Effect) -> str:
+    return f"{effect.method} {masked(effect.url.split('?')[0])}"
+
+
+def _background(world: World) -> set[str]:
+    """Requests that pages send whatever is done on them: they change nothing of the work."""
+    senders: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for visit in world.all_visits():
+        for effect in visit.moment.effects:
+            if effect.writes:
+                senders[_request(effect)].add((visit.page, visit.target))
+    return {request for request, found in senders.items() if len(found) >= 4}
+
+
+def request_pattern(effects: Sequence[tuple[Visit, Effect]]) -> str:
+    """Method and path of a write, its record's key masked."""
+    visit, effect = effects[0]
+    path = re.sub(r"^[a-z]+://[^/]+", "", effect.url.split("?")[0])
+    for key in (visit.before_key, visit.after_key):
+        if key:
+            path = path.replace(key, "{key}")
+    return f"{effect.method} {path}"
+
+
+def explain_body(effects: Sequence[tuple[Visit, Effect]], world: World) -> tuple[dict[str, str], list[str]]:
+    """Where each field of a request's body comes from, in words, and the fields nothing explains."""
+    found: dict[str, str] = {}
+    unexplained: list[str] = []
+    names = dict.fromkeys(name for _, effect in effects for name in (effect.body or {}))
+    for name in names:
+        sent = [(v, e.body[name]) for v, e in effects if e.body and name in e.body]
+        words = _body_source(name, sent, world)
+        if words:
+            found[name] = words
+        else:
+            unexplained.append(name)
+    return found, unexplained
+
+
+def _body_source(name: str, sent: Sequence[tuple[Visit, object]], world: World) -> str:
+    kind = world.kinds[sent[0][0].page]
+    best, best_score = "", 0.0
+    for node_id in sent[0][0].reading.controls:
+        label = kind.nodes[node_id].label()
+        pairs = [(str(value), v.reading.controls.get(node_id, "")) for v, value in sent]
+        marks = {a for a, b in pairs if b == "on"}
+        equal = sum(
+            a == b or (a in ("", "None", "False") and b in ("", "off")) or (b == "on" and len(marks) == 1)
+            for a, b in pairs
+        )
+        mapping: dict[str, set[str]] = defaultdict(set)
+        for value, entered in pairs:
+            mapping[entered].add(value)
+        consistent = all(len(values) == 1 for values in mapping.values()) and len(mapping) > 1
+        alike = bool(set(re.findall(r"[a-z]{3,}", label.lower())) & set(re.findall(r"[a-z]{3,}", name.lower())))
+        score = (2.0 if equal == len(pairs) else 0.0) + (0.5 if consistent else 0.0) + (0.6 if alike else 0.0)
+        if score > best_score and (equal == len(pairs) or (consistent and alike)):
+            best, best_score = f"what is entered in “{label}”", score
+    if best:
+        return best
+    if all(str(value) in (v.before_key, v.after_key) and value for v, value in sent):
+        return "the record's key"
+    if len({str(value) for _, value in sent}) == 1:
+        return f"always “{sent[0][1]}”"
+    return ""
+
+
+def control_changes(world: World, page: str, node: str) -> list[tuple[Visit, Moment]]:
+    """Moments at which a control of a page was given a value."""
+    return [
+        (v, v.moment)
+        for v in world.all_visits()
+        if v.page == page and v.target == node and v.verb in ENTRY_VERBS
+    ]
+
+
+def most_common(texts: Iterable[str]) -> str:
+    counts = Counter(texts)
+    return counts.most_common(1)[0][0] if counts else ""
+
+
+def numeric(texts: Iterable[str]) -> bool:
+    found = [text for text in texts if text]
+    return bool(found) and all(number(text) is not None for text in found)
+
+
+def mapping_of(pairs: Iterable[tuple[str, tuple[str, ...]]]) -> Mapping[str, tuple[str, ...]] | None:
+    """A map when equal keys always have equal values, else None."""
+    found: dict[str, tuple[str, ...]] = {}
+    for key, value in pairs:
+        if found.setdefault(key, value) != value:
+            return None
+    return found

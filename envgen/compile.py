@@ -1,0 +1,234 @@
+"""Recordings and documents to a :class:`~envgen.workflow.Workflow`: the steps in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from envgen.behaviour import Behaviour, explain_body, observe, request_pattern
+from envgen.documents import Knowledge
+from envgen.entities import entity_models, parameter_models, references
+from envgen.examples import Historian, Known
+from envgen.expressions import Constant, Entered, Expression, FieldOf, Lookup, Test, Told, evaluate, parts
+from envgen.instructions import Instructions, understand
+from envgen.modelling import Modeller, Models, page_title
+from envgen.program import Program, Programmer
+from envgen.search import Example, Search
+from envgen.traces import Parser, Trace, trace
+from envgen.workflow import Finding, TableData, Workflow, WriteKind
+from envgen.world import World
+from fde.errors import InputError
+from ingest.document import Document
+from ingest.recording import Recording
+
+
+def compile_workflow(
+    recordings: Sequence[Recording], documents: Sequence[Document] = (), *, parser: Parser | None = None
+) -> Workflow:
+    """Compile recordings of one workflow.
+
+    Args:
+        recordings: All of one workflow; its name is taken from them.
+        documents: What rules may be found in.
+        parser: Shared between compilations of the same recordings, to parse pages once.
+
+    Raises:
+        InputError: when no recording has pages to compile.
+    """
+    parser = parser or Parser()
+    traces, findings = _usable(recordings, parser)
+    if not traces:
+        names = ", ".join(sorted({r.workflow for r in recordings})) or "the workflow"
+        raise InputError(
+            f"None of the {len(recordings)} recordings of {names} can be compiled: they hold actions without pages.",
+            "Record with: fde record URL --workflow NAME",
+        )
+    world = World(traces)
+    knowledge = Knowledge(documents)
+    instructions = understand(world)
+    behaviour = observe(world)
+    historian = Historian(
+        world, instructions, knowledge, references(world), behaviour.messages, behaviour.writes
+    )
+    contexts = {t.recording: historian.contexts(t.recording) for t in traces}
+    models = Modeller(world, behaviour, historian, contexts, knowledge).run()
+    program = Programmer(world, behaviour, instructions, contexts, knowledge).run()
+    writes = _writes(world, behaviour, contexts, knowledge)
+    findings += _about_recordings(recordings, traces, instructions, behaviour, world)
+    expressions = list(_expressions(models, program, writes))
+    used = {p.table for e in expressions for p in parts(e) if isinstance(p, Lookup)}
+    first = next(t.start for t in traces if t.start is not None)
+    session: dict[str, list[str]] = {}
+    for fields in world.session.values():
+        for name, text in fields.items():
+            session.setdefault(name, []).append(text)
+    return Workflow(
+        name=recordings[0].workflow,
+        recordings=tuple(t.recording for t in traces),
+        start=world.page_id(first),
+        instructions=tuple(instructions.templates) or tuple(dict.fromkeys(t.instruction for t in traces)),
+        parameters=tuple(parameter_models(instructions)),
+        pages=tuple(models.pages),
+        entities=tuple(entity_models(world, references(world), instructions, expressions, knowledge)),
+        session=tuple((name, tuple(dict.fromkeys(texts))) for name, texts in session.items()),
+        writes=tuple(writes),
+        hidden=tuple(models.hidden),
+        plans=tuple(program.plans),
+        terminal=program.terminal,
+        free_fields=tuple(program.free_fields),
+        tables=tuple(
+            TableData(id=t.id, header=t.header, rows=t.rows) for t in knowledge.tables if t.id in used
+        ),
+        findings=tuple(findings + models.findings + program.findings),
+        longest=program.longest,
+    )
+
+
+def _usable(recordings: Sequence[Recording], parser: Parser) -> tuple[list[Trace], list[Finding]]:
+    traces: list[Trace] = []
+    findings: list[Finding] = []
+    for recording in recordings:
+        found = trace(recording, parser)
+        if found.moments:
+            traces.append(found)
+        else:
+            findings.append(
+                Finding(
+                    kind="action-only",
+                    severity="warning",
+                    text=f"Recording {recording.id} holds no pages to its actions and was left out.",
+                )
+            )
+        if found.skipped and found.moments:
+            findings.append(
+                Finding(
+                    kind="skipped",
+                    severity="warning",
+                    text=f"Recording {recording.id}: {len(found.skipped)} actions could not be used.",
+                    evidence=tuple(found.skipped[:5]),
+                )
+            )
+    return traces, findings
+
+
+def _about_recordings(
+    recordings: Sequence[Recording],
+    traces: Sequence[Trace],
+    instructions: Instructions,
+    behaviour: Behaviour,
+    world: World,
+) -> list[Finding]:
+    findings: list[Finding] = []
+    if len(traces) == 1:
+        findings.append(
+            Finding(
+                kind="single",
+                severity="warning",
+                text="Only one recording: it was compiled as it is, nothing says which of its values vary. "
+                "Record at least two more.",
+            )
+        )
+    if instructions.unexplained and instructions.origins:
+        findings.append(
+            Finding(
+                kind="instruction",
+                severity="warning",
+                text="Instructions that do not name "
+                + " and ".join(instructions.origins)
+                + ": they are not used as wording for tasks.",
+                evidence=tuple(instructions.unexplained),
+            )
+        )
+    if behaviour.writes:
+        unfinished = [t.recording for t in traces if not any(r == t.recording for r, _ in behaviour.writes)]
+        if unfinished:
+            findings.append(
+                Finding(
+                    kind="unfinished",
+                    severity="warning",
+                    text="Recordings that end without having changed anything (an error page, or given up).",
+                    evidence=tuple(unfinished),
+                )
+            )
+    else:
+        findings.append(
+            Finding(
+                kind="no-effect",
+                severity="warning",
+                text="No recording shows that anything was changed: there is nothing a verifier could judge.",
+            )
+        )
+    return findings
+
+
+def _writes(
+    world: World, behaviour: Behaviour, contexts: dict[str, list[Known]], knowledge: Knowledge
+) -> list[WriteKind]:
+    found: list[WriteKind] = []
+    for kind_id in sorted(set(behaviour.writes.values())):
+        page_id, _, node = kind_id.partition(".")
+        kind = world.kinds[page_id]
+        sent = behaviour.requests.get(kind_id, [])
+        body, unexplained = explain_body(sent, world) if sent else ({}, [])
+        controls = tuple(f"{page_id}.{n.id}" for n in kind.template.walk() if n.kind == "control")
+        found.append(
+            WriteKind(
+                id=kind_id,
+                page=page_id,
+                node=node,
+                entity=kind.entity,
+                controls=controls,
+                request=request_pattern(sent) if sent else "",
+                body=tuple(body.items()),
+                unexplained=tuple(unexplained),
+                updates=tuple(_updates(world, behaviour, contexts, knowledge, kind_id, controls)),
+            )
+        )
+    return found
+
+
+def _updates(
+    world: World,
+    behaviour: Behaviour,
+    contexts: dict[str, list[Known]],
+    knowledge: Knowledge,
+    kind_id: str,
+    controls: Sequence[str],
+) -> Iterator[tuple[str, Expression]]:
+    """Fields of the written record that later pages show changed, and what explains the new text."""
+    changed: dict[str, list[Example]] = {}
+    for (recording, index), write in behaviour.writes.items():
+        if write != kind_id:
+            continue
+        visit = world.visits[recording][index]
+        entity, key = world.kinds[visit.page].entity, visit.before_key
+        if not entity or not key:
+            continue
+        before = world.records[recording].get(entity, {}).get(key, {})
+        later: dict[str, dict[str, dict[str, str]]] = {}
+        for following in world.visits[recording][index:]:
+            world.note(later, following.next_page, following.next_reading)
+        for name, text in later.get(entity, {}).get(key, {}).items():
+            if name in before and before[name] != text:
+                changed.setdefault(name, []).append(Example(contexts[recording][index], text))
+    for name, examples in changed.items():
+        atoms: list[Expression] = [Entered(control=c) for c in controls]
+        result = Search(examples, atoms, knowledge, equalities=False, max_leaves=3).run()
+        if result.expression is not None:
+            yield name, result.expression
+
+
+def _expressions(models: Models, program: Program, writes: Sequence[WriteKind]) -> Iterator[Expression | Test]:
+    for page in models.pages:
+        for _, expression in (*page.sources, *page.conditions):
+            yield expression
+        for found in page.exits:
+            if found.decision is not None:
+                yield found.decision
+    for plan in program.plans:
+        yield from (e for e in (plan.key, plan.exit) if e is not None)
+        yield from (rule.expression for rule in plan.entries if rule.expression is not None)
+    for write in writes:
+        yield from (expression for _, expression in write.updates)
+
+
+__all__ = ["Constant", "FieldOf", "Told", "compile_workflow", "evaluate", "page_title"]

@@ -1,0 +1,140 @@
+"""What documents say that rules can be made of: tables to look up, and numbers with their wording."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+
+from envgen.values import number
+from ingest.document import Document
+
+# "over 5,000" leaves 5,000 on the lower side, "at least 5,000" on the upper one.
+_ABOVE = re.compile(
+    r"\b(over|above|exceed\w*|more than|greater than|beyond|up to|at most|no more than|not more than|maximum|max\.?)\b",
+    re.IGNORECASE,
+)
+_FROM = re.compile(r"\b(at least|from|starting at|less than|below|under|minimum|min\.?)\b", re.IGNORECASE)
+_FROM_AFTER = re.compile(r"^\W{0,3}(or more|or above|and above|and more|or over)\b", re.IGNORECASE)
+_NUMBER = re.compile(r"(?<![\w.,-])\d{1,3}(?:[,.' ]\d{3})+(?:[.,]\d{1,2})?(?![\w])|(?<![\w.,-])\d+(?:[.,]\d+)?(?![\w])")
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+")
+_WINDOW = 40
+
+
+@dataclass(frozen=True, slots=True)
+class TableFact:
+    """A table of a document, ready for look-ups."""
+
+    id: str
+    document: str
+    dated: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def column(self, name: str) -> int:
+        return self.header.index(name)
+
+
+@dataclass(frozen=True, slots=True)
+class NumberFact:
+    """A number in a sentence.
+
+    Attributes:
+        inclusive: Whether a value equal to the number is on the upper side ("at least");
+            None when the wording does not say.
+    """
+
+    value: Decimal
+    document: str
+    dated: str
+    sentence: str
+    inclusive: bool | None
+
+
+@dataclass
+class Knowledge:
+    """The tables and numbers of all documents."""
+
+    documents: Sequence[Document] = ()
+    tables: list[TableFact] = field(default_factory=list)
+    numbers: list[NumberFact] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for document in self.documents:
+            self._add(document)
+
+    def _add(self, document: Document) -> None:
+        dated = document.dated or ""
+        for index, table in enumerate(document.tables):
+            header = _unique(table.header)
+            name = table.name or str(index + 1)
+            table_id = f"{document.source}: {name}"
+            if any(known.id == table_id for known in self.tables):
+                table_id += f" ({index + 1})"
+            rows = tuple(tuple(cell.strip() for cell in row) for row in table.rows)
+            self.tables.append(TableFact(table_id, document.source, dated, header, rows))
+            for row in rows:
+                self._numbers(" | ".join(row), document.source, dated)
+        for sentence in _SENTENCE.split(document.text):
+            self._numbers(sentence.strip(), document.source, dated)
+
+    def _numbers(self, sentence: str, source: str, dated: str) -> None:
+        for match in _NUMBER.finditer(sentence):
+            value = number(match[0])
+            if value is None:
+                continue
+            before = sentence[max(0, match.start() - _WINDOW) : match.start()]
+            after = sentence[match.end() : match.end() + _WINDOW]
+            fact = NumberFact(value, source, dated, sentence[:300], _inclusive(before, after))
+            self.numbers.append(fact)
+
+    @cached_property
+    def vocabulary(self) -> str:
+        """All text of the documents, lower case, to ask whether a word is mentioned."""
+        texts = [document.text for document in self.documents]
+        texts += [" ".join(row) for table in self.tables for row in table.rows]
+        return "\n".join(texts).lower()
+
+    def mentions(self, text: str) -> bool:
+        return len(text) >= 2 and text.lower() in self.vocabulary
+
+    def table(self, table_id: str) -> TableFact:
+        return next(table for table in self.tables if table.id == table_id)
+
+    def within(self, low: Decimal, high: Decimal) -> list[NumberFact]:
+        """Numbers that could be a limit between two seen values, the best supported first.
+
+        Later documents outrank earlier ones; a number whose wording says which side the
+        limit itself is on outranks a bare one.
+        """
+        found = [
+            fact
+            for fact in self.numbers
+            if (low <= fact.value < high and fact.inclusive is not True)
+            or (low < fact.value <= high and fact.inclusive is not False)
+        ]
+        return sorted(found, key=lambda f: (f.inclusive is not None, f.dated), reverse=True)
+
+
+def _inclusive(before: str, after: str) -> bool | None:
+    if _FROM_AFTER.search(after):
+        return True
+    above = [m.end() for m in _ABOVE.finditer(before)]
+    start = [m.end() for m in _FROM.finditer(before)]
+    if not above and not start:
+        return None
+    return max(start, default=-1) > max(above, default=-1)
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    found: list[str] = []
+    for name in names:
+        base, count = name.strip(), 1
+        unique = base
+        while unique in found:
+            count += 1
+            unique = f"{base} ({count})"
+        found.append(unique)
+    return tuple(found)

@@ -1,0 +1,155 @@
+"""What was known at each moment of a recording: the contexts that rules are learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from envgen.documents import Knowledge
+from envgen.instructions import Instructions
+from envgen.templates import Reading
+from envgen.world import Records, Visit, World
+
+PAGE_ROOT = "@"
+"""Prefix of the root that means: the record the page shows, whichever task it is."""
+
+
+@dataclass(slots=True)
+class Known:
+    """A context of one recorded moment, see :class:`envgen.expressions.Context`."""
+
+    recording: str
+    index: int
+    knowledge: Knowledge
+    parameters: Mapping[str, str]
+    fields: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)
+    controls: Mapping[str, str] = field(default_factory=dict)
+    messages: dict[tuple[str, str], str] = field(default_factory=dict)
+    writes: frozenset[str] = frozenset()
+
+    def parameter(self, name: str) -> str | None:
+        return self.parameters.get(name)
+
+    def field(self, root: str, path: tuple[str, ...]) -> str | None:
+        return self.fields.get((root, path))
+
+    def entered(self, control: str) -> str | None:
+        return self.controls.get(control)
+
+    def told(self, page: str, slot: str) -> str | None:
+        return self.messages.get((page, slot))
+
+    def cell(self, table: str, column: str, key_column: str, key: str) -> str | None:
+        found = self.knowledge.table(table)
+        key_at, at = found.column(key_column), found.column(column)
+        folded = key.casefold()
+        return next((row[at] for row in found.rows if row[key_at].casefold() == folded), None)
+
+    def done(self, write: str) -> bool:
+        return write in self.writes
+
+
+class Historian:
+    """Builds the contexts of recorded moments.
+
+    Args:
+        references: ``(entity, field) -> entity`` for fields that hold another record's key.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        instructions: Instructions,
+        knowledge: Knowledge,
+        references: Mapping[tuple[str, str], str],
+        messages: Mapping[str, frozenset[str]],
+        writes: Mapping[tuple[str, int], str],
+    ) -> None:
+        self._world = world
+        self._instructions = instructions
+        self._knowledge = knowledge
+        self._references = references
+        self._messages = messages
+        self._writes = writes
+
+    def contexts(self, recording: str) -> list[Known]:
+        """One context per moment: what the expert had seen before acting."""
+        world = self._world
+        records: Records = {}
+        told: dict[tuple[str, str], str] = {}
+        writes: set[str] = set()
+        found: list[Known] = []
+        for visit in world.visits[recording]:
+            world.note(records, visit.page, visit.reading)
+            self._hear(told, visit.page, visit.reading)
+            known = Known(
+                recording,
+                visit.index,
+                self._knowledge,
+                self._instructions.values.get(recording, {}),
+                controls={f"{visit.page}.{c}": text for c, text in visit.reading.controls.items()},
+                messages=dict(told),
+                writes=frozenset(writes),
+            )
+            self._task_fields(known, records)
+            found.append(known)
+            write = self._writes.get((recording, visit.index))
+            if write:
+                writes.add(write)
+        return found
+
+    def _hear(self, told: dict[tuple[str, str], str], page: str, reading: Reading) -> None:
+        kind = self._world.kinds[page]
+        for node_id in self._messages.get(page, ()):
+            if node_id in reading.present:
+                told[page, node_id] = "shown"
+                for slot in kind.nodes[node_id].slots():
+                    if slot in reading.slots:
+                        told[page, slot] = reading.slots[slot]
+
+    def _task_fields(self, known: Known, records: Records) -> None:
+        for root, entity in self._instructions.roots().items():
+            key = known.parameters.get(root)
+            if key is not None:
+                self.reach(known.fields, records, root, entity, key, ())
+        for name, text in self._world.session.get(known.recording, {}).items():
+            known.fields["", (name,)] = text
+
+    def reach(
+        self,
+        into: dict[tuple[str, tuple[str, ...]], str],
+        records: Records,
+        root: str,
+        entity: str,
+        key: str,
+        path: tuple[str, ...],
+    ) -> None:
+        """Add a record's fields, and those of the records it refers to, under ``root``."""
+        record = records.get(entity, {}).get(key)
+        if record is None:
+            return
+        for name, text in record.items():
+            into[root, (*path, name)] = text
+            target = self._references.get((entity, name))
+            if target and len(path) < 1 and text != key:
+                self.reach(into, records, root, target, text, (*path, name))
+
+    def page_context(self, visit: Visit, *, after: bool, base: Known) -> Known:
+        """What the application knows at a moment: all of the shown record, and what was entered."""
+        kind = self._world.kinds[visit.next_page if after else visit.page]
+        key = visit.after_key if after else visit.before_key
+        known = Known(
+            visit.recording,
+            visit.index,
+            self._knowledge,
+            base.parameters,
+            controls=base.controls,
+            messages=base.messages,
+            writes=base.writes,
+        )
+        if kind.entity and key:
+            records = self._world.records[visit.recording]
+            self.reach(known.fields, records, PAGE_ROOT + kind.entity, kind.entity, key, ())
+        for name, text in self._world.session.get(visit.recording, {}).items():
+            known.fields["", (name,)] = text
+        return known

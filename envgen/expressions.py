@@ -1,0 +1,332 @@
+"""The small typed language in which compiled workflows say where a value comes from.
+
+Expressions give a text or None (unknown here), tests give true or false. Both are plain
+frozen data: they stand in ``workflow.json`` and are evaluated against a :class:`Context`,
+which the environment's state implements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Annotated, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from envgen.values import CONVERSION_WORDS, FORMATS, convert, number
+
+
+class Context(Protocol):
+    """What an expression can refer to at one moment of an episode."""
+
+    def parameter(self, name: str) -> str | None:
+        """A value named by the instruction."""
+        ...
+
+    def field(self, root: str, path: tuple[str, ...]) -> str | None:
+        """A field of the record that the parameter ``root`` names, or of one it refers to."""
+        ...
+
+    def entered(self, control: str) -> str | None:
+        """What is entered in a control of the present page, None when it has no such control."""
+        ...
+
+    def told(self, page: str, slot: str) -> str | None:
+        """What a message (an optional node of a page) said in this episode, None before it appeared."""
+        ...
+
+    def cell(self, table: str, column: str, key_column: str, key: str) -> str | None:
+        """A cell of a document's table, found by its row's key."""
+        ...
+
+    def done(self, write: str) -> bool:
+        """Whether a write of this kind happened in this episode."""
+        ...
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Constant(_Data):
+    kind: Literal["constant"] = "constant"
+    text: str
+
+
+class Keep(_Data):
+    """What stands in the field already: nothing has to be entered."""
+
+    kind: Literal["keep"] = "keep"
+
+
+class Parameter(_Data):
+    kind: Literal["parameter"] = "parameter"
+    name: str
+
+
+class FieldOf(_Data):
+    """A field of the task's record; longer paths follow references to other records."""
+
+    kind: Literal["field"] = "field"
+    root: str
+    path: tuple[str, ...]
+
+
+class Entered(_Data):
+    kind: Literal["entered"] = "entered"
+    control: str
+    label: str = ""
+
+
+class Told(_Data):
+    kind: Literal["told"] = "told"
+    page: str
+    slot: str
+
+
+class Convert(_Data):
+    kind: Literal["convert"] = "convert"
+    how: str
+    of: Expression
+
+
+class Lookup(_Data):
+    """The cell in ``column`` of the row whose ``key_column`` is the value of ``of``."""
+
+    kind: Literal["lookup"] = "lookup"
+    table: str
+    key_column: str
+    column: str
+    of: Expression
+
+
+class Mapped(_Data):
+    """A map learned from the recordings alone: unknown for values they do not show."""
+
+    kind: Literal["mapped"] = "mapped"
+    of: Expression
+    pairs: tuple[tuple[str, str], ...]
+
+
+class Choose(_Data):
+    """``then`` when the test holds, else ``otherwise``."""
+
+    kind: Literal["choose"] = "choose"
+    test: Test
+    then: Expression
+    otherwise: Expression
+
+
+class Equal(_Data):
+    kind: Literal["equal"] = "equal"
+    left: Expression
+    right: Expression
+
+
+class Among(_Data):
+    kind: Literal["among"] = "among"
+    of: Expression
+    texts: tuple[str, ...]
+
+
+class Above(_Data):
+    """The number in ``of`` is above ``limit`` (at or above it when ``inclusive``)."""
+
+    kind: Literal["above"] = "above"
+    of: Expression
+    limit: str
+    inclusive: bool = False
+
+
+class Empty(_Data):
+    kind: Literal["empty"] = "empty"
+    of: Expression
+
+
+class Valid(_Data):
+    """The text in ``of`` is well formed, see :data:`envgen.values.FORMATS`."""
+
+    kind: Literal["valid"] = "valid"
+    of: Expression
+    format: str
+
+
+class Shown(_Data):
+    """A message of a page appeared in this episode."""
+
+    kind: Literal["shown"] = "shown"
+    page: str
+    node: str
+    words: str = ""
+
+
+class Written(_Data):
+    kind: Literal["written"] = "written"
+    write: str
+
+
+class Not(_Data):
+    kind: Literal["not"] = "not"
+    test: Test
+
+
+class All(_Data):
+    kind: Literal["all"] = "all"
+    tests: tuple[Test, ...]
+
+
+Expression = Annotated[
+    Constant | Keep | Parameter | FieldOf | Entered | Told | Convert | Lookup | Mapped | Choose,
+    Field(discriminator="kind"),
+]
+Test = Annotated[
+    Equal | Among | Above | Empty | Valid | Shown | Written | Not | All,
+    Field(discriminator="kind"),
+]
+for _model in (Convert, Lookup, Mapped, Choose, Equal, Among, Above, Empty, Valid, Not, All):
+    _model.model_rebuild()
+
+
+def evaluate(expression: Expression, context: Context) -> str | None:
+    """The expression's text, None where it is unknown. ``Keep`` is None."""
+    match expression:
+        case FieldOf():
+            return context.field(expression.root, expression.path)
+        case Constant():
+            return expression.text
+        case Parameter():
+            return context.parameter(expression.name)
+        case Entered():
+            return context.entered(expression.control)
+        case Told():
+            return context.told(expression.page, expression.slot)
+        case Choose():
+            holds = test(expression.test, context)
+            return None if holds is None else evaluate(expression.then if holds else expression.otherwise, context)
+        case Convert():
+            value = evaluate(expression.of, context)
+            return None if value is None else convert(expression.how, value)
+        case Lookup():
+            value = evaluate(expression.of, context)
+            if value is None:
+                return None
+            return context.cell(expression.table, expression.column, expression.key_column, value)
+        case Mapped():
+            value = evaluate(expression.of, context)
+            return next((to for key, to in expression.pairs if key == value), None)
+    return None
+
+
+def chosen(expression: Expression, context: Context) -> Expression | None:
+    """The branch of nested choices that applies; None when a test cannot be decided."""
+    while isinstance(expression, Choose):
+        holds = test(expression.test, context)
+        if holds is None:
+            return None
+        expression = expression.then if holds else expression.otherwise
+    return expression
+
+
+def test(check: Test, context: Context) -> bool | None:
+    """Whether a test holds; None when what it asks about is unknown."""
+    match check:
+        case Above():
+            value = evaluate(check.of, context)
+            amount = None if value is None else number(value)
+            if amount is None:
+                return None
+            limit = Decimal(check.limit)
+            return amount >= limit if check.inclusive else amount > limit
+        case Among():
+            value = evaluate(check.of, context)
+            return None if value is None else value in check.texts
+        case Equal():
+            left, right = evaluate(check.left, context), evaluate(check.right, context)
+            return None if left is None or right is None else left == right
+        case Empty():
+            value = evaluate(check.of, context)
+            return not value
+        case Valid():
+            value = evaluate(check.of, context)
+            return None if value is None else FORMATS[check.format](value)
+        case Shown():
+            return context.told(check.page, check.node) is not None
+        case Written():
+            return context.done(check.write)
+        case Not():
+            holds = test(check.test, context)
+            return None if holds is None else not holds
+        case All():
+            results = [test(inner, context) for inner in check.tests]
+            if any(result is False for result in results):
+                return False
+            return None if any(result is None for result in results) else True
+
+
+def parts(expression: Expression | Test) -> Iterator[Expression | Test]:
+    """The expression and everything inside it."""
+    yield expression
+    match expression:
+        case Convert() | Lookup() | Mapped() | Among() | Above() | Empty() | Valid():
+            yield from parts(expression.of)
+        case Choose():
+            yield from parts(expression.test)
+            yield from parts(expression.then)
+            yield from parts(expression.otherwise)
+        case Equal():
+            yield from parts(expression.left)
+            yield from parts(expression.right)
+        case Not():
+            yield from parts(expression.test)
+        case All():
+            for inner in expression.tests:
+                yield from parts(inner)
+
+
+def in_words(expression: Expression | Test, names: Mapping[str, str] | None = None) -> str:
+    """The expression as a phrase a domain expert can read.
+
+    Args:
+        names: Control id to label, where the expression itself has none.
+    """
+    say = lambda inner: in_words(inner, names)  # noqa: E731
+    match expression:
+        case Constant():
+            return f"“{expression.text}”" if expression.text else "nothing"
+        case Keep():
+            return "left as it is"
+        case Parameter():
+            return f"the instruction's {expression.name}"
+        case FieldOf():
+            return " of ".join(f"“{part}”" for part in reversed(expression.path))
+        case Entered():
+            return f"the chosen “{expression.label or (names or {}).get(expression.control, expression.control)}”"
+        case Told():
+            return "the value the message names"
+        case Convert():
+            return f"{say(expression.of)} {CONVERSION_WORDS.get(expression.how, f'({expression.how})')}"
+        case Lookup():
+            return f"“{expression.column}” in {expression.table} where “{expression.key_column}” is {say(expression.of)}"
+        case Mapped():
+            pairs = ", ".join(f"{key} → {value}" for key, value in expression.pairs)
+            return f"by {say(expression.of)}: {pairs}"
+        case Choose():
+            return f"if {say(expression.test)} then {say(expression.then)}, else {say(expression.otherwise)}"
+        case Equal():
+            return f"{say(expression.left)} equals {say(expression.right)}"
+        case Among():
+            return f"{say(expression.of)} is " + " or ".join(f"“{text}”" for text in expression.texts)
+        case Above():
+            return f"{say(expression.of)} is {'at least' if expression.inclusive else 'above'} {expression.limit}"
+        case Empty():
+            return f"{say(expression.of)} is empty"
+        case Valid():
+            return f"{say(expression.of)} is a valid {expression.format}"
+        case Shown():
+            return f"the message “{expression.words}” was shown"
+        case Written():
+            return f"{expression.write} is done"
+        case Not():
+            return f"not ({say(expression.test)})"
+        case All():
+            return " and ".join(say(inner) for inner in expression.tests)

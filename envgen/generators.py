@@ -1,0 +1,413 @@
+"""New instances of a workflow: records like the recorded ones, but none of them, from a seed.
+
+The task's record is made like the records the experts worked on, the others like all that
+were seen. Numbers lie on both sides of every limit a rule knows, exact hits and near misses
+included; categories come from the recordings and from the tables that rules look things up
+in; what always went together in the recordings goes together.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from functools import cached_property
+
+from envgen.expressions import Convert, Equal, Expression, FieldOf, Parameter, Test, parts
+from envgen.session import Split
+from envgen.values import iban_valid, make_iban, number, parse_date
+from envgen.workflow import Entity, FieldModel, ParameterModel, Workflow
+
+Record = dict[str, str]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+# Parameters are dealt to the splits by a digest, so that no parameter is ever in two of them.
+_BUCKETS: dict[Split, range] = {"train": range(0, 70), "dev": range(70, 80), "test": range(80, 100)}
+_TRIES = 400
+
+
+@dataclass(slots=True)
+class Instance:
+    """One concrete state of the application, and what the task in it is."""
+
+    records: dict[str, dict[str, Record]]
+    session: dict[str, str]
+    parameters: dict[str, str]
+    hidden: frozenset[str] = frozenset()
+    instruction: str = ""
+    seed: int = 0
+    roots: dict[str, str] = field(default_factory=dict)
+
+
+def bucket(parameters: Mapping[str, str]) -> int:
+    """0 to 99, the same for the same parameters in any order."""
+    text = "\0".join(f"{name}={parameters[name]}" for name in sorted(parameters))
+    return zlib.crc32(text.encode()) % 100
+
+
+def belongs(parameters: Mapping[str, str], split: Split) -> bool:
+    return bucket(parameters) in _BUCKETS[split]
+
+
+class Generator:
+    """Makes instances of one workflow."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self.workflow = workflow
+        self.entities = {entity.name: entity for entity in workflow.entities}
+        self._makers = {name: _Maker(entity, self) for name, entity in self.entities.items()}
+        self.roots = {p.name: p.entity for p in workflow.parameters if p.kind == "key"}
+
+    @cached_property
+    def expressions(self) -> list[Expression | Test]:
+        """Everything the program's rules are made of."""
+        found: list[Expression | Test] = []
+        for plan in self.workflow.plans:
+            for expression in (plan.key, plan.exit, *(rule.expression for rule in plan.entries)):
+                if expression is not None:
+                    found += parts(expression)
+        return found
+
+    @cached_property
+    def equalities(self) -> list[Equal]:
+        return [p for p in self.expressions if isinstance(p, Equal)]
+
+    def instance(self, seed: int, split: Split) -> Instance:
+        """The instance of a seed. The same arguments always give the same instance."""
+        for attempt in range(_TRIES):
+            rng = random.Random(f"{self.workflow.name} {split} {seed} {attempt}")
+            found = self._instance(rng, seed)
+            if not found.parameters or belongs(found.parameters, split):
+                return found
+        # So few different parameters that a split has none of its own: said by a finding of the gate.
+        return found
+
+    def _instance(self, rng: random.Random, seed: int) -> Instance:
+        records: dict[str, dict[str, Record]] = {name: {} for name in self.entities}
+        parameters: dict[str, str] = {}
+        for name, entity in self.roots.items():
+            record = self._makers[entity].record(rng, records, target=True)
+            parameters[name] = record[self.entities[entity].key_field]
+        main = dict(parameters)
+        for entity, maker in self._makers.items():
+            self._fill(rng, entity, maker, records)
+        for parameter in self.workflow.parameters:
+            if parameter.kind != "key":
+                parameters[parameter.name] = self._parameter(rng, parameter, records, main)
+        for maker in self._makers.values():
+            maker.settle(rng, records)
+        session = {name: rng.choice(texts) for name, texts in self.workflow.session}
+        hidden = frozenset(h.name for h in self.workflow.hidden if rng.random() < h.share)
+        instruction = rng.choice(self.workflow.instructions)
+        for name, text in parameters.items():
+            instruction = instruction.replace("{" + name + "}", text)
+        return Instance(records, session, parameters, hidden, instruction, seed, self.roots)
+
+    def _fill(
+        self, rng: random.Random, entity: str, maker: _Maker, records: dict[str, dict[str, Record]]
+    ) -> None:
+        """Other records around the task's, and the task's at a random place among them."""
+        low, high = self.entities[entity].count
+        size = max((v.page_size or 0 for p in self.workflow.pages for v in p.lists if v.entity == entity), default=0)
+        wanted = rng.randint(max(low, size + 1, 2), max(high, 3 * size, low + 1, 2))
+        while len(records[entity]) < wanted:
+            before = len(records[entity])
+            maker.record(rng, records, target=False)
+            if len(records[entity]) == before:
+                break
+        order = list(records[entity].items())
+        rng.shuffle(order)
+        records[entity] = dict(order)
+
+    def _parameter(
+        self,
+        rng: random.Random,
+        parameter: ParameterModel,
+        records: dict[str, dict[str, Record]],
+        main: Mapping[str, str],
+    ) -> str:
+        if parameter.kind == "field":
+            for root, key in main.items():
+                record = records[self.roots[root]].get(key, {})
+                if self.roots[root] == parameter.entity and parameter.field in record:
+                    return record[parameter.field]
+        value = like(rng, parameter.samples)
+        for equal in self.equalities:
+            wanted = _prefix_of(equal, parameter.name)
+            if wanted is None or rng.random() < 0.5:
+                continue
+            how, other = wanted
+            key = main.get(other.root)
+            text = records[self.roots[other.root]][key].get(other.path[0]) if key and len(other.path) == 1 else None
+            if text and how.startswith("first "):
+                value = with_prefix(rng, value, text)
+        return value
+
+
+def _prefix_of(equal: Equal, parameter: str) -> tuple[str, FieldOf] | None:
+    """``(conversion, field)`` when the test compares a piece of the parameter with a field."""
+    for one, other in ((equal.left, equal.right), (equal.right, equal.left)):
+        if (
+            isinstance(one, Convert)
+            and isinstance(one.of, Parameter)
+            and one.of.name == parameter
+            and isinstance(other, FieldOf)
+        ):
+            return one.how, other
+    return None
+
+
+class _Maker:
+    """Makes records of one entity."""
+
+    def __init__(self, entity: Entity, generator: Generator) -> None:
+        self.entity = entity
+        self.generator = generator
+        self.fields = {f.name: f for f in entity.fields}
+        self.samples = [dict(sample) for sample in entity.samples]
+        targets = set(entity.targets)
+        self.targets = [s for s in self.samples if s[entity.key_field] in targets] or self.samples
+        full = max((len(s) for s in self.samples), default=0)
+        self.full = [s for s in self.samples if len(s) * 2 > full]
+        self.groups = _dependent_groups(self.fields.values(), self.full or self.samples)
+        self.mutual = {f.name for f in entity.fields if f.reference == entity.name and _mutual(f.name, entity)}
+
+    def record(self, rng: random.Random, records: dict[str, dict[str, Record]], *, target: bool) -> Record:
+        """Make a record and add it, with the record of its own entity it refers to."""
+        own = records[self.entity.name]
+        pool = self.targets if target else self.full or self.samples
+        record = self._draw(rng, pool, known=0.75 if target else 0.5, spread=target)
+        key_field = self.entity.key_field
+        for _ in range(_TRIES):
+            key = self._key(rng)
+            if key not in own:
+                break
+        else:
+            return record
+        record[key_field] = key
+        own[key] = record
+        for name in self.mutual & record.keys():
+            self._twin(rng, own, record, name)
+        return record
+
+    def _key(self, rng: random.Random) -> str:
+        return like(rng, [s[self.entity.key_field] for s in self.samples])
+
+    def _draw(self, rng: random.Random, pool: list[Record], *, known: float, spread: bool) -> Record:
+        base = rng.choice(pool)
+        record: Record = {}
+        for group in self.groups:
+            source = base
+            if rng.random() < 0.5:
+                # Independent of the rest: any record's combination will do.
+                fitting = [s for s in pool if set(group) & s.keys() == set(group) & base.keys()]
+                source = rng.choice(fitting or [base])
+            for name in group:
+                if name in source:
+                    record[name] = source[name]
+        for name in base:
+            model = self.fields[name]
+            samples = [s[name] for s in self.samples if name in s]
+            if model.kind == "number":
+                record[name] = draw_number(rng, samples, model.limits)
+            elif model.kind in ("date", "id") or (model.kind == "text" and name not in record):
+                record[name] = like(rng, samples)
+            if model.known and rng.random() < known:
+                record[name] = rng.choice(model.known)
+        for name, model in self.fields.items():
+            if name not in record and not model.optional:
+                # Rows tell less than pages: what only pages show is borrowed from another record.
+                others = [s[name] for s in self.full if name in s]
+                if others:
+                    record[name] = rng.choice(others)
+        return {name: record[name] for name in self.fields if name in record}
+
+    def _twin(self, rng: random.Random, own: dict[str, Record], record: Record, name: str) -> None:
+        """The other record of a pair that refer to each other: alike, or different in what rules compare."""
+        key_field = self.entity.key_field
+        others = [s for s in self.samples if s.get(name) and s not in self.targets] or self.full
+        model = dict(rng.choice(others))
+        twin = dict(record)
+        compared = {
+            side.path[-1]
+            for equal in self.generator.equalities
+            for side in (equal.left, equal.right)
+            if isinstance(side, FieldOf)
+        }
+        for other, text in model.items():
+            if other not in compared and self.fields[other].kind == "category" and _steady(others, other):
+                twin[other] = text
+        for field_name in compared & twin.keys():
+            if rng.random() < 0.4:
+                twin[field_name] = near(rng, twin[field_name])
+        for _ in range(_TRIES):
+            key = self._key(rng)
+            if key not in own:
+                break
+        for other, field_model in self.fields.items():
+            if field_model.kind == "id" and other in twin and other not in compared:
+                twin[other] = like(rng, [twin[other]])
+        twin[key_field], twin[name], record[name] = key, record[key_field], key
+        own[key] = twin
+
+    def settle(self, rng: random.Random, records: dict[str, dict[str, Record]]) -> None:
+        """Make references point at records that exist."""
+        for name, model in self.fields.items():
+            if not model.reference or name in self.mutual:
+                continue
+            known = records.get(model.reference, {})
+            for record in records[self.entity.name].values():
+                if name in record and record[name] not in known and known:
+                    record[name] = rng.choice(list(known))
+
+
+def _steady(samples: list[Record], name: str) -> bool:
+    return len({s.get(name) for s in samples}) == 1
+
+
+def _mutual(name: str, entity: Entity) -> bool:
+    by_key = {s[entity.key_field]: s for s in entity.samples}
+    pairs = [(key, s[name]) for key, s in by_key.items() if name in s]
+    known = [(key, other) for key, other in pairs if other in by_key and name in by_key[other]]
+    return bool(known) and all(by_key[other][name] == key for key, other in known)
+
+
+def _dependent_groups(fields: Iterable[FieldModel], samples: list[Record]) -> list[list[str]]:
+    """Fields that are drawn together. Two are drawn apart only when the samples show both
+    varying while the other stays."""
+    names = [f.name for f in fields if f.kind in ("category", "reference", "text")]
+    group = {name: name for name in names}
+
+    def root(name: str) -> str:
+        while group[name] != name:
+            name = group[name]
+        return name
+
+    for i, a in enumerate(names):
+        for b in names[i + 1 :]:
+            if not (_varies(samples, a, b) and _varies(samples, b, a)):
+                group[root(a)] = root(b)
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        found[root(name)].append(name)
+    return list(found.values())
+
+
+def _varies(samples: list[Record], given: str, name: str) -> bool:
+    """Whether ``name`` differs between records that agree on ``given``."""
+    seen: dict[str, str] = {}
+    for sample in samples:
+        if given in sample and name in sample and seen.setdefault(sample[given], sample[name]) != sample[name]:
+            return True
+    return False
+
+
+# Values
+
+
+def like(rng: random.Random, samples: Iterable[str]) -> str:
+    """A value of the kind of the samples: same shape for identifiers, dates near theirs, names recombined."""
+    pool = [s for s in samples if s]
+    if not pool:
+        return ""
+    base = rng.choice(pool)
+    if iban_valid(base):
+        return make_iban(rng, base[:2], base)
+    dated = parse_date(base)
+    if dated is not None:
+        return (dated[0] + timedelta(days=rng.randint(-45, 45))).strftime(dated[1])
+    if number(base) is not None:
+        return draw_number(rng, pool, ())
+    if any(c.isdigit() for c in base):
+        return redigit(rng, base)
+    words = base.split()
+    other = rng.choice(pool).split()
+    if len(words) >= 2 and len(other) == len(words):
+        cut = rng.randint(1, len(words) - 1)
+        return " ".join(words[:cut] + other[cut:])
+    return base
+
+
+def redigit(rng: random.Random, text: str) -> str:
+    """The same text with other digits; a leading zero stays one."""
+
+    def digits(match: re.Match[str]) -> str:
+        run = match[0]
+        if run[0] == "0":
+            return "0" + "".join(str(rng.randint(0, 9)) for _ in run[1:])
+        return str(rng.randint(1, 9)) + "".join(str(rng.randint(0, 9)) for _ in run[1:])
+
+    return re.sub(r"\d+", digits, text)
+
+
+def with_prefix(rng: random.Random, value: str, prefix: str) -> str:
+    """The value beginning with another prefix; check digits are kept right where they are known."""
+    if iban_valid(value):
+        return make_iban(rng, prefix[:2], value)
+    return prefix + value[len(prefix) :]
+
+
+def draw_number(rng: random.Random, samples: Iterable[str], limits: Iterable[str]) -> str:
+    """A number written as the samples are: near a limit, or anywhere between two of them."""
+    texts = [s for s in samples if number(s) is not None]
+    seen = sorted(n for n in (number(s) for s in texts) if n is not None)
+    shape = rng.choice(texts)
+    unit = Decimal(1).scaleb(-_places(shape))
+    low, high = seen[0], seen[-1]
+    bounds = sorted({Decimal(limit) for limit in limits})
+    if bounds and rng.random() < 0.4:
+        limit = rng.choice(bounds)
+        step = rng.choice([Decimal(0), unit, -unit, unit * 100, -unit * 100, limit / 50, -limit / 50])
+        return write_number(max(limit + step, unit), shape)
+    edges = [min(low, *bounds), *bounds, max(high, *bounds)] if bounds else [low, high]
+    if bounds:
+        edges[0] = min(edges[0], bounds[0] / 10)
+        edges[-1] = max(edges[-1], bounds[-1] * 4)
+    at = rng.randrange(len(edges) - 1)
+    a, b = float(edges[at]), float(edges[at + 1])
+    value = rng.uniform(a, b)
+    if a > 0 and b > 20 * a:
+        value = a * (b / a) ** rng.random()
+    return write_number(Decimal(str(value)), shape)
+
+
+def near(rng: random.Random, text: str) -> str:
+    """A value that differs a little: what a hurried reader takes for the same."""
+    value = number(text)
+    if value is not None:
+        unit = Decimal(1).scaleb(-_places(text))
+        return write_number(abs(value + rng.choice([1, -1]) * rng.choice([1, 10, 100]) * unit) or unit, text)
+    digits = [i for i, c in enumerate(text) if c.isdigit()]
+    if not digits:
+        return text + "x"
+    at = rng.choice(digits)
+    return text[:at] + rng.choice([d for d in "0123456789" if d != text[at]]) + text[at + 1 :]
+
+
+def _places(shape: str) -> int:
+    match = re.search(r"[.,](\d{1,2})\D*$", shape)
+    return len(match[1]) if match else 0
+
+
+def write_number(value: Decimal, shape: str) -> str:
+    """A number in the format of another: decimals, thousands, what stands before and after."""
+    match = re.search(r"\d[\d.,' ]*\d|\d", shape)
+    assert match is not None
+    body = match[0]
+    places = _places(shape)
+    point = re.search(r"([.,])\d{1,2}$", body)
+    decimal_mark = point[1] if point else "."
+    whole = body[: point.start()] if point else body
+    group = re.search(r"\d([.,' ])\d{3}", whole)
+    text = f"{value:,.{places}f}"
+    mark = group[1] if group else ("," if decimal_mark == "." and value < 1000 else "")
+    if not group and value >= 1000 and number(shape) is not None and number(shape) < 1000:  # type: ignore[operator]
+        mark = "," if decimal_mark == "." else "."
+        if not places:
+            mark = ""
+    text = text.replace(",", "\0").replace(".", decimal_mark).replace("\0", mark)
+    return shape[: match.start()] + text + shape[match.end() :]

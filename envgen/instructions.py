@@ -1,0 +1,126 @@
+"""Instructions of the recordings as templates: which words are parameters, and what they name."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from envgen.world import World
+
+# A parameter must be named in this share of the recordings to be one.
+_SHARE = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a parameter is: the key of an entity's record, one of its fields, or an entered value."""
+
+    kind: str
+    entity: str = ""
+    name: str = ""
+
+
+@dataclass(slots=True)
+class Instructions:
+    """Templates with ``{name}`` holes, the parameters' meaning, and their values per recording."""
+
+    templates: list[str] = field(default_factory=list)
+    origins: dict[str, Origin] = field(default_factory=dict)
+    values: dict[str, dict[str, str]] = field(default_factory=dict)
+    unexplained: list[str] = field(default_factory=list)
+
+    def roots(self) -> dict[str, str]:
+        """Parameter -> entity, for the parameters that name a record."""
+        return {name: origin.entity for name, origin in self.origins.items() if origin.kind == "key"}
+
+
+def understand(world: World) -> Instructions:
+    """Find the parameters of the recordings' instructions."""
+    matches: dict[str, dict[Origin, tuple[int, int, str]]] = {}
+    for trace in world.traces:
+        matches[trace.recording] = _matches(world, trace.recording, trace.instruction)
+    counts: Counter[Origin] = Counter(origin for found in matches.values() for origin in found)
+    total = len(matches)
+    values: dict[Origin, set[str]] = defaultdict(set)
+    for found in matches.values():
+        for origin, (_, _, text) in found.items():
+            values[origin].add(text)
+    usable = [
+        origin
+        for origin, count in counts.items()
+        if count >= _SHARE * total and (len(values[origin]) > 1 or total == 1)
+    ]
+    rank = {"key": 0, "entered": 1, "field": 2}
+    usable.sort(key=lambda o: (rank[o.kind], -counts[o], o.name))
+    result = Instructions()
+    names: dict[Origin, str] = {}
+    templates: Counter[str] = Counter()
+    for trace in world.traces:
+        taken: list[tuple[int, int, str, str]] = []
+        for origin in usable:
+            hit = matches[trace.recording].get(origin)
+            if hit is None or any(hit[0] < end and start < hit[1] for start, end, _, _ in taken):
+                continue
+            name = names.setdefault(origin, _name(origin, names))
+            taken.append((hit[0], hit[1], name, hit[2]))
+        text = trace.instruction
+        for start, end, name, _ in sorted(taken, reverse=True):
+            text = text[:start] + "{" + name + "}" + text[end:]
+        templates[text] += 1
+        result.values[trace.recording] = {name: value for _, _, name, value in taken}
+    result.origins = {name: origin for origin, name in names.items()}
+    wanted = set(result.origins)
+    for text, _ in sorted(templates.items(), key=lambda item: -item[1]):
+        if set(re.findall(r"{(\w+)}", text)) == wanted:
+            result.templates.append(text)
+    for trace in world.traces:
+        if set(result.values[trace.recording]) != wanted:
+            result.unexplained.append(trace.recording)
+    return result
+
+
+def _matches(world: World, recording: str, instruction: str) -> dict[Origin, tuple[int, int, str]]:
+    """Where the instruction says something that was seen or entered, by what that is."""
+    candidates: dict[Origin, list[str]] = defaultdict(list)
+    opened: Mapping[str, list[str]] = defaultdict(list)
+    for visit in world.visits[recording]:
+        for page, key in ((visit.page, visit.before_key), (visit.next_page, visit.after_key)):
+            if key:
+                candidates[Origin("key", world.kinds[page].entity)].append(key)
+                opened[world.kinds[page].entity].append(key)
+        if visit.verb in ("fill", "select") and visit.value and visit.moment.action.target is not None:
+            label = visit.moment.action.target.name
+            candidates[Origin("entered", visit.page, label)].append(visit.value)
+    for entity, keys in opened.items():
+        for key in keys:
+            for name, text in world.records[recording].get(entity, {}).get(key, {}).items():
+                if text != key:
+                    candidates[Origin("field", entity, name)].append(text)
+    found: dict[Origin, tuple[int, int, str]] = {}
+    for origin, texts in candidates.items():
+        best: tuple[int, int, str] | None = None
+        for text in texts:
+            if len(text) < 2 or (origin.kind == "field" and not _telling(text)):
+                continue
+            match = re.search(rf"(?<!\w){re.escape(text)}(?!\w)", instruction)
+            if match and (best is None or len(text) > best[1] - best[0]):
+                best = (match.start(), match.end(), text)
+        if best is not None:
+            found[origin] = best
+    return found
+
+
+def _telling(text: str) -> bool:
+    return any(c.isdigit() for c in text) or (text[:1].isupper() and len(text) >= 4)
+
+
+def _name(origin: Origin, taken: Mapping[Origin, str]) -> str:
+    base = origin.name or origin.entity
+    name = re.sub(r"\W+", "_", base.lower()).strip("_") or "value"
+    count, unique = 1, name
+    while unique in taken.values():
+        count += 1
+        unique = f"{name}_{count}"
+    return unique

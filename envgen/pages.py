@@ -1,0 +1,142 @@
+"""Which snapshots show the same kind of page: clustering by structure, the address as a hint."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from envgen.align import Aligner, Instance, masked, own_text
+from envgen.templates import CONTROL_ROLES, TemplateNode, read
+from envgen.traces import Page, Trace
+from ingest.snapshot import Node
+
+# Pages this alike in structure are one kind; the same address pattern counts towards it.
+_ALIKE = 0.5
+_ADDRESS_BONUS = 0.15
+_STRONG_ROLES = CONTROL_ROLES | {"button", "columnheader", "tab", "term", "rowheader"}
+
+
+@dataclass(slots=True)
+class Kind:
+    """One kind of page, before it has a template."""
+
+    address: str
+    members: list[tuple[str, Page]] = field(default_factory=list)
+    features: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+def address_pattern(url_path: str) -> str:
+    """A path with its varying segments masked: ``/invoices/INV-1/code`` -> ``/invoices/*/code``."""
+    parts = [("*" if re.search(r"\d", part) else part) for part in url_path.split("/")]
+    return "/".join(parts) or "/"
+
+
+def features(page: Node) -> Counter[tuple[str, str]]:
+    """What a page is made of, without its data: labelled things by name, the rest by role."""
+    found: Counter[tuple[str, str]] = Counter()
+    _collect(page, found, in_row=False)
+    return found
+
+
+def _collect(node: Node, found: Counter[tuple[str, str]], in_row: bool) -> None:
+    for child in node.children:
+        if child.role in _STRONG_ROLES and child.name and not in_row:
+            found[child.role, masked(child.name)] = 3
+        elif child.role == "heading":
+            # The first word of a heading says the kind of page more often than the record.
+            words = [w for w in masked(own_text(child)).split() if not any(c == "0" for c in w)]
+            found[child.role, words[0] if words else ""] = 2
+        elif child.role not in ("option", "alert", "status", "text"):
+            found[child.role, ""] = 1
+        if child.role not in CONTROL_ROLES:
+            _collect(child, found, in_row or child.role in ("row", "listitem"))
+
+
+def alike(a: Counter[tuple[str, str]], b: Counter[tuple[str, str]]) -> float:
+    """Weighted Jaccard similarity, 0 to 1."""
+    keys = a.keys() | b.keys()
+    total = sum(max(a[key], b[key]) for key in keys)
+    return sum(min(a[key], b[key]) for key in keys) / total if total else 1.0
+
+
+def cluster(traces: Sequence[Trace]) -> list[Kind]:
+    """Group all pages of the traces into kinds, in order of first appearance."""
+    kinds: list[Kind] = []
+    placed: dict[tuple[str, Node], Kind] = {}
+    for trace in traces:
+        for page in _all_pages(trace):
+            address = address_pattern(page.path)
+            key = (address, page.node)
+            kind = placed.get(key)
+            if kind is None:
+                own = features(page.node)
+                kind = _closest(kinds, own, address)
+                if kind is None:
+                    kind = Kind(address, features=own)
+                    kinds.append(kind)
+                placed[key] = kind
+            kind.members.append((trace.recording, page))
+    return kinds
+
+
+def _all_pages(trace: Trace) -> list[Page]:
+    pages = trace.pages()
+    return pages if pages or trace.start is None else [trace.start]
+
+
+def _closest(kinds: Sequence[Kind], own: Counter[tuple[str, str]], address: str) -> Kind | None:
+    best, best_score = None, _ALIKE
+    for kind in kinds:
+        score = alike(kind.features, own)
+        score += _ADDRESS_BONUS if kind.address == address else -_ADDRESS_BONUS
+        if score > best_score:
+            best, best_score = kind, score
+    return best
+
+
+def template_of(kind: Kind, data: frozenset[str]) -> TemplateNode:
+    """The template of a kind of page."""
+    distinct: dict[tuple[str, Node], None] = dict.fromkeys((rec, page.node) for rec, page in kind.members)
+    return Aligner([Instance(rec, node) for rec, node in distinct], data).template()
+
+
+def classify(templates: Sequence[tuple[str, str, TemplateNode]], page: Page) -> tuple[str, float] | None:
+    """The best fitting template of ``(id, address, template)`` and its fit, None when there are none."""
+    address = address_pattern(page.path)
+    best: tuple[str, float] | None = None
+    for name, known, template in templates:
+        fit = read(template, page.node).fit + (0.1 if known == address else 0.0)
+        if best is None or fit > best[1]:
+            best = (name, fit)
+    return best
+
+
+def data_texts(traces: Sequence[Trace]) -> frozenset[str]:
+    """Texts that are data: what rows and definitions say, and what was entered."""
+    found: set[str] = set()
+    seen: set[int] = set()
+    for trace in traces:
+        for page in trace.pages():
+            if id(page.node) not in seen:
+                seen.add(id(page.node))
+                _data(page.node, found, False)
+        for moment in trace.moments:
+            if moment.action.verb == "fill" and moment.action.value:
+                found.add(moment.action.value)
+    return frozenset(found)
+
+
+def _data(node: Node, found: set[str], inside: bool) -> None:
+    if inside and node.role not in ("columnheader", "button", "term"):
+        text = own_text(node)
+        if text:
+            found.add(text)
+    for child in node.children:
+        deeper = inside or child.role in ("row", "definition") and not _headers(child)
+        _data(child, found, deeper)
+
+
+def _headers(row: Node) -> bool:
+    return any(child.role == "columnheader" for child in row.children)

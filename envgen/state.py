@@ -1,0 +1,147 @@
+"""The state of one episode as plain data, and what can be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from envgen.examples import PAGE_ROOT
+from envgen.generators import Instance, Record
+from envgen.workflow import ListView, Workflow
+
+
+class Write(NamedTuple):
+    """A change the agent made: which kind, on which record, and everything the form held."""
+
+    kind: str
+    entity: str
+    key: str
+    values: tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class State:
+    """Where an episode is. Values are replaced, never changed in place, so copies are cheap."""
+
+    page: str
+    records: Mapping[str, Mapping[str, Record]]
+    bound: dict[str, str] = field(default_factory=dict)
+    drafts: dict[str, str] = field(default_factory=dict)
+    submitted: dict[str, str] = field(default_factory=dict)
+    messages: frozenset[str] = frozenset()
+    message_slots: dict[str, str] = field(default_factory=dict)
+    told: dict[tuple[str, str], str] = field(default_factory=dict)
+    lists: dict[str, tuple[str, int]] = field(default_factory=dict)
+    writes: tuple[Write, ...] = ()
+    visited: frozenset[tuple[str, str]] = frozenset()
+    overlay: str = ""
+    tripped: frozenset[str] = frozenset()
+    last_control: str = ""
+    done: bool = False
+    answer: str | None = None
+    steps: int = 0
+    unmodelled: int = 0
+
+    def copy(self) -> State:
+        """An independent copy."""
+        return replace(
+            self,
+            bound=dict(self.bound),
+            drafts=dict(self.drafts),
+            submitted=dict(self.submitted),
+            message_slots=dict(self.message_slots),
+            told=dict(self.told),
+            lists=dict(self.lists),
+        )
+
+
+class Facts:
+    """Static lookups of a workflow that states are read with; made once per workflow."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self.workflow = workflow
+        self.pages = {page.id: page for page in workflow.pages}
+        self.references = {(e.name, f.name): f.reference for e in workflow.entities for f in e.fields if f.reference}
+        self.controls = {c.id: c for p in workflow.pages for c in p.controls}
+        self.sources = {p.id: dict(p.sources) for p in workflow.pages}
+        self.fields = {p.id: dict(p.fields) for p in workflow.pages}
+        self.conditions = {p.id: dict(p.conditions) for p in workflow.pages}
+        self.lists: dict[str, dict[str, ListView]] = {p.id: {v.rows: v for v in p.lists} for p in workflow.pages}
+        self.list_fields = {(p.id, v.rows): dict(v.fields) for p in workflow.pages for v in p.lists}
+        self.exits = {p.id: {(e.node, e.verb): e for e in p.exits} for p in workflow.pages}
+        self.hidden = {h.name: h for h in workflow.hidden}
+        self.plans = {plan.page: plan for plan in workflow.plans}
+        self.writes = {w.id: w for w in workflow.writes}
+        self.key_fields = {e.name: e.key_field for e in workflow.entities}
+        self._cells: dict[tuple[str, str, str], dict[str, str]] = {}
+        self._tables = {t.id: t for t in workflow.tables}
+
+    def cell(self, table: str, column: str, key_column: str, key: str) -> str | None:
+        """A table's cell by its row's key, whatever the case of the key."""
+        found = self._cells.get((table, column, key_column))
+        if found is None:
+            data = self._tables[table]
+            at, key_at = data.header.index(column), data.header.index(key_column)
+            found = {row[key_at].casefold(): row[at] for row in reversed(data.rows)}
+            self._cells[table, column, key_column] = found
+        return found.get(key.casefold())
+
+
+class StateContext:
+    """Expressions read an episode's state through this, see :class:`envgen.expressions.Context`."""
+
+    __slots__ = ("_asked", "_facts", "_instance", "state")
+
+    def __init__(self, facts: Facts, instance: Instance, state: State) -> None:
+        self._facts = facts
+        self._instance = instance
+        self.state = state
+        self._asked: list[tuple[str, str, str]] | None = None
+
+    def asking(self) -> list[tuple[str, str, str]]:
+        """Note from now on which ``(entity, key, field)`` expressions ask for."""
+        self._asked = []
+        return self._asked
+
+    def parameter(self, name: str) -> str | None:
+        return self._instance.parameters.get(name)
+
+    def field(self, root: str, path: tuple[str, ...]) -> str | None:
+        if not root:
+            return self._instance.session.get(path[0])
+        if root[0] == PAGE_ROOT:
+            entity = root[1:]
+            key = self.state.bound.get(entity)
+        else:
+            entity = self._instance.roots[root]
+            key = self._instance.parameters.get(root)
+        value: str | None = None
+        for index, name in enumerate(path):
+            if key is None:
+                return None
+            record = self.state.records[entity].get(key)
+            if record is None:
+                return None
+            if self._asked is not None:
+                self._asked.append((entity, key, name))
+            value = record.get(name)
+            if index + 1 < len(path):
+                entity = self._facts.references.get((entity, name), "")
+                if not entity:
+                    return None
+                key = value
+        return value
+
+    def entered(self, control: str) -> str | None:
+        value = self.state.drafts.get(control)
+        return self.state.submitted.get(control) if value is None else value
+
+    def told(self, page: str, slot: str) -> str | None:
+        return self.state.told.get((page, slot))
+
+    def cell(self, table: str, column: str, key_column: str, key: str) -> str | None:
+        return self._facts.cell(table, column, key_column, key)
+
+    def done(self, write: str) -> bool:
+        return any(made.kind == write for made in self.state.writes)

@@ -1,0 +1,203 @@
+"""Typed readings of texts, and the changes of format people make when they copy a value.
+
+A *conversion* is a named function from text to text. Names are data (they stand in
+compiled workflows), so they never change their meaning.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+
+_CURRENCY = r"(?:EUR|USD|GBP|CHF|JPY|SEK|NOK|DKK|PLN|CZK|CAD|AUD|INR|CNY|BRL|[$€£¥])"
+_NUMBER = re.compile(
+    rf"(?P<sign>[-−(]?)\s*(?:{_CURRENCY}\s*)?(?P<sign2>[-−]?)"
+    r"(?P<digits>\d{1,3}(?:[,.' ]\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d+)?)"
+    rf"\s*(?:{_CURRENCY}|%)?\s*\)?"
+)
+_DATE_FORMATS = (
+    "%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d %b %Y", "%d %B %Y",
+    "%b %d, %Y", "%B %d, %Y", "%Y/%m/%d", "%d-%m-%Y",
+)  # fmt: skip
+
+
+@lru_cache(maxsize=65536)
+def number(text: str) -> Decimal | None:
+    """The number a text says: ``4,120.35``, ``$ 5.000,00``, ``(12.50)``, ``15 %``; else None.
+
+    A single separator followed by exactly three digits groups thousands.
+    """
+    match = _NUMBER.fullmatch(text.strip())
+    if match is None:
+        return None
+    digits = match["digits"].replace("'", "").replace(" ", "")
+    last = max(digits.rfind("."), digits.rfind(","))
+    if last >= 0:
+        mark = digits[last]
+        other = "," if mark == "." else "."
+        grouped = len(digits) - last - 1 == 3 and other not in digits
+        if grouped and not (digits.startswith("0") and digits.count(mark) == 1):
+            digits = digits.replace(mark, "")
+        else:
+            digits = digits.replace(other, "").replace(mark, ".")
+            if digits.count(".") > 1:
+                return None
+    try:
+        value = Decimal(digits)
+    except InvalidOperation:
+        return None
+    return -value if match["sign"] or match["sign2"] else value
+
+
+@lru_cache(maxsize=16384)
+def parse_date(text: str) -> tuple[date, str] | None:
+    """The date a text says and the format it is in, or None."""
+    text = text.strip()
+    if not 8 <= len(text) <= 18 or not any(c.isdigit() for c in text):
+        return None
+    for layout in _DATE_FORMATS:
+        try:
+            return datetime.strptime(text, layout).date(), layout
+        except ValueError:
+            continue
+    return None
+
+
+def _plain(places: int | None, group: str = "") -> Callable[[str], str | None]:
+    def convert(text: str) -> str | None:
+        value = number(text)
+        if value is None:
+            return None
+        if places is None:
+            value = value.normalize()
+            shown = f"{value:f}"
+        else:
+            shown = f"{value:,.{places}f}" if group else f"{value:.{places}f}"
+        return shown
+
+    return convert
+
+
+def _dated(layout: str) -> Callable[[str], str | None]:
+    def convert(text: str) -> str | None:
+        found = parse_date(text)
+        return None if found is None else found[0].strftime(layout)
+
+    return convert
+
+
+def _split(separator: str, last: bool) -> Callable[[str], str | None]:
+    def convert(text: str) -> str | None:
+        if separator not in text:
+            return None
+        part = text.rpartition(separator)[2] if last else text.partition(separator)[0]
+        return part.strip()
+
+    return convert
+
+
+def _head(length: int) -> Callable[[str], str | None]:
+    return lambda text: text[:length] if len(text) > length else None
+
+
+def _tail(length: int) -> Callable[[str], str | None]:
+    return lambda text: text[-length:] if len(text) > length else None
+
+
+CONVERSIONS: dict[str, Callable[[str], str | None]] = {
+    "number": _plain(None),
+    "number.2": _plain(2),
+    "number.0": _plain(0),
+    "number,2": _plain(2, ","),
+    "number,0": _plain(0, ","),
+    **{f"date {layout}": _dated(layout) for layout in _DATE_FORMATS},
+    "upper": str.upper,
+    "lower": str.lower,
+    "title": str.title,
+    "no blanks": lambda text: re.sub(r"\s+", "", text),
+    "digits": lambda text: re.sub(r"\D+", "", text),
+    "trimmed": str.strip,
+    "first word": _split(" ", False),
+    "last word": _split(" ", True),
+    "before -": _split("-", False),
+    "after -": _split("-", True),
+    "before (": _split("(", False),
+    "before ,": _split(",", False),
+    "after ,": _split(",", True),
+    "before :": _split(":", False),
+    "after :": _split(":", True),
+    "before @": _split("@", False),
+    "before /": _split("/", False),
+    "after /": _split("/", True),
+    **{f"first {n}": _head(n) for n in (1, 2, 3, 4)},
+    **{f"last {n}": _tail(n) for n in (2, 3, 4, 5)},
+}
+CONVERSION_WORDS = {
+    "number": "as a plain number",
+    "number.2": "with two decimals",
+    "number.0": "without decimals",
+    "number,2": "with thousands separated and two decimals",
+    "number,0": "with thousands separated",
+    "no blanks": "without blanks",
+    "digits": "digits only",
+}
+
+
+@lru_cache(maxsize=65536)
+def convert(how: str, text: str) -> str | None:
+    """Apply a named conversion; None when it does not apply to the text."""
+    return CONVERSIONS[how](text)
+
+
+def kind_of(text: str) -> str:
+    """``number``, ``date``, ``id`` (letters and digits mixed), ``word`` or ``text``."""
+    if parse_date(text) is not None:
+        return "date"
+    if number(text) is not None:
+        return "number"
+    words = text.split()
+    if len(words) == 1 and any(c.isdigit() for c in text):
+        return "id"
+    return "word" if len(words) <= 4 else "text"
+
+
+def iban_valid(text: str) -> bool:
+    """Whether a text is an IBAN with right check digits (ISO 13616, ISO 7064 mod 97-10)."""
+    compact = text.replace(" ", "").upper()
+    return bool(re.fullmatch(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}", compact)) and _mod97(compact) == 1
+
+
+def _mod97(compact: str) -> int:
+    return int("".join(str(int(c, 36)) for c in compact[4:] + compact[:4])) % 97
+
+
+def make_iban(rng: random.Random, country: str, shape: str) -> str:
+    """A valid IBAN of a country, with the blanks and the account's shape of another."""
+    compact = shape.replace(" ", "")
+    body = "".join(str(rng.randint(0, 9)) if c.isdigit() else c for c in compact[4:])
+    check = 98 - _mod97(f"{country}00{body}")
+    made = f"{country}{check:02d}{body}"
+    return " ".join(made[i : i + 4] for i in range(0, len(made), 4)) if " " in shape else made
+
+
+def luhn_valid(text: str) -> bool:
+    """Whether a text is a number with a right Luhn check digit (ISO/IEC 7812-1), as card numbers have."""
+    digits = [int(c) for c in re.sub(r"[ -]", "", text) if c.isdigit()]
+    if len(digits) < 12 or not re.fullmatch(r"[\d -]+", text):
+        return False
+    doubled = [d if i % 2 == 0 else (d * 2 - 9 if d > 4 else d * 2) for i, d in enumerate(reversed(digits))]
+    return sum(doubled) % 10 == 0
+
+
+FORMATS: dict[str, Callable[[str], bool]] = {
+    "IBAN": iban_valid,
+    "card number": luhn_valid,
+    "e-mail address": lambda text: bool(re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s.]+", text)),
+    "number": lambda text: number(text) is not None,
+    "date": lambda text: parse_date(text) is not None,
+}
+"""What forms check by themselves: name -> whether a text is a valid one."""

@@ -1,0 +1,265 @@
+"""A compiled workflow: everything the environment, its verifier and its tasks need, as data.
+
+Nothing of the recordings is needed any more once a :class:`Workflow` is written.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from envgen.expressions import Expression
+from envgen.templates import TemplateNode
+
+SCHEMA = 1
+RecordRule = Literal["row", "link", "same", "none"]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Control(_Data):
+    """A form control.
+
+    Attributes:
+        id: ``<page>.<node>``, unique in the workflow.
+        options: What a select offers when nothing else decides.
+        options_by: Control whose value decides about the options, with ``options_for``.
+        initial: What stands in it when the page is opened; None is nothing.
+        refreshes: Choosing a value loads the page again: messages go.
+        sometimes_empty: Whether submissions were accepted with nothing entered.
+        marks_selected: Whether the chosen option carries ``[selected]`` in snapshots.
+    """
+
+    id: str
+    node: str
+    label: str
+    role: str
+    options: tuple[str, ...] = ()
+    options_by: str = ""
+    options_for: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    initial: Expression | None = None
+    refreshes: bool = False
+    sometimes_empty: bool = True
+    marks_selected: bool = True
+
+
+class ListView(_Data):
+    """Rows of records on a page, with the search and the paging that go with it."""
+
+    rows: str
+    entity: str
+    key_slot: str
+    fields: tuple[tuple[str, str], ...]
+    page_size: int | None = None
+    search_control: str = ""
+    search_button: str = ""
+    search_fields: tuple[str, ...] = ()
+    next: str = ""
+    previous: str = ""
+
+
+class Outcome(_Data):
+    """What an exit leads to.
+
+    Attributes:
+        hidden: Name of the hidden flag that must be set on the task, "" for none.
+        page: The page that follows.
+        record: Which record it shows.
+        shows: Messages (optional nodes) that appear on it.
+        write: The write that happens, "" for none.
+    """
+
+    hidden: str = ""
+    page: str
+    record: RecordRule = "same"
+    shows: tuple[str, ...] = ()
+    write: str = ""
+    seen: int = 0
+
+
+class Exit(_Data):
+    """Something on a page that leads on: a link, a button, a key.
+
+    Attributes:
+        decision: Which outcome happens, as its index; None when there is only one (hidden
+            refusals aside).
+    """
+
+    node: str
+    verb: str = "click"
+    label: str
+    outcomes: tuple[Outcome, ...]
+    decision: Expression | None = None
+
+
+class Hidden(_Data):
+    """A refusal that nothing visible explains: it strikes a share of the tasks.
+
+    Attributes:
+        share: Of the tasks it strikes, 0 to 1.
+        control: It strikes while this control does not hold one of ``accepted``.
+    """
+
+    name: str
+    share: float
+    control: str
+    accepted: Expression
+
+
+class PageModel(_Data):
+    """One kind of page."""
+
+    id: str
+    title: str
+    address: str
+    template: TemplateNode
+    entity: str = ""
+    key_slot: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
+    sources: tuple[tuple[str, Expression], ...] = ()
+    conditions: tuple[tuple[str, Expression], ...] = ()
+    messages: tuple[str, ...] = ()
+    controls: tuple[Control, ...] = ()
+    lists: tuple[ListView, ...] = ()
+    exits: tuple[Exit, ...] = ()
+
+
+class WriteKind(_Data):
+    """A change the application makes.
+
+    Attributes:
+        id: What it is called in verdicts, the page's title and button.
+        request: Method and path pattern of the recorded request, "" when none was recorded.
+        body: Field of the request's body -> where its value comes from, in words.
+        unexplained: Body fields that nothing explains (tokens); not judged.
+        updates: Fields of the record that change, and to what.
+    """
+
+    id: str
+    page: str
+    node: str
+    entity: str
+    controls: tuple[str, ...]
+    request: str = ""
+    body: tuple[tuple[str, str], ...] = ()
+    unexplained: tuple[str, ...] = ()
+    updates: tuple[tuple[str, Expression], ...] = ()
+
+
+class FieldModel(_Data):
+    """A field of an entity and how new values of it are made.
+
+    Attributes:
+        kind: ``key``, ``id``, ``number``, ``date``, ``category``, ``text`` or ``reference``.
+        reference: The entity whose key it holds.
+        limits: Numbers that rules compare it with.
+        known: Further values rules know (keys of look-up tables).
+    """
+
+    name: str
+    kind: str
+    optional: bool = False
+    reference: str = ""
+    limits: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+
+
+class Entity(_Data):
+    """Records of one kind: fields, and the recorded ones to learn from.
+
+    Attributes:
+        samples: Recorded records, each a map of the fields that were seen.
+        targets: Keys of the records that the experts' tasks were about.
+        count: Records in an instance: smallest and largest seen.
+    """
+
+    name: str
+    key_field: str
+    fields: tuple[FieldModel, ...]
+    samples: tuple[dict[str, str], ...]
+    targets: tuple[str, ...] = ()
+    count: tuple[int, int]
+
+
+class ParameterModel(_Data):
+    """A value the instruction names: the key of a record, one of its fields, or a free value."""
+
+    name: str
+    kind: Literal["key", "field", "entered"]
+    entity: str = ""
+    field: str = ""
+    samples: tuple[str, ...] = ()
+
+
+class EntryRule(_Data):
+    """What is entered in a control before a page is left."""
+
+    page: str
+    control: str
+    expression: Expression | None
+    examples: int
+    why: tuple[str, ...] = ()
+
+
+class PagePlan(_Data):
+    """What the program does on a page of its way.
+
+    Attributes:
+        key: The key of the record that must be open, None when the page shows none.
+        exit: Expression giving the node id of the exit to take.
+        link: For exits whose name is data: node id and the name to click.
+    """
+
+    page: str
+    key: Expression | None = None
+    entries: tuple[EntryRule, ...] = ()
+    exit: Expression | None = None
+    links: tuple[tuple[str, Expression], ...] = ()
+    why: tuple[str, ...] = ()
+
+
+class TableData(_Data):
+    """A document's table the rules look things up in."""
+
+    id: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+class Finding(_Data):
+    """Something a person should know or answer.
+
+    Attributes:
+        severity: ``question`` needs an answer, ``warning`` limits what was compiled, ``note`` is for reading.
+    """
+
+    kind: str
+    severity: Literal["question", "warning", "note"]
+    text: str
+    evidence: tuple[str, ...] = ()
+
+
+class Workflow(_Data):
+    """Everything about one workflow."""
+
+    schema_version: int = SCHEMA
+    name: str
+    recordings: tuple[str, ...]
+    start: str
+    instructions: tuple[str, ...]
+    parameters: tuple[ParameterModel, ...]
+    pages: tuple[PageModel, ...]
+    entities: tuple[Entity, ...]
+    session: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    writes: tuple[WriteKind, ...]
+    hidden: tuple[Hidden, ...] = ()
+    plans: tuple[PagePlan, ...]
+    terminal: tuple[str, ...] = ()
+    answer: Expression | None = None
+    free_fields: tuple[str, ...] = ()
+    tables: tuple[TableData, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    longest: int = 30
