@@ -104,6 +104,7 @@ _CREDENTIAL = re.compile(
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"\b(?:bearer|basic) (?P<value>[A-Za-z0-9._~+/=-]{16,4000})", re.IGNORECASE)
+_LONG = re.compile(r"(?<![\w/+.=-])[A-Za-z0-9_+-]{20,400}={0,2}(?![\w/+.-])")
 _AGE = re.compile(r"\b\d{1,3}(?=[ -]years?[ -]old\b)|(?<=\baged )\d{1,3}\b", re.IGNORECASE)
 
 
@@ -284,6 +285,11 @@ def secrets(text: str) -> Iterator[Span]:
     for pattern in _SECRETS:
         for match in pattern.finditer(text):
             yield Span(*match.span(), "SECRET", 1.0, "key shape")
+    for match in _LONG.finditer(text):
+        word = match[0]
+        kinds = [sum(c.isdigit() for c in word), sum(c.isupper() for c in word), sum(c.islower() for c in word)]
+        if min(kinds) >= 3 and len(set(word)) >= 13:
+            yield Span(*match.span(), "SECRET", 0.7, "random characters")
     for match in _BEARER.finditer(text):
         if re.search(r"\d", match["value"]):
             yield Span(*match.span("value"), "SECRET", 0.9, "bearer")

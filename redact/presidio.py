@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import spacy
-from presidio_analyzer import AnalyzerEngine, LocalRecognizer, RecognizerRegistry, RecognizerResult
-from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
-from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, SpacyNlpEngine
-
-from fde.errors import MissingError
 from redact import addresses, patterns, people
 from redact.spans import Span
+
+
+@contextmanager
+def absent(*names: str) -> Iterator[None]:
+    """Makes imports of packages that are not loaded yet fail as if they were not installed."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
+
+
+# spaCy and Presidio load torch and transformers when they are there: ten seconds
+# and half a gigabyte for recognisers that are not used here.
+with absent("torch", "transformers", "tensorflow", "mxnet", "cupy", "stanza", "gliner"):
+    import spacy
+    from presidio_analyzer import AnalyzerEngine, LocalRecognizer, RecognizerRegistry, RecognizerResult
+    from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
+    from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, SpacyNlpEngine
 
 _LABELS = {
     "PERSON": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC": "LOCATION", "ORG": "ORGANIZATION",
@@ -22,11 +39,7 @@ _IGNORED = ["NORP", "CARDINAL", "DATE", "TIME", "EVENT", "LANGUAGE", "LAW", "MON
 
 
 class OfflineSpacy(SpacyNlpEngine):  # type: ignore[misc]
-    """spaCy for Presidio: only what names need, and never a download."""
-
-    @staticmethod
-    def _download_spacy_model_if_needed(model_name: str) -> None:
-        raise MissingError(f"The spaCy model {model_name} is not installed.", "Nothing is downloaded at run time.")
+    """spaCy for Presidio: only what names need. Unlike Presidio's own, it never downloads a model."""
 
     def load(self) -> None:
         """Load the tagger-free pipeline: word vectors and the recogniser of entities."""

@@ -1,0 +1,308 @@
+"""The second pass: reads everything a later stage can read and looks for what must not be there.
+
+Independent of the first: it knows the originals from the vault and looks for
+them in other ways (run together, encoded, split over neighbouring nodes), and
+for values with check digits and secrets that nobody replaced. A finding names
+the place and the type, never the value.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fde.engagement import Engagement
+from fde.errors import MissingError
+from redact.audit_strings import Found, Strings, collect, decoded, readable_files
+from redact.checks import IBAN_LENGTHS, card, iban
+from redact.policy import load as load_policy
+from redact.vault import Entry, Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Personal data at a place. ``count`` is how often the same string occurs."""
+
+    place: str
+    type: str
+    how: str
+    count: int = 1
+
+
+@dataclass(slots=True)
+class Report:
+    """What the audit looked at and found."""
+
+    checked_strings: int
+    files: int
+    pictures_not_read: int
+    files_not_read: int
+    originals: int
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def leaks(self) -> int:
+        return len(self.findings)
+
+    @property
+    def leaked_types(self) -> dict[str, int]:
+        return dict(sorted(Counter(f.type for f in self.findings).items()))
+
+    @property
+    def passed(self) -> bool:
+        return not self.findings
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "leaks": self.leaks,
+            "checked_strings": self.checked_strings,
+            "leaked_types": self.leaked_types,
+            "passed": self.passed,
+            "files": self.files,
+            "pictures_not_read": self.pictures_not_read,
+            "files_not_read": self.files_not_read,
+            "originals": self.originals,
+            "findings": [asdict(f) for f in self.findings],
+        }
+
+
+def audit(engagement: Engagement, vault: Vault | None = None, *, only: Path | None = None) -> Report:
+    """Check everything a later stage can read, or only the files under ``only``.
+
+    Raises:
+        MissingError: no vault or no key: without the originals nothing can be vouched for.
+    """
+    own = vault is None
+    vault = vault or Vault(engagement)
+    try:
+        entries = vault.entries("audit of the output")
+        kept = vault.kept()
+    finally:
+        if own:
+            vault.close()
+    files = readable_files(engagement) if only is None else sorted(p for p in only.rglob("*") if p.is_file() and not p.name.startswith("."))
+    if only is None and not files:
+        raise MissingError("There is nothing to audit: no stage after ingestion has run.", "Run: fde redact run")
+    files = [f for f in files if f.name != "audit.json"]
+    strings = collect(engagement, files)
+    policy = load_policy(engagement)
+    dropped = {kind for kind, treatment in policy.treatments.items() if treatment == "keep"}
+    known = [e for e in entries if e.type not in dropped]
+    findings = list(_check(strings, known, kept, dropped, _private(engagement)))
+    return Report(len(strings.found), strings.files, strings.pictures, strings.unread, len(known), findings)
+
+
+def _private(engagement: Engagement) -> str:
+    """The ingested originals as one text: what stands there is the client's own, not made by a later stage."""
+    parts = [
+        f.read_text(encoding="utf-8", errors="ignore")
+        for stage in ("ingest-docs", "ingest-recordings")
+        for f in sorted((engagement.stages / stage).glob("*/*/*.json"))
+    ]
+    return re.sub(r"[\s.()/-]", "", " ".join(parts)).lower()
+
+
+def _check(
+    strings: Strings, entries: list[Entry], kept: list[str], dropped: set[str], private: str
+) -> Iterator[Finding]:
+    texts = list(_readings(strings))
+    seen: set[tuple[str, str]] = set()
+    spared = {_compact(s) for e in entries for s in (e.surrogate, *e.surrogate.split())}
+    for index, kind, how in (*_known(texts, entries, kept), *_shaped(texts, spared, dropped, private)):
+        found, encoding = texts[index][1], texts[index][2]
+        if (found.place, kind) not in seen:
+            seen.add((found.place, kind))
+            yield Finding(found.place, kind, f"{how}, {encoding}" if encoding else how, found.count)
+
+
+Reading = tuple[str, Found, str]
+
+
+def _readings(strings: Strings) -> Iterator[Reading]:
+    for text, found in strings.found.items():
+        yield text, found, ""
+        for plain, how in decoded(text):
+            yield plain, found, how
+
+
+# --- originals from the vault ---------------------------------------------------------------------
+
+# Letters of other scripts that look like Latin ones.
+_LOOKALIKES = str.maketrans("авекмнорстухіјѕԁɡɩοαρυνκιτεχв", "abekmhopctyxijsdgioapuvkitexb")
+
+
+def _normal(text: str) -> str:
+    text = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.category(c).startswith(("M", "Cf")))
+    return text.translate(_LOOKALIKES).replace("ß", "ss").replace("ł", "l").replace("ø", "o").replace("đ", "d")
+
+
+def _compact(text: str) -> str:
+    return "".join(c for c in _normal(text) if c.isalnum())
+
+
+class _Run:
+    """All texts run together without anything but letters and digits, and where words begin and end."""
+
+    def __init__(self, texts: list[Reading]) -> None:
+        pieces: list[str] = []
+        self.starts: list[int] = []
+        self.edges: set[int] = set()
+        self.capitals: set[int] = set()
+        self.tight: set[int] = set()
+        length = 0
+        for text, _, _ in texts:
+            self.starts.append(length)
+            for match in re.finditer(r"[^\W_]+", _invisible(text)):
+                word = _normal(match[0])
+                word = "".join(c for c in word if c.isalnum())
+                pieces.append(word)
+                self.edges.add(length)
+                if match[0][0].isupper():
+                    self.capitals.add(length)
+                length += len(word)
+                self.edges.add(length)
+            pieces.append("\n")
+            length += 1
+        self.text = "".join(pieces)
+
+    def index(self, position: int) -> int:
+        return bisect_right(self.starts, position) - 1
+
+    def find(self, key: str) -> Iterator[int]:
+        at = self.text.find(key)
+        while at >= 0:
+            yield at
+            at = self.text.find(key, at + 1)
+
+
+def _invisible(text: str) -> str:
+    return "".join(c for c in text if unicodedata.category(c) != "Cf") if not text.isascii() else text
+
+
+def _known(texts: list[Reading], entries: list[Entry], kept: list[str]) -> Iterator[tuple[int, str, str]]:
+    run = _Run(texts)
+    spared: list[tuple[int, int]] = []
+    for text in {_compact(k) for k in kept}:
+        if len(text) > 2:
+            spared.extend((at, at + len(text)) for at in run.find(text))
+    spared.sort()
+    begins = [a for a, _ in spared]
+
+    def in_kept(start: int, end: int) -> bool:
+        i = bisect_right(begins, start)
+        return any(a <= start and end <= b and (a, b) != (start, end) for a, b in spared[max(0, i - 4) : i])
+
+    for entry in entries:
+        if not entry.certain:
+            continue
+        if entry.type == "SECRET":
+            yield from ((i, entry.type, "original, exact") for i, (text, _, _) in enumerate(texts) if entry.original in text)
+            continue
+        keys = {_compact(a) for a in (entry.original, *entry.aliases)}
+        for key in sorted(k for k in keys if len(k) > 2):
+            # Long names count inside words as well; everything else only between word edges.
+            inside = entry.type in ("PERSON", "EMAIL_ADDRESS", "USERNAME") and len(key) > 9 and key.isalpha()
+            for at in run.find(key):
+                end = at + len(key)
+                if not inside and (at not in run.edges or end not in run.edges):
+                    continue
+                if entry.capital and at not in run.capitals:
+                    continue
+                if entry.type in ("NAME", "PERSON", "CUSTOM") and in_kept(at, end):
+                    continue
+                i = run.index(at)
+                if key.isdigit() and _is_amount(texts[i][0], key):
+                    continue
+                yield i, entry.type, "original"
+
+
+def _is_amount(text: str, key: str) -> bool:
+    """Whether the digits stand only as an amount with separators (1,234,567.00)."""
+    plain = [m[0] for m in re.finditer(r"\d[\d.,]*\d", text)]
+    amounts = [p for p in plain if re.sub(r"\D", "", p) == key and re.fullmatch(r"\d{1,3}(?:[.,]\d{3})+(?:[.,]\d{2})?|\d+[.,]\d{2}", p)]
+    return bool(amounts) and not re.search(rf"(?<!\d){key}(?!\d)", text)
+
+
+# --- values with a shape --------------------------------------------------------------------------
+
+_MAIL = re.compile(r"[\w.+'-]{1,64}@(?:[\w-]{1,63}\.)+[a-z]{2,24}", re.IGNORECASE)
+_IBAN = re.compile(r"(?<![a-z0-9])[a-z]{2}\d{2}(?:[ -]?[a-z0-9]){11,30}", re.IGNORECASE)
+_CARD = re.compile(r"(?<![\d.,+-])\d(?:[ -]?\d){12,18}(?![\d-]|[.,]\d)")
+_SSN = re.compile(r"(?<![\d-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])")
+_PHONE = re.compile(r"(?<![\w+])\+[1-9]\d{0,2}[ .\-/]?(?:\(0?\d{1,5}\)[ .\-/]?)?\d(?:[ .\-/]?\d){5,12}(?!\d)")
+_KEYS = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}|\bxox[abprs]-[\w-]{10,}|"
+    r"\bsk-[\w-]{20,}|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{5,}|\b[sr]k_live_\w{16,}|\bAIza[\w-]{35}\b"
+)
+_RANDOM = re.compile(r"(?<![\w/+.=-])[A-Za-z0-9_+-]{20,200}={0,2}(?![\w/+.-])")
+_LOGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/:@]{1,60}:(?P<p>[^\s/@]{3,80})@", re.IGNORECASE)
+
+
+def _shaped(
+    texts: list[Reading], spared: set[str], dropped: set[str], private: str
+) -> Iterator[tuple[int, str, str]]:
+    domains = {m[0].rpartition("@")[2].lower() for text, found, _ in texts if found.published and "@" in text for m in _MAIL.finditer(text)}
+
+    def foreign(value: str, found: Found) -> bool:
+        """Whether a value is the client's own rather than one a later stage made up."""
+        return found.published or re.sub(r"[\s.()/-]", "", value).lower() in private
+
+    for index, (text, found, _) in enumerate(texts):
+        if found.key == "split":
+            continue
+        if "@" in text and "EMAIL_ADDRESS" not in dropped:
+            for match in _MAIL.finditer(text):
+                new = match[0].rpartition("@")[2].lower() not in domains
+                if _compact(match[0]) not in spared and (new or foreign(match[0], found)):
+                    yield index, "EMAIL_ADDRESS", "shape"
+        if any(c.isdigit() for c in text):
+            for kind, how, value in _numbers(text, dropped):
+                made_up = kind in ("IBAN_CODE", "PHONE_NUMBER") and not foreign(value, found)
+                if _compact(value) not in spared and not made_up:
+                    yield index, kind, how
+        if "SECRET" not in dropped:
+            if _KEYS.search(text) or any(_compact(m["p"]) not in spared for m in _LOGIN.finditer(text)):
+                yield index, "SECRET", "shape of a key"
+            elif any(_random(m[0]) for m in _RANDOM.finditer(text)):
+                yield index, "SECRET", "entropy"
+
+
+def _numbers(text: str, dropped: set[str]) -> Iterator[tuple[str, str, str]]:
+    if "IBAN_CODE" not in dropped:
+        for match in _IBAN.finditer(text):
+            plain = _compact(match[0]).upper()
+            length = IBAN_LENGTHS.get(plain[:2])
+            if length and iban(plain[:length]):
+                yield "IBAN_CODE", "check digits", plain[:length]
+    if "CREDIT_CARD" not in dropped:
+        for match in _CARD.finditer(text):
+            if card(_compact(match[0])):
+                yield "CREDIT_CARD", "check digits", match[0]
+    if "NATIONAL_ID" not in dropped:
+        for match in _SSN.finditer(text):
+            yield "NATIONAL_ID", "shape", match[0]
+    if "PHONE_NUMBER" not in dropped:
+        for match in _PHONE.finditer(text):
+            yield "PHONE_NUMBER", "shape", match[0]
+
+
+def _random(word: str) -> bool:
+    """Whether a word looks drawn at random: all kinds of characters, and many different ones."""
+    kinds = (sum(c.isdigit() for c in word), sum(c.isupper() for c in word), sum(c.islower() for c in word))
+    if min(kinds) < 3:
+        return False
+    counts = Counter(word)
+    entropy = -sum(n / len(word) * math.log2(n / len(word)) for n in counts.values())
+    return entropy >= 3.7
+
+
+def types_of(findings: Iterable[Finding]) -> list[str]:
+    """The types that leaked, each once."""
+    return sorted({f.type for f in findings})

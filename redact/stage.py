@@ -1,0 +1,182 @@
+"""The stage: documents and recordings in, the same without personal data out, audited before release."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from fde.engagement import Engagement, Run
+from fde.errors import InputError, LeakError, MissingError
+from ingest.document import Document
+from ingest.recording import Recording
+from redact import audit
+from redact.corpus import Visitor, map_document, map_recording
+from redact.detect import Detector
+from redact.knowledge import Observer, build
+from redact.policy import load as load_policy
+from redact.vault import Vault
+
+# Raise when the same input would be redacted differently: earlier runs are then not taken for this one.
+VERSION = 1
+SOURCES = {"documents": "ingest-docs", "recordings": "ingest-recordings"}
+T = TypeVar("T", Document, Recording)
+Progress = Callable[[str], None]
+
+
+def redact(engagement: Engagement, *, progress: Progress = lambda _message: None) -> Run:
+    """Redact the latest documents and recordings of an engagement.
+
+    Documents or recordings may be missing, not both. A run with the same
+    input, policy and key that is finished is returned as it is.
+
+    Args:
+        progress: Called with a line when a part of the work begins.
+
+    Raises:
+        MissingError: nothing has been ingested, no spaCy model, or no key.
+        LeakError: the audit found personal data in the output; nothing is published.
+    """
+    policy = load_policy(engagement)
+    inputs = _inputs(engagement)
+    detector = Detector(policy.model)
+    vault = Vault(engagement, create=True)
+    try:
+        # The lists in fde.toml hold personal data: only a keyed digest of them may leave.
+        lists = json.dumps([policy.allow, policy.deny, policy.people])
+        config = {
+            "version": VERSION,
+            "model": detector.model,
+            "treatments": policy.treatments,
+            "lists": vault.key.hmac("config", lists).hex()[:16],
+            "key": vault.key.fingerprint,
+        }
+        run = engagement.run("redact", inputs={name: source.id for name, source in inputs.items()}, config=config)
+        if run.finished:
+            engagement.publish(run)
+            return run
+        with engagement.working(run):
+            _work(engagement, run, inputs, detector, vault, progress)
+        return run
+    finally:
+        vault.close()
+
+
+def _inputs(engagement: Engagement) -> dict[str, Run]:
+    found: dict[str, Run] = {}
+    for stage in SOURCES.values():
+        try:
+            found[stage] = engagement.latest(stage)
+        except MissingError:
+            continue
+    if not found:
+        raise MissingError(
+            "There is nothing to redact: neither documents nor recordings have been ingested.",
+            "Run: fde ingest docs PATH… or fde ingest recordings PATH…",
+        )
+    return found
+
+
+def _work(
+    engagement: Engagement, run: Run, inputs: dict[str, Run], detector: Detector, vault: Vault, progress: Progress
+) -> None:
+    policy = load_policy(engagement)
+    documents = [_read(p, Document) for p in _files(inputs.get("ingest-docs"), "documents")]
+    recordings = [_read(p, Recording) for p in _files(inputs.get("ingest-recordings"), "recordings")]
+    progress(f"Reading {len(documents)} documents and {len(recordings)} recordings")
+    observer = Observer()
+    _map(documents, recordings, observer)
+    progress(f"Looking for personal data in {len(observer.seen)} distinct strings")
+    rewriter, knowledge = build(observer.seen, detector, policy, vault, _hosts(recordings))
+    clean_documents, clean_recordings = _map(documents, recordings, rewriter)
+    vault.store(knowledge.entries.values(), knowledge.surrogates.made(), knowledge.kept)
+    progress(f"Writing; {len(knowledge.entries)} personal values have stand-ins")
+    wanted = {f"documents/{_safe(d.id)}.json": d for d in clean_documents} | {
+        f"recordings/{_safe(r.id)}.json": r for r in clean_recordings
+    }
+    if len(wanted) != len(clean_documents) + len(clean_recordings):
+        raise InputError("Two documents or recordings have the same id.", "Ingest them again under different names.")
+    for stale in [p for p in run.path.rglob("*.json") if str(p.relative_to(run.path)) not in wanted]:
+        stale.unlink()
+    for name, item in wanted.items():
+        run.write_json(name, item.model_dump(mode="json"))
+    progress("Auditing the output")
+    report = audit.audit(engagement, vault, only=run.path)
+    run.write_json("audit.json", report.plain())
+    if not report.passed:
+        raise LeakError(
+            f"The audit found {report.leaks} leaks in the redacted output: "
+            + ", ".join(f"{n} {kind}" for kind, n in sorted(report.leaked_types.items()))
+            + ". Nothing was published.",
+            f"Places are in {run.path / 'audit.json'}. Add the values to 'deny' (or, if they are no personal data, to "
+            "'allow') under [redact] in fde.toml, then run: fde redact run",
+        )
+    run.counts.update(
+        documents=len(clean_documents),
+        recordings=len(clean_recordings),
+        distinct_strings=len(observer.seen),
+        replaced_strings=rewriter.changed,
+        entities=len(knowledge.entries),
+        screenshots_dropped=sum(_shots(r) for r in recordings),
+        doms_dropped=sum(_doms(r) for r in recordings),
+        audit_checked_strings=report.checked_strings,
+        audit_leaks=report.leaks,
+    )
+
+
+def _map(
+    documents: list[Document], recordings: list[Recording], visitor: Visitor
+) -> tuple[list[Document], list[Recording]]:
+    pages: dict[str, tuple[str, dict[str, str]]] = {}
+    return (
+        [map_document(d, visitor) for d in documents],
+        [map_recording(r, visitor, pages) for r in recordings],
+    )
+
+
+def _files(run: Run | None, kind: str) -> list[Path]:
+    return sorted((run.path / kind).glob("*.json")) if run is not None else []
+
+
+def _read(path: Path, model: type[T]) -> T:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            f"{path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}.",
+            "Ingest it again.",
+        ) from error
+
+
+def _safe(name: str) -> str:
+    """An id as a file name."""
+    plain = re.sub(r"[^\w.@+-]", "_", name).lstrip(".")[:120]
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _hosts(recordings: list[Recording]) -> set[str]:
+    """Hosts the recorded applications run on: part of the task, not of a person."""
+    pages = {s.url for r in recordings for step in r.steps for s in (step.before, step.after) if s is not None}
+    return {host for url in pages if (host := _host(url))}
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _shots(recording: Recording) -> int:
+    return sum(1 for step in recording.steps for s in (step.before, step.after) if s is not None and s.screenshot)
+
+
+def _doms(recording: Recording) -> int:
+    return sum(1 for step in recording.steps for s in (step.before, step.after) if s is not None and s.dom)

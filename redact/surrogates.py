@@ -1,0 +1,345 @@
+"""Stand-ins of the same type and shape, chosen by a keyed digest of the original.
+
+The same original gets the same stand-in under the same key, in whatever
+document or page it stands. Names are mapped word by word, so that "Maria
+Lindqvist", "Lindqvist, M." and "mlindqvist@…" agree without anybody having to
+decide who is meant; two different words never share a stand-in, so two people
+never become one. A stand-in is never a word or value of the client's own.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Collection, Iterator
+from datetime import date, timedelta
+
+import phonenumbers
+
+from redact.checks import IBAN_LENGTHS, IDENTIFIERS, compact, iban, luhn, mod97
+from redact.names import fold
+from redact.patterns import MONTHS, parse_date
+from redact.vault import Key
+
+# Given names in use for any gender.
+_GIVEN = (
+    "Alexis Amari Ariel Arden Ashton Aubrey Avery Bailey Blair Blake Brett Briar Bryce Cameron Campbell Charlie Corey Dakota"
+    " Dallas Darcy Dorian Eli Ellis Emerson Emery Evan Finley Frances Gale Harley Hollis Indigo Jaime Jamie Jesse Jocelyn"
+    " Jordan Jules Justice Kai Keegan Kelly Kendall Kerry Kim Kit Kyle Landry Lane Leigh Lennon Lennox Linden Loren Marley"
+    " Marlow Merritt Micah Monroe Morgan Nico Noel Oakley Ocean Parker Peyton Phoenix Quincy Quinn Reagan Reese Remy Riley"
+    " Robin Rory Rowan Ryan Salem Sasha Sawyer Shannon Shawn Shea Sidney Skyler Sloan Spencer Stevie Sydney Tatum Taylor"
+    " Terry Toby Tracy Tristan Tyler Val Wren Yael Zion"
+).split()
+_HEADS = (
+    "Alder Ash Birch Black Bram Brent Brock Burn Carl Chad Cran Dal Den Dun East Ed El Fal Fen Gal Glen Gran Hal Hart Hazel Hel"
+    " Ken Kel Kirk Lang Lin Lock Marl Mel Mil Nor North Oak Pem Pen Rad Ren Ros Row Sel Shel Stan Sut Tam Thorn Tor Ul Ven"
+    " Wal War Wen Whit Win Wood Yar"
+).split()
+_TAILS = "bourne brook combe croft dale den field ford gate ham hurst lake land ley mere mond stead ton wall well wick worth".split()
+_SYLLABLES = ("ba be bo da de do fa fe ka ke ko la le lo ma me mo na ne no pa pe ra re ro sa se so ta te to va ve vo").split()
+_BOXES = "desk office mailbox inbox team post group contact".split()
+# Words of an address that say nothing about whose it is.
+_ADDRESS_WORDS = frozenset(
+    "street str st road rd avenue ave av lane ln drive dr court ct place pl square sq boulevard blvd way terrace ter close"
+    " crescent cres parkway pkwy highway hwy circle cir trail trl mews gardens grove walk alley loop plaza north south east"
+    " west n s e w ne nw se sw apt apartment suite ste unit flat floor fl room rm building bldg block tower level po box"
+    " p o postfach postbus rue via viale calle avenida rua ulica ul piazza platz weg allee gasse strasse straße straat"
+    " laan plein de du des da do dos del della di la le les las los el of the van von der den het im am an auf zum zur"
+    " bis no nr number".split()
+)
+_COMPOUND = re.compile(
+    r"(?:strasse|str|weg|gasse|allee|platz|damm|ufer|ring|laan|straat|plein|gracht|kade|dijk|gatan|vagen|gata|vej|gade|veien|gaten|tie|katu)$"
+)
+
+
+class Surrogates:
+    """Makes stand-ins.
+
+    Args:
+        key: The engagement's key.
+        taken: Folded words and compact values of the corpus: never used as stand-ins.
+        known: Stand-ins of earlier runs, ``(kind, folded original) -> stand-in``.
+    """
+
+    def __init__(self, key: Key, taken: Collection[str], known: dict[tuple[str, str], str] | None = None) -> None:
+        self.key = key
+        self._taken = frozenset(taken)
+        self._made: dict[tuple[str, str], str] = {}
+        self._used: dict[str, set[str]] = {}
+        for (kind, original), surrogate in sorted((known or {}).items()):
+            if fold(surrogate) not in self._taken:
+                self._made[kind, original] = surrogate
+                self._used.setdefault(_space(kind), set()).add(fold(surrogate))
+
+    def made(self) -> dict[tuple[str, str], str]:
+        """All stand-ins so far."""
+        return dict(self._made)
+
+    def _pick(self, kind: str, original: str, candidates: Callable[[int], str]) -> str:
+        """The first candidate that nobody else uses; ``candidates(n)`` is the n-th try."""
+        known = self._made.get((kind, original))
+        if known is not None:
+            return known
+        used = self._used.setdefault(_space(kind), set())
+        for attempt in range(2_000):
+            candidate = candidates(attempt)
+            folded = fold(candidate)
+            if folded not in used and folded not in self._taken and folded != original:
+                break
+        else:  # every shape of so few characters is taken by a real value
+            candidate = f"{candidate}{self.key.hmac(kind, original).hex()[:6]}"
+        used.add(fold(candidate))
+        self._made[kind, original] = candidate
+        return candidate
+
+    def name(self, folded: str, *, given: bool) -> str:
+        """Stand-in for one word of a name."""
+        for kind in ("GIVEN", "FAMILY"):
+            if (kind, folded) in self._made:
+                return self._made[kind, folded]
+        kind = "GIVEN" if given else "FAMILY"
+        start = self.key.number("name", folded)
+        pool = _GIVEN if given else None
+
+        def candidate(attempt: int) -> str:
+            if pool and attempt < len(pool):
+                return pool[(start + attempt) % len(pool)]
+            if attempt < 400:
+                index = start + attempt * 7919
+                return _HEADS[index % len(_HEADS)] + _TAILS[index // len(_HEADS) % len(_TAILS)]
+            index = self.key.number("name", folded, str(attempt))
+            return "".join(_SYLLABLES[(index >> shift) % len(_SYLLABLES)] for shift in (0, 8, 16)).capitalize() + "n"
+
+        return self._pick(kind, folded, candidate)
+
+    def initial(self, letter: str, family: str) -> str:
+        """Stand-in for an initial of which the name is not known."""
+        return "ABCDEFGHJKLMNOPRSTVW"[self.key.number("initial", letter, family) % 20]
+
+    def shape(self, kind: str, original: str, *, keep: int = 0, valid: Callable[[str], bool] | None = None) -> str:
+        """Random characters of the same kinds: digits for digits, letters for letters.
+
+        Args:
+            original: Compact form, as case-sensitive as it should be.
+            keep: How many characters at the beginning stay.
+            valid: Tried until it holds (check digits); dropped when it cannot.
+        """
+
+        def candidate(attempt: int) -> str:
+            made = ""
+            for further in range(1 if valid is None or attempt > 20 else 3_000):
+                made = self._random(kind, original, keep, f"{attempt}.{further}")
+                if valid is not None and valid(made):
+                    break
+            return made
+
+        return self._pick(kind, fold(original), candidate)
+
+    def _random(self, kind: str, original: str, keep: int, salt: str) -> str:
+        stream = _stream(self.key, kind, fold(original), salt)
+        out = list(original[:keep])
+        for char in original[keep:]:
+            value = next(stream)
+            if kind == "ID_NUMBER" and (char.isalpha() or (char == "0" and not any(c in "123456789" for c in out))):
+                out.append(char)  # the prefix says whose numbering it is, not who
+            elif char.isdigit():
+                first = len(out) == keep and char != "0"
+                out.append(str(value % 9 + 1) if first else str(value % 10))
+            elif char.isalpha():
+                letter = chr(value % 26 + (65 if char.isupper() else 97))
+                out.append(letter)
+            else:
+                out.append(char)
+        return "".join(out)
+
+    def iban(self, original: str) -> str:
+        """Same country, same letters, right check digits (ISO 13616)."""
+        country = original[:2]
+
+        def candidate(attempt: int) -> str:
+            stream = _stream(self.key, "iban", original, str(attempt))
+            body = "".join(str(next(stream) % 10) if c.isdigit() else c for c in original[4:])
+            check = 98 - mod97(f"{body}{country}00")
+            if not iban(original):  # a mistyped account stays one that does not pass
+                check = (check + 7) % 97 + 2
+            return f"{country}{check:02d}{body}"
+
+        if country not in IBAN_LENGTHS:
+            return self.shape("IBAN_CODE", original, keep=2)
+        return self._pick("IBAN_CODE", fold(original), candidate)
+
+    def card(self, original: str) -> str:
+        """Same issuer's first digits and length, right Luhn digit when the original has one."""
+        keep = 2 if len(original) > 12 else 1
+        valid = luhn if luhn(original) else None
+        return self.shape("CREDIT_CARD", original, keep=keep, valid=valid)
+
+    def national_id(self, original: str) -> str:
+        """Same shape; check digits right when the original's are."""
+        spec = next((s for s in IDENTIFIERS if s.pattern.fullmatch(original) and s.valid(compact(original))), None)
+        made = self.shape("NATIONAL_ID", compact(original), valid=_guarded(spec.valid) if spec else None)
+        return made
+
+    def phone(self, national: str) -> str:
+        """Stand-in for a national number given as digits."""
+        return self.shape("PHONE_NUMBER", national)
+
+    def mailbox(self, original: str) -> str:
+        """Stand-in for the local part of a function's mailbox (``accounts@``)."""
+        start = self.key.number("mailbox", original)
+
+        def candidate(attempt: int) -> str:
+            word = _BOXES[(start + attempt) % len(_BOXES)]
+            return word if attempt < len(_BOXES) else f"{word}{(start + attempt) % 900 + 100}"
+
+        return self._pick("MAILBOX", original, candidate)
+
+    def secret(self, original: str) -> str:
+        """A fixed length tells nothing about the original."""
+        return self._pick("SECRET", original, lambda n: f"secret-{self.key.hmac('secret', original, str(n)).hex()[:10]}")
+
+    def ip(self, original: str) -> str:
+        """An address of the ranges for tests (RFC 2544, RFC 3849); private ones stay private."""
+        address = ipaddress.ip_address(original)
+
+        def candidate(attempt: int) -> str:
+            value = self.key.number("ip", original, str(attempt))
+            if address.version == 6:
+                return str(ipaddress.IPv6Address((0x20010DB8 << 96) | value))
+            for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"):
+                network = ipaddress.ip_network(block)
+                if address in network:
+                    return str(network[value % (network.num_addresses - 2) + 1])
+            return str(ipaddress.ip_network("198.18.0.0/15")[value % 131_000 + 1])
+
+        return self._pick("IP_ADDRESS", original, candidate)
+
+    def mac(self, original: str) -> str:
+        digits = compact(original).lower()
+        made = self._pick("MAC_ADDRESS", digits, lambda n: "02" + self.key.hmac("mac", digits, str(n)).hex()[:10])
+        return overlay(original, made)
+
+    def birth(self, original: str) -> str:
+        """The date shifted by up to two years, in the same format."""
+        parsed = parse_date(original)
+        if parsed is None:
+            return self.shape("DATE_OF_BIRTH", original)
+        days = self.key.number("birth", parsed[0].isoformat()) % 1400 - 700
+        return shift_date(original, parsed[0], days if abs(days) > 30 else days + 90)
+
+    def address_part(self, token: str) -> str:
+        """Stand-in for one word or number of an address; what names no place stays."""
+        folded = fold(token)
+        if any(c.isdigit() for c in token):
+            made = (self._random("ADDRESS_NUMBER", token, 0, str(n)) for n in range(50))
+            return next((m for m in made if m != token), token)
+        if folded in _ADDRESS_WORDS or len(folded) < 2:
+            return token
+        tail = _COMPOUND.search(folded)
+        if tail and tail.start() > 1:
+            head = self._street(folded[: tail.start()])
+            return head + token[len(token) - len(tail[0]) :].lower()
+        return self._street(folded)
+
+    def _street(self, folded: str) -> str:
+        start = self.key.number("street", folded)
+
+        def candidate(attempt: int) -> str:
+            index = start + attempt * 7919
+            return _HEADS[index % len(_HEADS)] + _TAILS[index // len(_HEADS) % len(_TAILS)]
+
+        return self._pick("STREET", folded, candidate)
+
+    def word(self, kind: str, folded: str) -> str:
+        """A made-up proper name (places, firms, denied words)."""
+        start = self.key.number("word", kind, folded)
+
+        def candidate(attempt: int) -> str:
+            index = start + attempt * 104_729
+            return _HEADS[index % len(_HEADS)] + _TAILS[index // len(_HEADS) % len(_TAILS)]
+
+        return self._pick(kind, folded, candidate)
+
+
+def _space(kind: str) -> str:
+    """Kinds whose stand-ins must differ from one another share a space."""
+    return "words" if kind in ("GIVEN", "FAMILY", "STREET", "LOCATION", "ORGANIZATION", "CUSTOM") else kind
+
+
+def _stream(key: Key, *parts: str) -> Iterator[int]:
+    block = 0
+    while True:
+        yield from key.hmac(*parts, str(block))
+        block += 1
+
+
+def _guarded(valid: Callable[[str], bool]) -> Callable[[str], bool]:
+    def check(text: str) -> bool:
+        try:
+            return valid(text)
+        except (ValueError, IndexError):
+            return False
+
+    return check
+
+
+def overlay(shown: str, made: str) -> str:
+    """Put the letters and digits of ``made`` in the places of those of ``shown``."""
+    stream = iter(made)
+    out = []
+    for char in shown:
+        if char.isalnum():
+            new = next(stream, "")
+            out.append(new.lower() if char.islower() else new)
+        else:
+            out.append(char)
+    return "".join(out) + "".join(stream)
+
+
+def national_number(text: str) -> tuple[str, str]:
+    """A telephone number as (country code or "", national digits without trunk zero)."""
+    written = re.split(r"(?i)[ ,]*(?:x|ext)", text, maxsplit=1)[0]
+    digits = re.sub(r"\D", "", written)
+    international = "+" in written[:3] or digits.startswith("00")
+    if international:
+        try:
+            parsed = phonenumbers.parse("+" + digits.removeprefix("00"), None)
+        except phonenumbers.NumberParseException:
+            return "", digits.lstrip("0") or digits
+        return str(parsed.country_code), str(parsed.national_number)
+    return "", digits.lstrip("0") or digits
+
+
+_ENGLISH = "january february march april may june july august september october november december".split()
+
+
+def shift_date(shown: str, day: date, days: int) -> str:
+    """``shown``, which says ``day``, moved by ``days`` and written in the same way."""
+    try:
+        moved = day + timedelta(days=days)
+    except OverflowError:
+        moved = day
+    numbers = re.findall(r"\d+", shown)
+    word = re.search(r"[^\W\d_]{3,}", re.sub(r"\d(?:st|nd|rd|th)\b|\bof\b", "  ", shown))
+    if word and word[0].lower()[:3] in MONTHS:
+        full = _ENGLISH[moved.month - 1]
+        name = full if len(word[0]) > 3 else full[:3]
+        name = name.upper() if word[0].isupper() else name.capitalize() if word[0][0].isupper() else name
+        values = iter((f"{moved.day:0{len(numbers[0])}d}", str(moved.year)))
+        with_month = shown.replace(word[0], "\x00", 1)
+        return re.sub(r"\d+", lambda m: next(values, m[0]), with_month).replace("\x00", name)
+    if len(numbers) != 3:
+        return moved.isoformat()
+    if len(numbers[0]) == 4:
+        order = (moved.year, moved.month, moved.day)
+    elif int(numbers[1]) > 12 or "/" in shown and int(numbers[0]) == day.month and int(numbers[1]) == day.day:
+        order = (moved.month, moved.day, moved.year)
+    else:
+        order = (moved.day, moved.month, moved.year)
+    widths = iter(zip(order, numbers, strict=True))
+
+    def piece(_match: re.Match[str]) -> str:
+        value, old = next(widths)
+        return f"{value % 100:02d}" if len(old) == 2 and value > 99 else f"{value:0{len(old)}d}"
+
+    return re.sub(r"\d+", piece, shown)
