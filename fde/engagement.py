@@ -187,7 +187,10 @@ class Engagement:
             )
         if root.exists() and not root.is_dir():
             raise InputError(f"{root} is a file, not a folder.", "Name a new folder.")
-        tomllib.loads(config_text)
+        try:
+            tomllib.loads(config_text)
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"The {CONFIG_NAME} for {root}: {error}", "Correct that line and run again.") from error
         for private in (engagement.raw, engagement.vault):
             private.mkdir(parents=True, exist_ok=True, mode=PRIVATE_DIR)
             private.chmod(PRIVATE_DIR)

@@ -33,6 +33,10 @@ def end_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def work(request: dict[str, Any]) -> dict[str, Any]:
     """Do the stage; errors meant for a person come back as data."""
     engagement = Engagement(Path(request["engagement"]))
@@ -67,6 +71,7 @@ def work(request: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Read the request, work, answer."""
     offline.prepare()
+    signal.signal(signal.SIGTERM, _interrupt)
     answer = int(sys.argv[1])
     request = json.load(sys.stdin)
     end_with_parent(request["parent"])

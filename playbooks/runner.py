@@ -170,6 +170,7 @@ def _in_child(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], int]:
                 stdin=subprocess.PIPE,
                 stdout=2,  # stdout is for data; what libraries chatter is not
                 pass_fds=[write_end],
+                process_group=0,  # Ctrl-C comes here alone and is handed on, so that there is one message
                 text=True,
             )
         finally:
@@ -206,7 +207,7 @@ def _ending(code: int) -> str:
 
 
 def _stop(child: subprocess.Popen[str]) -> None:
-    """Let an interrupted stage end by itself (it got the same Ctrl-C), then end it."""
+    """Ask an interrupted stage to put its things in order, then end it."""
     child.terminate()
     try:
         child.wait(GRACE_S)

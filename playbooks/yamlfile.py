@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from fde.errors import InputError, MissingError
 
@@ -65,6 +66,8 @@ def parse(text: str, source: str) -> tuple[Any, Lines]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f", line {mark.line + 1}" if mark else ""
+        if isinstance(error, ReaderError):
+            at = f", line {text.count(chr(10), 0, error.position) + 1}"
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
         raise InputError(f"{source}{at}: {problem}.", "Correct that line and run again.") from error
 

@@ -51,6 +51,8 @@ class LazyCommand(TyperCommand):
     def load(self) -> TyperCommand | TyperGroup:
         """Import the module and build the real command."""
         app = importlib.import_module(self.module).app
+        # A lone command would otherwise offer to install shell completion for itself.
+        app._add_completion = False
         build = typer.main.get_command if self.name in SINGLE else typer.main.get_group
         command = build(app)
         command.name = self.name

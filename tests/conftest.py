@@ -1,0 +1,70 @@
+"""What all tests share: no calls out, the command line, an engagement, the base model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fde import offline
+
+offline.prepare()
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a command line answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+RunFde = Callable[..., Told]
+
+
+@pytest.fixture
+def fde(capsys: pytest.CaptureFixture[str]) -> RunFde:
+    """Runs a command line through the real entry point, in this process."""
+    from fde.cli.main import main
+
+    def run(*arguments: str | os.PathLike[str]) -> Told:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([os.fspath(argument) for argument in arguments])
+        told = capsys.readouterr()
+        code = ended.value.code
+        return Told(code if isinstance(code, int) else 0 if code is None else 1, told.out, told.err)
+
+    return run
+
+
+@pytest.fixture
+def engagement(tmp_path: Path) -> Any:
+    """A new, empty engagement."""
+    from fde.config import create
+
+    return create(tmp_path / "client", name="Test client")
+
+
+@pytest.fixture(scope="session")
+def base_model() -> Path:
+    """The folder of the base model; set-up adds it, so on CI it must be there."""
+    from fde.errors import MissingError
+    from fde.models import model_path
+
+    try:
+        return model_path("smollm2-135m")
+    except MissingError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
