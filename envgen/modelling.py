@@ -233,6 +233,8 @@ class Modeller:
             refreshes=self._refreshes(kind, node),
             sometimes_empty=self._sometimes_empty(kind, node),
             marks_selected=self._marks_selected(kind, node),
+            required=any(key == "required" for key, _ in node.states),
+            optional_node=node.optional,
         )
 
     def _option_map(

@@ -41,6 +41,7 @@ class State:
     done: bool = False
     answer: str | None = None
     steps: int = 0
+    arrivals: int = 0
     unmodelled: int = 0
 
     def copy(self) -> State:

@@ -30,6 +30,8 @@ class Control(_Data):
         initial: What stands in it when the page is opened; None is nothing.
         refreshes: Choosing a value loads the page again: messages go.
         sometimes_empty: Whether submissions were accepted with nothing entered.
+        required: Whether the browser itself refuses to send it empty.
+        optional_node: Whether it is not always on the page.
         marks_selected: Whether the chosen option carries ``[selected]`` in snapshots.
     """
 
@@ -44,6 +46,8 @@ class Control(_Data):
     refreshes: bool = False
     sometimes_empty: bool = True
     marks_selected: bool = True
+    required: bool = False
+    optional_node: bool = False
 
 
 class ListView(_Data):

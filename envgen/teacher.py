@@ -1,0 +1,298 @@
+"""The compiled program as a teacher: the next right action from wherever an episode is.
+
+On a page of the way, with the right record open: first whatever a rule needs and the agent
+has not seen yet is looked at, then the fields are entered, then the page is left. Anywhere
+else the teacher finds the way back over links it knows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from envgen.expressions import Constant, Expression, FieldOf, Keep, chosen, evaluate
+from envgen.render import Place
+from envgen.state import Facts
+from envgen.workflow import Control, Exit, ListView, PageModel, PagePlan
+from ingest.action import CHECKABLE_ROLES, FILLABLE_ROLES, SELECTABLE_ROLES, Action, Target
+
+if TYPE_CHECKING:
+    from envgen.environment import WorkflowEnv
+
+_MAX_LINKS = 6
+Where = tuple[str, str]
+"""A page and the key of the record it shows ("" for none)."""
+
+
+class Teacher:
+    """Knows the way of one workflow. Holds no state of an episode."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+
+    def next_action(self, env: WorkflowEnv) -> Action | None:
+        """The next right action, None when the program does not know how to go on."""
+        state = env.state
+        workflow = self._facts.workflow
+        if any(write.kind in workflow.terminal for write in state.writes):
+            answer = None if workflow.answer is None else evaluate(workflow.answer, env.context)
+            return Action(verb="done", value=answer)
+        plan = self._facts.plans.get(state.page)
+        here = self._here(env)
+        if plan is None or not self._right_record(env, plan):
+            return self._back(env, here)
+        need = self._need(env, plan)
+        if need is not None:
+            return self._towards(env, here, need)
+        entry = self._entry(env, plan)
+        if entry is not None:
+            return entry
+        return self._exit(env, plan)
+
+    def _here(self, env: WorkflowEnv) -> Where:
+        entity = self._facts.pages[env.state.page].entity
+        return env.state.page, env.state.bound.get(entity, "") if entity else ""
+
+    def _right_record(self, env: WorkflowEnv, plan: PagePlan) -> bool:
+        if plan.key is None:
+            return True
+        entity = self._facts.pages[plan.page].entity
+        return env.state.bound.get(entity) == evaluate(plan.key, env.context)
+
+    # What has to be seen first
+
+    def _need(self, env: WorkflowEnv, plan: PagePlan) -> list[Where] | None:
+        """Places that show something a rule of this page asks for and that was not seen yet."""
+        asked = env.context.asking()
+        for rule in plan.entries:
+            if rule.expression is not None:
+                evaluate(rule.expression, env.context)
+        if plan.exit is not None:
+            evaluate(plan.exit, env.context)
+        for entity, key, name in dict.fromkeys(asked):
+            places = list(self._shown_on(entity, key, name))
+            if places and not any(place in env.state.visited for place in places):
+                # Rows are seen in passing; what has to be gone to is a page of the record.
+                return [p for p in places if "." not in p[0]] or None
+        return None
+
+    def _shown_on(self, entity: str, key: str, name: str) -> Iterator[Where]:
+        for page in self._facts.pages.values():
+            if page.entity == entity and page.key_slot and name in self._facts.fields[page.id].values():
+                yield page.id, key
+            for view in page.lists:
+                if view.entity == entity and any(field == name for _, field in view.fields):
+                    yield f"{page.id}.{view.rows}", key
+
+    # Entering and leaving
+
+    def _entry(self, env: WorkflowEnv, plan: PagePlan) -> Action | None:
+        for rule in plan.entries:
+            control = self._facts.controls[rule.control]
+            if rule.expression is None:
+                continue
+            place = self._place(env, control)
+            if place is None:
+                continue
+            wanted = self._wanted(env, control, rule.expression)
+            if wanted is None:
+                continue
+            current = env.state.drafts.get(control.id, "")
+            if (current or "off") == (wanted or "off"):
+                continue
+            return _enter(control, wanted, place)
+        return None
+
+    def _wanted(self, env: WorkflowEnv, control: Control, expression: Expression) -> str | None:
+        branch = chosen(expression, env.context)
+        if isinstance(branch, Keep):
+            return "" if control.initial is None else evaluate(control.initial, env.context) or ""
+        return None if branch is None else evaluate(branch, env.context)
+
+    def _place(self, env: WorkflowEnv, control: Control) -> Target | None:
+        found = env.rendered.index.get((control.role, control.label), ())
+        for nth, place in enumerate(found, 1):
+            if place.node == control.node and not place.disabled:
+                return Target(role=control.role, name=control.label, nth=nth)
+        return None
+
+    def _exit(self, env: WorkflowEnv, plan: PagePlan) -> Action | None:
+        if plan.exit is None:
+            return None
+        node = evaluate(plan.exit, env.context)
+        page = self._facts.pages[plan.page]
+        links = dict(plan.links)
+        view = next((v for v in page.lists if node in self._row_nodes(page, v)), None)
+        if view is not None:
+            key = self._row_key(env, page, view, node or "", links)
+            return None if key is None else self._click_row(env, page, view, node or "", key)
+        if node in links:
+            name = evaluate(links[node], env.context)
+            return self._click(env, node, name)
+        return None if node is None else self._click(env, node)
+
+    def _row_nodes(self, page: PageModel, view: ListView) -> set[str]:
+        rows = next(n for n in page.template.walk() if n.id == view.rows)
+        return {n.id for n in rows.walk()}
+
+    def _row_key(
+        self, env: WorkflowEnv, page: PageModel, view: ListView, node: str, links: dict[str, Expression]
+    ) -> str | None:
+        """The record whose row is clicked: named by the rule, or needed on the page that follows."""
+        if node in links:
+            name = evaluate(links[node], env.context)
+            records = env.state.records[view.entity]
+            if name in records:
+                return name
+            key = next((k for k, r in records.items() if name in r.values()), None)
+            if key is not None:
+                return key
+        found = self._facts.exits[page.id].get((node, "click"))
+        following = self._facts.plans.get(found.outcomes[0].page) if found is not None else None
+        if following is not None and following.key is not None:
+            return evaluate(following.key, env.context)
+        return None
+
+    def _click(self, env: WorkflowEnv, node: str, name: str | None = None, row: str = "") -> Action | None:
+        for (role, text), places in env.rendered.index.items():
+            if name is not None and text != name:
+                continue
+            for nth, place in enumerate(places, 1):
+                if place.node == node and (not row or place.row == row) and not place.disabled:
+                    return Action(verb="click", target=self._target(role, text, nth, places, place))
+        return None
+
+    @staticmethod
+    def _target(role: str, text: str, nth: int, places: list[Place], place: Place) -> Target:
+        if len(places) == 1:
+            return Target(role=role, name=text)
+        if place.row_label and sum(p.row_label == place.row_label for p in places) == 1:
+            return Target(role=role, name=text, row=place.row_label)
+        return Target(role=role, name=text, nth=nth)
+
+    def _click_row(self, env: WorkflowEnv, page: PageModel, view: ListView, node: str, key: str) -> Action | None:
+        """Click in a record's row; search or page until the row is there."""
+        visible = self._click(env, node, row=key)
+        if visible is not None:
+            return visible
+        matching = env.matching(page.id, view)
+        if view.search_control:
+            control = self._facts.controls[f"{page.id}.{view.search_control}"]
+            text = self._query(env, view, key)
+            if text and env.state.lists.get(f"{page.id}.{view.rows}", ("", 0))[0] != text:
+                if env.state.drafts.get(control.id, "") != text:
+                    target = self._place(env, control)
+                    return None if target is None else _enter(control, text, target)
+                return self._click(env, view.search_button)
+        if key not in matching:
+            return None
+        offset = env.state.lists.get(f"{page.id}.{view.rows}", ("", 0))[1]
+        return self._click(env, view.next if matching.index(key) >= offset else view.previous)
+
+    def _query(self, env: WorkflowEnv, view: ListView, key: str) -> str:
+        """What to search for: a text of the record the search looks at, the key if it does."""
+        record = env.state.records[view.entity].get(key, {})
+        key_field = self._facts.key_fields[view.entity]
+        if key_field in view.search_fields:
+            return record.get(key_field, key)
+        return next((record[name] for name in view.search_fields if record.get(name)), "")
+
+    # Finding the way
+
+    def _back(self, env: WorkflowEnv, here: Where) -> Action | None:
+        goals: list[Where] = []
+        for plan in self._facts.plans.values():
+            key = "" if plan.key is None else evaluate(plan.key, env.context)
+            if key is not None:
+                goals.append((plan.page, key))
+        return self._towards(env, here, goals)
+
+    def _towards(self, env: WorkflowEnv, here: Where, goals: list[Where]) -> Action | None:
+        """The first action on the shortest way to one of the places."""
+        wanted = set(goals)
+        keys = {key for _, key in goals if key}
+        queue: deque[tuple[Where, tuple[Exit, str] | None, int]] = deque([(here, None, 0)])
+        seen = {here}
+        while queue:
+            where, first, length = queue.popleft()
+            if where in wanted and first is not None:
+                return self._go(env, first[0], first[1])
+            if length == _MAX_LINKS:
+                continue
+            for found, target in self._links(env, where, keys):
+                if target not in seen:
+                    seen.add(target)
+                    queue.append((target, first or (found, target[1]), length + 1))
+        return None
+
+    def _links(self, env: WorkflowEnv, where: Where, keys: set[str]) -> Iterator[tuple[Exit, Where]]:
+        """Exits without effect and where they lead, for the record a page shows."""
+        page = self._facts.pages[where[0]]
+        for found in page.exits:
+            outcome = found.outcomes[0]
+            if found.verb != "click" or outcome.write or outcome.shows or len(found.outcomes) > 1:
+                continue
+            target = self._facts.pages[outcome.page]
+            if outcome.record == "row":
+                for key in keys:
+                    if key in env.state.records.get(target.entity, {}):
+                        yield found, (target.id, key)
+                continue
+            if not self._there(env, where, found.node):
+                continue
+            if outcome.record == "link":
+                name = self._link_name(env, page, found.node, where[1])
+                if name:
+                    yield found, (target.id, name)
+            elif target.entity:
+                key = where[1] if target.entity == page.entity else env.state.bound.get(target.entity, "")
+                yield found, (target.id, key)
+            else:
+                yield found, (target.id, "")
+
+    def _there(self, env: WorkflowEnv, where: Where, node: str) -> bool:
+        """Whether an exit is on a page when it shows a given record."""
+        page = self._facts.pages[where[0]]
+        condition = self._facts.conditions[page.id].get(node)
+        if condition is None:
+            return node not in page.messages
+        if not page.entity or env.state.bound.get(page.entity) == where[1]:
+            return evaluate(condition, env.context) == "yes"
+        before = env.state.bound.get(page.entity)
+        env.state.bound[page.entity] = where[1]
+        holds = evaluate(condition, env.context) == "yes"
+        if before is None:
+            del env.state.bound[page.entity]
+        else:
+            env.state.bound[page.entity] = before
+        return holds
+
+    def _link_name(self, env: WorkflowEnv, page: PageModel, node_id: str, key: str) -> str:
+        node = next(n for n in page.template.walk() if n.id == node_id)
+        fields = self._facts.fields[page.id]
+        for slot in node.slots():
+            name = fields.get(slot)
+            if name:
+                return env.state.records.get(page.entity, {}).get(key, {}).get(name, "")
+        return ""
+
+    def _go(self, env: WorkflowEnv, found: Exit, key: str) -> Action | None:
+        page = self._facts.pages[env.state.page]
+        if found.outcomes[0].record == "row":
+            view = next(v for v in page.lists if found.node in self._row_nodes(page, v))
+            return self._click_row(env, page, view, found.node, key)
+        return self._click(env, found.node)
+
+
+def _enter(control: Control, wanted: str, target: Target) -> Action | None:
+    if control.role in FILLABLE_ROLES:
+        return Action(verb="fill", target=target, value=wanted)
+    if control.role in SELECTABLE_ROLES:
+        return Action(verb="select", target=target, value=wanted) if wanted else None
+    if control.role in CHECKABLE_ROLES:
+        return Action(verb="check" if wanted == "on" else "uncheck", target=target)
+    return None
+
+
+__all__ = ["Constant", "FieldOf", "Teacher"]
