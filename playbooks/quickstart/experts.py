@@ -24,7 +24,7 @@ Role = Literal["link", "button", "textbox", "searchbox", "combobox", "checkbox"]
 
 
 def sign_in(page: Page, url: str, clerk: company.Employee = company.CLERKS[0]) -> None:
-    """Sign in to the portal at ``url``, which is opened unless the page shows it already: ends on the inbox."""
+    """Sign in to the portal at ``url``, opened unless the page shows it already. Ends on the inbox."""
     if not page.url.startswith(url):
         page.goto(url)
     expert = _Hands(page, random.Random(clerk.user))

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fde.artifacts import write_bytes
 from fde.errors import FdeError, WorkError
 from ingest.browser import launch
 from ingest.recorder import SCRIPT_PAUSE_MS, record
@@ -33,7 +34,10 @@ FOLDER = Path(__file__).parent / "recordings"
 def make_recordings(
     folder: Path = FOLDER, *, workflows: Sequence[str] = WORKFLOWS, again: bool = False
 ) -> Iterator[Path]:
-    """Record every plan of ``workflows`` into ``folder/<workflow>/NN.fderec``; yields each file once it is there.
+    """Record every plan of ``workflows`` as ``folder/<workflow>/NN.fderec``.
+
+    Yields:
+        Each file once it is there.
 
     Raises:
         InputError: when a workflow is unknown.
@@ -82,11 +86,7 @@ def _record(path: Path, plan: Plan, name: str, clerk: company.Employee, browser:
         right, reasons = truth.judge(before, database, plan.workflow, plan.parameters)
         if not right:
             raise WorkError(f"The expert of {name} did the work wrongly: {'; '.join(reasons)}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Moved in one step: a recording is there whole or not at all.
-        staged = path.with_suffix(".part")
-        shutil.copyfile(made, staged)
-        staged.replace(path)
+        write_bytes(path, made.read_bytes())
 
 
 def main() -> int:
@@ -99,9 +99,7 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="also those that are already there")
     options = parser.parse_args()
     try:
-        for path in make_recordings(
-            options.to, workflows=options.workflow or WORKFLOWS, again=options.again
-        ):
+        for path in make_recordings(options.to, workflows=options.workflow or WORKFLOWS, again=options.again):
             print(path, flush=True)
     except FdeError as error:
         print(error, file=sys.stderr)
