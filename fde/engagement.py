@@ -190,7 +190,9 @@ class Engagement:
         try:
             tomllib.loads(config_text)
         except tomllib.TOMLDecodeError as error:
-            raise InputError(f"The {CONFIG_NAME} for {root}: {error}", "Correct that line and run again.") from error
+            raise InputError(
+                f"The {CONFIG_NAME} for {root}: {error}", "Correct that line and run again."
+            ) from error
         for private in (engagement.raw, engagement.vault):
             private.mkdir(parents=True, exist_ok=True, mode=PRIVATE_DIR)
             private.chmod(PRIVATE_DIR)

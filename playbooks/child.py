@@ -58,8 +58,8 @@ def work(request: dict[str, Any]) -> dict[str, Any]:
         if known is None:
             raise
         return {"error": {"message": known.message, "hint": known.hint, "exit_code": known.exit_code}}
-    if run is None:
-        return {"run": None, "skipped": False, "seconds": 0.0}
+    if isinstance(run, bool):
+        return {"run": None, "skipped": not run, "seconds": 0.0}
     manifest = run.manifest()
     return {
         "run": f"{run.stage}/{run.id}",

@@ -25,6 +25,9 @@ from playbooks.meter import MemoryMeter
 from playbooks.schema import Playbook, StageEntry
 
 TIMINGS = "timings.json"
+# What every stage took when it was last worked on: more than the timings of one run, which
+# may be cut short.
+MEMORY = ".timings.json"
 # How long an interrupted stage has to put its things in order.
 GRACE_S = 20.0
 
@@ -39,14 +42,14 @@ class StageResult:
         status: ``skipped`` when it was done before.
         seconds: What the stage's work took when it was done, its process' start included.
         run: ``stage/id`` of its run; None for stages without one.
-        peak_bytes: Peak memory of its processes; None when it was not measured.
+        peak_memory_bytes: Peak memory of its processes; None when it was not measured.
     """
 
     name: str
     status: StageStatus
     seconds: float
     run: str | None
-    peak_bytes: int | None
+    peak_memory_bytes: int | None
 
 
 @dataclass(slots=True)
@@ -64,12 +67,12 @@ class Mission:
     error: FdeError | None = None
 
     @property
-    def total_seconds(self) -> float:
+    def seconds(self) -> float:
         return sum(stage.seconds for stage in self.stages)
 
     @property
-    def peak_bytes(self) -> int | None:
-        known = [stage.peak_bytes for stage in self.stages if stage.peak_bytes is not None]
+    def peak_memory_bytes(self) -> int | None:
+        known = [stage.peak_memory_bytes for stage in self.stages if stage.peak_memory_bytes is not None]
         return max(known) if known else None
 
 
@@ -110,12 +113,12 @@ def run(
         InputError: when another process runs a playbook in this engagement.
     """
     mission = Mission(playbook.name, str(engagement.root))
-    before = _earlier_timings(engagement)
     with _alone(engagement):
+        memory = _read_memory(engagement)
         for entry in playbook.stages:
             begun(entry)
             try:
-                result = _stage(playbook, entry, base, engagement, mission, before.get(entry.name))
+                result = _stage(playbook, entry, base, engagement, mission, memory.get(entry.name))
             except FdeError as error:
                 result = StageResult(entry.name, "failed", 0.0, None, None)
                 mission.error = error
@@ -123,6 +126,8 @@ def run(
             ended(result)
             if mission.error:
                 break
+            memory[entry.name] = _row(result)
+            write_json(engagement.stages / MEMORY, memory)
             _write_timings(engagement, mission)
     report = engagement.reports / "index.html"
     mission.report = str(report) if report.is_file() and mission.error is None else None
@@ -154,9 +159,13 @@ def _stage(
         kind = InputError if told["exit_code"] == InputError.exit_code else WorkError
         raise kind(f"Stage '{entry.name}': {told['message']}", told["hint"])
     if not answer["skipped"]:
-        return StageResult(entry.name, "done", round(elapsed, 2), answer["run"], peak)
+        # A stage that was interrupted counts from its first beginning.
+        seconds = max(elapsed, answer["seconds"])
+        return StageResult(entry.name, "done", round(seconds, 2), answer["run"], peak)
     if before is not None and before.get("run") == answer["run"]:
-        return StageResult(entry.name, "skipped", before["seconds"], answer["run"], before.get("peak_bytes"))
+        return StageResult(
+            entry.name, "skipped", before["seconds"], answer["run"], before.get("peak_memory_bytes")
+        )
     return StageResult(entry.name, "skipped", answer["seconds"], answer["run"], None)
 
 
@@ -233,41 +242,45 @@ def _alone(engagement: Engagement) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _earlier_timings(engagement: Engagement) -> dict[str, dict[str, Any]]:
+def _read_memory(engagement: Engagement) -> dict[str, dict[str, Any]]:
     try:
-        rows = read_json(engagement.reports / TIMINGS)["stages"]
-        return {row["name"]: row for row in rows}
-    except (OSError, ValueError, KeyError, TypeError):
+        rows = read_json(engagement.stages / MEMORY)
+        return {name: row for name, row in rows.items() if isinstance(row["seconds"], float)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
+def _row(stage: StageResult) -> dict[str, Any]:
+    row = asdict(stage)
+    del row["status"]
+    return row
+
+
 def _write_timings(engagement: Engagement, mission: Mission) -> None:
-    """Write what the stages took. A run that computes nothing leaves the file as it is."""
-    total = mission.total_seconds
-    rows = []
-    for stage in mission.stages:
-        row = asdict(stage)
-        del row["status"]
-        rows.append({**row, "share": round(stage.seconds / total, 4) if total else 0.0})
+    """Write what the stages so far took, for the report; the same for a run that computes nothing."""
+    total = mission.seconds
     timings = {
         "playbook": mission.playbook,
-        "stages": rows,
-        "total_seconds": round(total, 2),
-        "peak_bytes": mission.peak_bytes,
+        "stages": [
+            {**_row(stage), "share": round(stage.seconds / total, 4) if total else 0.0}
+            for stage in mission.stages
+        ],
+        "seconds": round(total, 2),
+        "peak_memory_bytes": mission.peak_memory_bytes,
     }
     write_json(engagement.reports / TIMINGS, timings)
 
 
 def table(mission: Mission) -> str:
     """The stages with seconds, share and peak memory, as text for a terminal."""
-    total = mission.total_seconds
+    total = mission.seconds
     width = max((len(stage.name) for stage in mission.stages), default=5)
     lines = [f"{'stage':{width}}  {'status':8}{'seconds':>9}{'share':>8}{'peak':>11}"]
     for stage in mission.stages:
         share = f"{stage.seconds / total:.1%}" if total else ""
         name = f"{stage.name:{width}}  {stage.status:8}"
-        lines.append(f"{name}{stage.seconds:9.1f}{share:>8}{_gib(stage.peak_bytes):>11}")
-    lines.append(f"{'all':{width}}  {'':8}{total:9.1f}{'':>8}{_gib(mission.peak_bytes):>11}")
+        lines.append(f"{name}{stage.seconds:9.1f}{share:>8}{_gib(stage.peak_memory_bytes):>11}")
+    lines.append(f"{'all':{width}}  {'':8}{total:9.1f}{'':>8}{_gib(mission.peak_memory_bytes):>11}")
     return "\n".join(lines)
 
 

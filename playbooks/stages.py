@@ -68,18 +68,27 @@ class Paths(StageSettings):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of stage: what its settings are, what it does, and one line about it."""
+    """A kind of stage.
+
+    Attributes:
+        work: The library call; gives its run, or for a kind without runs whether
+            there was anything to do.
+        about: One line about it.
+    """
 
     settings: type[StageSettings]
-    work: Callable[[Context, Any], Run | None]
+    work: Callable[[Context, Any], Run | bool]
     about: str
 
 
-def _collect(context: Context, settings: Collect) -> None:
+def _collect(context: Context, settings: Collect) -> bool:
     from playbooks.collect import collect
 
-    for source, target in settings.files.items():
+    copied = [
         collect(context.engagement, context.base / source, target)
+        for source, target in settings.files.items()
+    ]
+    return any(copied)
 
 
 def _inputs(context: Context, settings: Paths) -> list[Path]:

@@ -50,7 +50,7 @@ def test_it_makes_the_engagement_runs_all_and_skips_the_second_time(here: Path, 
         ("copy", "done"), ("documents", "done"),
     ]  # fmt: skip
     assert first["stages"][1]["run"].startswith("ingest-docs/")
-    assert first["stages"][1]["seconds"] > 0 and first["stages"][1]["peak_bytes"] > 10_000_000
+    assert first["stages"][1]["seconds"] > 0 and first["stages"][1]["peak_memory_bytes"] > 10_000_000
     assert "share" in told.err and "documents" in told.err
     timings = read_json(here / "demo" / "reports" / "timings.json")
     assert sum(row["share"] for row in timings["stages"]) == pytest.approx(1, abs=0.001)

@@ -84,8 +84,8 @@ def run_command(ctx: typer.Context, name: NameArgument, json: JsonOption = False
                 "engagement": mission.engagement,
                 "stages": mission.stages,
                 "report": mission.report,
-                "total_seconds": mission.total_seconds,
-                "peak_bytes": mission.peak_bytes,
+                "seconds": round(mission.seconds, 2),
+                "peak_memory_bytes": mission.peak_memory_bytes,
                 "error": None if mission.error is None else str(mission.error),
             }
         )
