@@ -78,9 +78,9 @@ class Difference:
     p_holm: float | None
 
 
-def arm_order(arm: ArmResult) -> tuple[int, str]:
-    """Simplest first; the start of training right before what was trained from it."""
-    return SIMPLICITY.index(arm.kind), arm.name
+def arm_order(arm: ArmResult) -> tuple[int, bool, str]:
+    """Simplest first; what learned from recordings alone before what had more."""
+    return SIMPLICITY.index(arm.kind), arm.data != "recordings", arm.name
 
 
 def seconds_scale(arm: ArmResult) -> float:
@@ -280,6 +280,7 @@ def summary_json(summary: Summary, inputs: CostInputs) -> dict[str, Any]:
         "run": arm.run,
         "adapter": arm.adapter,
         "started_from": arm.started_from,
+        "data": arm.data,
         "settings": arm.settings,
         **_rate(summary.plain.rate),
         "disturbed": {**_rate(summary.disturbed.rate), "kinds": _by_fault(arm)},

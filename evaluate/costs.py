@@ -223,3 +223,27 @@ def arm_costs(inputs: CostInputs, effort: Effort, success: float, machine_second
 def numeric_inputs() -> tuple[str, ...]:
     """Names of the inputs that are one number, in the order of the template."""
     return tuple(name for name, field in CostInputs.model_fields.items() if field.annotation is float)
+
+
+TITLES = {
+    "tasks_per_month": "tasks a month",
+    "horizon_months": "horizon, months",
+    "disturbed_share": "share of disturbed tasks",
+    "human_minutes_per_task": "a person's minutes a task",
+    "human_hourly_wage": "a person's cost an hour",
+    "human_error_rate": "a person's error rate",
+    "rework_minutes_per_error": "minutes to mend an error",
+    "loss_per_error": "loss an error",
+    "review_minutes_per_task": "minutes to check a task",
+    "machine_hourly_price": "machine cost an hour",
+    "engineering_hourly_wage": "engineering cost an hour",
+    "frontier_price_per_million_input": "frontier price, million tokens in",
+    "frontier_price_per_million_output": "frontier price, million tokens out",
+    "engineering_hours": "engineering hours to build",
+    "maintenance_hours_per_month": "engineering hours of upkeep a month",
+}
+
+
+def title(name: str) -> str:
+    """An input's name for a person."""
+    return TITLES.get(name, name.replace("_", " "))

@@ -148,7 +148,7 @@ def compare(engagement: Engagement, run: Run) -> dict[str, Any]:
         },
         "costs": {
             **inputs.model_dump(mode="json"),
-            "own": chosen.costs is not None,
+            "own": sorted(chosen.costs.model_fields_set) if chosen.costs else [],
             "human_cost_per_correct_task": inputs.human_cost,
             "cost_of_an_error": inputs.error_cost,
         },

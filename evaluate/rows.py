@@ -68,7 +68,9 @@ class ArmResult(BaseModel):
         run: ``<stage>/<run id>`` the arm was made by, None for arms without training.
         adapter: The adapter's name with its digest, None for the base model.
         started_from: Name of the arm whose adapter training began with.
+        data: What an SFT arm learned from: ``recordings`` alone, or ``recordings+program``.
         settings: What else the result depends on (examples shown, passages given).
+        key: Digest of all that decides the rows; a later evaluation with an equal one takes them over.
         seconds: Machine time of all tasks together; less than the sum of the rows'
             seconds where tasks ran side by side.
         peak_memory_bytes: Highest memory in use by the process while it ran.
@@ -83,7 +85,9 @@ class ArmResult(BaseModel):
     run: str | None = None
     adapter: str | None = None
     started_from: str | None = None
+    data: str | None = None
     settings: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    key: str = ""
     rows: tuple[Row, ...]
     seconds: float
     peak_memory_bytes: int | None = None

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from evaluate.compare import Summary
-from evaluate.costs import CostInputs, Effort, arm_costs, numeric_inputs
+from evaluate.costs import CostInputs, Effort, arm_costs, numeric_inputs, title
 from evaluate.statistics import Interval
 
 # How far from its value an input is searched for the point where the decision turns.
@@ -73,9 +73,13 @@ def case(summary: Summary, effort: Effort) -> Case | None:
     if plain.rate.value is None or plain.machine_seconds is None:
         return None
     return Case(
-        effort, plain.rate.value, disturbed.rate.value, plain.machine_seconds, disturbed.machine_seconds,
+        effort,
+        plain.rate.value,
+        disturbed.rate.value,
+        plain.machine_seconds,
+        disturbed.machine_seconds,
         plain.rate.ci,
-    )  # fmt: skip
+    )
 
 
 def swings(trained: Case, untrained: Case, inputs: CostInputs) -> list[Swing]:
@@ -170,7 +174,7 @@ def turning_points(found: Sequence[Swing], word: str) -> list[str]:
             continue
         direction = "rose to" if swing.turns_at > swing.value else "fell to"
         told.append(
-            f"{swing.name.replace('_', ' ')} {direction} {_number(swing.name, swing.turns_at)} "
+            f"{title(swing.name)} {direction} {_number(swing.name, swing.turns_at)} "
             f"(now {_number(swing.name, swing.value)})"
         )
     if word == "don't automate":

@@ -9,22 +9,6 @@ from fde.config import EngagementSettings, section
 from fde.engagement import Engagement
 
 
-class LiveSettings(BaseModel):
-    """``[evaluate.live]``: the real application, so that a policy can be tried on it.
-
-    Attributes:
-        factory: ``package.module:function``, called as described in docs/evaluate.md.
-        tasks: How many tasks are tried there.
-        sessions: How many sessions the tasks are spread over, one after the other.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    factory: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
-    tasks: int = Field(default=20, ge=1, le=10_000)
-    sessions: int = Field(default=2, ge=1, le=64)
-
-
 class Bars(BaseModel):
     """``[evaluate.bars]``: what the engagement has to reach; the report says met or missed.
 
@@ -53,9 +37,10 @@ class EvaluateSettings(BaseModel):
     disturbed_tasks: int = Field(default=30, ge=0, le=100_000)
     few_shot: int = Field(default=1, ge=1, le=16)
     passages: int = Field(default=3, ge=1, le=50)
+    live_tasks: int = Field(default=20, ge=0, le=10_000)
+    live_sessions: int = Field(default=2, ge=1, le=64)
     costs: CostInputs | None = None
     bars: Bars = Bars()
-    live: LiveSettings | None = None
 
     @property
     def cost_inputs(self) -> CostInputs:

@@ -61,7 +61,9 @@ class Judged:
 
 
 def money(amount: float, currency: str) -> str:
-    """An amount for a sentence: whole units when large, cents or less when small."""
+    """An amount for a sentence: three figures that count when large, cents or less when small."""
+    if abs(amount) >= 1000:
+        amount = float(f"{amount:.3g}")
     size = abs(amount)
     digits = 0 if size >= 100 else 2 if size >= 0.1 or size == 0 else 4
     return f"{'-' if amount < 0 and round(size, digits) else ''}{size:,.{digits}f} {currency}"

@@ -56,10 +56,10 @@ def rows(given: tuple[Task, ...], success: float, seconds: float, seed: int) -> 
         shared, own = random.Random(task.id).random(), random.Random(f"{task.id}/{seed}").random()
         passed = 0.6 * shared + 0.4 * own < success
         talk = (
-            ("user", f"Task: {task.instruction}\n# Inbox\nlink \"{task.parameters['p1']}\" | <b>Harbor</b>"),
-            ("agent", f"click link \"{task.parameters['p1']}\""),
-            ("user", "# Invoice\ntextbox \"Cost center\"\nbutton \"Submit\""),
-            ("agent", "fill textbox \"Cost center\": CC-100\nclick button \"Submit\"\ndone"),
+            ("user", f'Task: {task.instruction}\n# Inbox\nlink "{task.parameters["p1"]}" | <b>Harbor</b>'),
+            ("agent", f'click link "{task.parameters["p1"]}"'),
+            ("user", '# Invoice\ntextbox "Cost center"\nbutton "Submit"'),
+            ("agent", 'fill textbox "Cost center": CC-100\nclick button "Submit"\ndone'),
         )
         made.append(
             Row(
@@ -130,9 +130,7 @@ def engagement_with_results(
         if name == "rl-main":
             inputs["start"] = runs["sft-program"].id
         final = arms[name][3] if name in arms else 0.5
-        curve = [
-            {"seconds": 30.0 * i, "dev_success": round(final * (1 - 0.75**i), 3)} for i in range(12)
-        ]
+        curve = [{"seconds": 30.0 * i, "dev_success": round(final * (1 - 0.75**i), 3)} for i in range(12)]
         runs[name] = stage(made, name, inputs, {"curve.json": curve, "result.json": {}}, workflow=WORKFLOW)
     plain, faulty = tasks("test", n), tasks("test", disturbed, disturbed=True)
     on_live = tasks("live", live)
@@ -148,6 +146,7 @@ def engagement_with_results(
                 "run": f"{source}/{runs[source].id}" if source else None,
                 "adapter": f"{name}@{seed:08x}" if kind in ("sft", "rl") else None,
                 "started_from": "sft-program" if kind == "rl" else None,
+                "data": {"sft-recordings": "recordings", "sft-program": "recordings+program"}.get(name),
                 "rows": made_rows,
                 "seconds": sum(row.seconds for row in made_rows) / 4,
                 "peak_memory_bytes": 2_100_000_000,
@@ -166,8 +165,8 @@ def engagement_with_results(
                 {"name": "ingest", "status": "done", "seconds": 41.0, "run": docs.id},
                 {"name": "train rl", "status": "done", "seconds": 700.0, "run": runs["rl-main"].id},
             ],
-            "seconds": 1490.0,
-            "peak_memory_bytes": 5_300_000_000,
+            "total_seconds": 1490.0,
+            "peak_bytes": 5_300_000_000,
         },
     )
     return made

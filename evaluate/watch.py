@@ -1,0 +1,82 @@
+"""A session that is watched: what was said is kept for the report, and endless loops are cut."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from envgen.session import Score, Session, Task, View
+from ingest.action import Action
+from serve.prompt import opening
+
+# An agent without randomness that is told the same stand-alone text once more does the same once more.
+SAME_TEXT = 3
+
+
+class Watched:
+    """Passes everything on to a session and keeps the conversation.
+
+    Every arm is watched, so the cut is the same for all: on the third time that
+    the same stand-alone text would be told, the episode ends and is judged as it is.
+
+    Args:
+        session: Where the task is done.
+        keep_open: Leave the session open for the next task when the episode closes.
+    """
+
+    def __init__(self, session: Session, *, keep_open: bool = False) -> None:
+        self.session = session
+        self.keep_open = keep_open
+        self.first_text = ""
+        self.transcript: list[tuple[str, str]] = []
+        self.looped = False
+        self._told: Counter[str] = Counter()
+
+    def reset(self, task: Task) -> View:
+        view = self.session.reset(task)
+        self.first_text, self.looped = view.text, False
+        self._told = Counter([view.text])
+        self.transcript = [("user", opening(task.instruction, view.text))]
+        return view
+
+    def step(self, action: Action) -> View:
+        view = self.session.step(action)
+        self.transcript.append(("agent", action.text()))
+        if view.text:
+            self.transcript.append(("user", view.text))
+        if view.fresh and not view.finished:
+            self._told[view.text] += 1
+            if self._told[view.text] >= SAME_TEXT:
+                self.looped = True
+                return View(view.page, view.text, view.fresh, finished=True, potential=view.potential)
+        return view
+
+    def score(self) -> Score:
+        return self.session.score()
+
+    def close(self) -> None:
+        if not self.keep_open:
+            self.session.close()
+
+
+class Watch:
+    """The watched sessions of one arm, by task.
+
+    Args:
+        make: Makes a session for a task.
+        keep_open: The sessions are used again and closed by whoever made them.
+    """
+
+    def __init__(self, make: Callable[[Task], Session], *, keep_open: bool = False) -> None:
+        self._make = make
+        self._keep_open = keep_open
+        self.sessions: dict[str, Watched] = {}
+
+    def session(self, task: Task) -> Watched:
+        """A session for a task; the task's latest is kept to be asked about."""
+        made = self.sessions[task.id] = Watched(self._make(task), keep_open=self._keep_open)
+        return made
+
+    def first_text(self, task: Task) -> str:
+        """What the task's session told first."""
+        return self.sessions[task.id].first_text
