@@ -6,12 +6,14 @@ The rooms are imported when a stage runs, not when a playbook is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fde.console import progress
 from fde.engagement import Engagement, Run
 from fde.errors import MissingError
 
@@ -64,6 +66,15 @@ class Paths(StageSettings):
     """What to read, relative to the engagement."""
 
     paths: tuple[str, ...] = Field(min_length=1)
+
+
+class Evaluate(StageSettings):
+    """What is compared; what is not said is taken from ``[evaluate]`` in ``fde.toml``."""
+
+    workflow: str | None = None
+    tasks: int | None = Field(default=None, ge=1)
+    disturbed: int | None = Field(default=None, ge=0)
+    live: int | None = Field(default=None, ge=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +136,37 @@ def _envgen(context: Context, settings: NoSettings) -> Run:
     return build(context.engagement)
 
 
+def _evaluate(context: Context, settings: Evaluate) -> Run:
+    from evaluate.stage import evaluate
+
+    with ExitStack() as bars:
+
+        def advance(label: str, total: int) -> Callable[[], None]:
+            bars.close()
+            return bars.enter_context(progress(label, total))
+
+        return evaluate(
+            context.engagement,
+            workflow=settings.workflow,
+            n=settings.tasks,
+            disturbed=settings.disturbed,
+            live=settings.live,
+            progress=advance,
+        )
+
+
+def _report(context: Context, settings: NoSettings) -> Run:
+    from evaluate.report import write_report
+
+    return write_report(context.engagement).run
+
+
 KINDS: dict[str, Kind] = {
     "collect": Kind(Collect, _collect, "copies files into raw/"),
     "ingest.docs": Kind(Paths, _ingest_documents, "reads documents"),
     "ingest.recordings": Kind(Paths, _ingest_recordings, "reads recordings"),
     "redact": Kind(NoSettings, _redact, "replaces personal data and audits the result"),
     "envgen": Kind(NoSettings, _envgen, "compiles the recordings into gated environments"),
+    "evaluate": Kind(Evaluate, _evaluate, "does the same held-out tasks in every way there is"),
+    "report": Kind(NoSettings, _report, "writes the report"),
 }
