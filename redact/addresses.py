@@ -6,62 +6,22 @@ follows "my address is") to both sides over units, places, states and postcodes.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from redact.names import fold
 from redact.spans import Span
 
 _UPPER = "".join(chr(c) for c in range(0x41, 0x530) if chr(c).isupper())
-_COUNTRIES = (
-    "Afghanistan|Albania|Algeria|Andorra|Angola|Argentina|Armenia|Australia|Austria|Azerbaijan|Bahamas|Bahrain|"
-    "Bangladesh|Barbados|Belarus|Belgium|Belize|Benin|Bhutan|Bolivia|Bosnia|Botswana|Brazil|Brunei|Bulgaria|"
-    "Burundi|Cambodia|Cameroon|Canada|Chad|Chile|China|Colombia|Congo|Costa Rica|Croatia|Cuba|Cyprus|"
-    "Czech Republic|Czechia|Denmark|Dominican Republic|Ecuador|Egypt|El Salvador|Eritrea|Estonia|Ethiopia|Fiji|"
-    "Finland|France|Gabon|Gambia|Germany|Ghana|Greece|Greenland|Grenada|Guatemala|Guinea|Guyana|Haiti|Honduras|"
-    "Hong Kong|Hungary|Iceland|India|Indonesia|Iran|Iraq|Ireland|Israel|Italy|Jamaica|Japan|Jordan|Kazakhstan|Kenya|"
-    "Kosovo|Kuwait|Kyrgyzstan|Laos|Latvia|Lebanon|Liberia|Libya|Liechtenstein|Lithuania|Luxembourg|Madagascar|"
-    "Malawi|Malaysia|Maldives|Mali|Malta|Mauritania|Mauritius|Mexico|Moldova|Monaco|Mongolia|Montenegro|Morocco|"
-    "Mozambique|Myanmar|Namibia|Nepal|Netherlands|New Zealand|Nicaragua|Niger|Nigeria|North Macedonia|Norway|Oman|"
-    "Pakistan|Panama|Paraguay|Peru|Philippines|Poland|Portugal|Puerto Rico|Qatar|Romania|Russia|Rwanda|Samoa|"
-    "Saudi Arabia|Senegal|Serbia|Seychelles|Sierra Leone|Singapore|Slovakia|Slovenia|Somalia|South Africa|"
-    "South Korea|Spain|Sri Lanka|Sudan|Suriname|Sweden|Switzerland|Syria|Taiwan|Tajikistan|Tanzania|Thailand|Togo|"
-    "Tonga|Tunisia|Turkey|Turkmenistan|Uganda|Ukraine|United Arab Emirates|United Kingdom|United States|Uruguay|"
-    "Uzbekistan|Vanuatu|Venezuela|Vietnam|Yemen|Zambia|Zimbabwe|Deutschland|Österreich|Schweiz|España|Italia|"
-    "Nederland|België|Belgique|Polska|Sverige|Norge|Danmark|Suomi|USA|U\\.S\\.A\\.|UK|UAE|England|Scotland|Wales"
-)
-COUNTRIES = frozenset(fold(name.replace("\\", "")) for name in _COUNTRIES.split("|"))
-_STATES = (
-    "AL|AK|AZ|AR|CA|CO|CT|DE|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH|OK|"
-    "OR|PA|RI|SC|SD|TN|TX|UT|VT|VA|WA|WV|WI|WY|DC|PR|AB|BC|MB|NB|NL|NS|ON|PE|QC|SK|NSW|VIC|QLD|TAS|ACT"
-)
-_SUFFIX = (
-    "street|str|st|road|rd|avenue|aven|ave|av|lane|ln|drive|dr|court|ct|place|pl|square|sq|boulevard|blvd|way|"
-    "terrace|ter|tce|close|crescent|cres|parkway|pkwy|highway|hwy|circle|cir|trail|trl|mews|gardens|gdns|grove|walk|"
-    "wharf|quay|alley|loop|plaza|plz|pike|turnpike|esplanade|parade|pde|heights|hts|bypass|causeway|crossing|xing"
+_DATA = json.loads((Path(__file__).parent / "data" / "addresses.json").read_text(encoding="utf-8"))
+_COUNTRIES, _STATES, _SUFFIX, _COMPOUND, _PREFIX = (
+    "|".join(_DATA[name]) for name in ("countries", "states", "streets", "compounds", "prefixes")
 )
 # The rest of the street suffixes of USPS Publication 28: everyday words, so they need more around them.
-_RARE_SUFFIX = (
-    "bend|bluff|bluffs|bottom|branch|bridge|brook|burg|burgs|camp|canyon|cape|center|centers|cliff|cliffs|club|common|"
-    "commons|corner|corners|course|cove|coves|creek|crest|crossroad|curve|dale|dam|divide|drives|estate|estates|"
-    "expressway|extension|fall|falls|ferry|field|fields|flat|flats|ford|fords|forest|forge|forges|fork|forks|fort|"
-    "freeway|garden|gateway|glen|glens|green|greens|groves|harbor|harbors|haven|hill|hills|hollow|inlet|island|"
-    "islands|isle|junction|junctions|key|keys|knoll|knolls|lake|lakes|land|landing|light|lights|loaf|lock|locks|"
-    "lodge|mall|manor|manors|meadow|meadows|mill|mills|mission|motorway|mount|mountain|mountains|neck|orchard|oval|"
-    "overpass|park|parks|parkways|pass|passage|path|pine|pines|plain|plains|point|points|port|ports|prairie|radial|"
-    "ramp|ranch|rapid|rapids|rest|ridge|ridges|rise|river|roads|route|row|rue|run|shoal|shoals|shore|shores|skyway|"
-    "spring|springs|spur|spurs|squares|station|stravenue|stream|streets|summit|throughway|trace|track|trafficway|"
-    "tunnel|underpass|union|unions|valley|valleys|via|viaduct|view|views|village|villages|ville|vista|wall|walks|"
-    "well|wells"
-)
-_COMPOUND = "straße|strasse|str\\.|weg|gasse|allee|platz|damm|ufer|ring|stieg|graben|markt|laan|straat|plein|gracht|kade|dijk|" \
-    "singel|gatan|vägen|väg|gata|gränd|vej|gade|veien|vegen|gaten|tie|katu|kuja|polku|utca|tér|út|sokak|caddesi"
-_PREFIX = (
-    "Rue|Avenue|Av\\.?|Boulevard|Bd\\.?|Place|Chemin|Impasse|Quai|Route|Allée|Allées|Cours|Passage|Via|Viale|Corso|"
-    "Piazza|Piazzale|Vicolo|Largo|Strada|Contrada|Calle|C/|Avenida|Avda\\.?|Paseo|Plaza|Carrer|Camino|Carretera|Ronda|"
-    "Rua|Travessa|Praça|Estrada|Alameda|Ulica|ul\\.|al\\.|os\\.|pl\\.|Jalan|Jl\\.|Strada|Str\\.|Bulevardul|Am|An der|Auf der|"
-    "Im|In der|Zum|Zur|Unter den|Alte|Neue|Große|Kleine|Lange|Obere|Untere"
-)
+_RARE_SUFFIX = "|".join(_DATA["rare_streets"])
+COUNTRIES = frozenset(fold(name.replace("\\", "")) for name in _COUNTRIES.split("|"))
 _UNIT = (
     r"(?:apt|apartment|suite|ste|unit|flat|floor|fl|room|rm|bldg|building|block|tower|level|p\.?o\.? ?box|"
     r"wohnung|etage|stiege|top|bus|bte|piso|puerta|interno|int|lokal|m\.)\.?[ ]?#?[\w-]{1,6}|#[ ]?\w{1,6}|"
@@ -100,7 +60,8 @@ class _Shapes:
         ]
         self.streets = [re.compile(rf"(?<![\w.,/-])(?:{s})", flags) for s in streets]
         self.rare = re.compile(
-            rf"(?<![\w.,/-])(?P<v>{number},?[ ]{direction}{name}{{1,3}}(?:{_cases(_RARE_SUFFIX, small=not capitals)})\b)", flags
+            rf"(?<![\w.,/-])(?P<v>{number},?[ ]{direction}{name}{{1,3}}(?:{_cases(_RARE_SUFFIX, small=not capitals)})\b)",
+            flags,
         )
         self.named = re.compile(
             rf"\b(?i:on|at|along|off|corner of|lives? on|in|from|near|and)[ ](?P<v>{name}{{1,3}}"
@@ -118,12 +79,15 @@ class _Shapes:
             rf"{state}(?![\w])",
             rf"(?:{_ZIP})(?![\w])",
         ]
-        self.tail = re.compile(rf"{_SEP}(?:{'|'.join(f'(?:{t})' for t in tail)})", re.IGNORECASE if not capitals else 0)
+        self.tail = re.compile(
+            rf"{_SEP}(?:{'|'.join(f'(?:{t})' for t in tail)})", re.IGNORECASE if not capitals else 0
+        )
         self.unit = re.compile(rf"{_SEP}(?:{_UNIT})(?![\w])", re.IGNORECASE)
         # A place between street and postcode counts only when something surer follows it.
         self.city = re.compile(rf"{_SEP}(?:{city})(?=\b)", flags)
         self.loose = re.compile(
-            rf"(?P<v>{number},?[ ]{small}{{0,2}}{word}(?:[ ]{small}{{0,2}}(?:{word}|\d{{1,4}})){{0,5}})", flags
+            rf"(?P<v>{number},?[ ]{small}{{0,2}}{word}(?:[ ]{small}{{0,2}}(?:{word}|\d{{1,4}})){{0,5}})",
+            flags,
         )
         self.local = re.compile(
             rf"(?<![\w.,-])(?:{city},?[ ]{state},?[ ]\d{{5}}(?:-\d{{4}})?|[A-Z]{{1,2}}\d[A-Z\d]?[ ]\d[A-Z]{{2}}|"
@@ -148,7 +112,9 @@ _ZIP_CONTEXT = re.compile(
 def find(text: str) -> Iterator[Span]:
     """Addresses, and parts of addresses that stand alone, in text order within each kind."""
     if not re.search(r"\d", text) and not re.search(
-        r"(?:street|road|avenue|lane|drive|boulevard|\bst|\brd|\bave|court|crescent|terrace|parkway)\b", text, re.IGNORECASE
+        r"(?:street|road|avenue|lane|drive|boulevard|\bst|\brd|\bave|court|crescent|terrace|parkway)\b",
+        text,
+        re.IGNORECASE,
     ):
         return
     shapes = _CAPITALS if any(c.isupper() for c in text) else _SMALL
@@ -159,7 +125,9 @@ def find(text: str) -> Iterator[Span]:
 
     for pattern in shapes.streets:
         for match in pattern.finditer(text):
-            if not fresh(*match.span()) or match[0].lower().startswith(("am ", "im ", "zum ", "zur ")) and _no_street(match[0]):
+            if not fresh(*match.span()) or (
+                match[0].lower().startswith(("am ", "im ", "zum ", "zur ")) and _no_street(match[0])
+            ):
                 continue
             span = _grow(text, match.start(), match.end(), shapes)
             taken.append(span)
@@ -177,7 +145,9 @@ def find(text: str) -> Iterator[Span]:
     for pattern in (shapes.local, shapes.named, _ZIP_CONTEXT):
         for match in pattern.finditer(text):
             group = "v" if "v" in pattern.groupindex else 0
-            if fresh(*match.span(group)) and (pattern is not _ZIP_CONTEXT or any(c.isdigit() for c in match["v"])):
+            if fresh(*match.span(group)) and (
+                pattern is not _ZIP_CONTEXT or any(c.isdigit() for c in match["v"])
+            ):
                 taken.append(match.span(group))
                 yield Span(*match.span(group), "ADDRESS", 0.6, "place")
 

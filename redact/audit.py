@@ -87,9 +87,15 @@ def audit(engagement: Engagement, vault: Vault | None = None, *, only: Path | No
     finally:
         if own:
             vault.close()
-    files = readable_files(engagement) if only is None else sorted(p for p in only.rglob("*") if p.is_file() and not p.name.startswith("."))
+    files = (
+        readable_files(engagement)
+        if only is None
+        else sorted(p for p in only.rglob("*") if p.is_file() and not p.name.startswith("."))
+    )
     if only is None and not files:
-        raise MissingError("There is nothing to audit: no stage after ingestion has run.", "Run: fde redact run")
+        raise MissingError(
+            "There is nothing to audit: no stage after ingestion has run.", "Run: fde redact run"
+        )
     files = [f for f in files if f.name != "audit.json"]
     strings = collect(engagement, files)
     policy = load_policy(engagement)
@@ -139,8 +145,14 @@ _LOOKALIKES = str.maketrans("авекмнорстухіјѕԁɡɩοαρυνκι�
 
 
 def _normal(text: str) -> str:
-    text = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.category(c).startswith(("M", "Cf")))
-    return text.translate(_LOOKALIKES).replace("ß", "ss").replace("ł", "l").replace("ø", "o").replace("đ", "d")
+    text = "".join(
+        c
+        for c in unicodedata.normalize("NFKD", text.casefold())
+        if not unicodedata.category(c).startswith(("M", "Cf"))
+    )
+    return (
+        text.translate(_LOOKALIKES).replace("ß", "ss").replace("ł", "l").replace("ø", "o").replace("đ", "d")
+    )
 
 
 def _compact(text: str) -> str:
@@ -203,7 +215,11 @@ def _known(texts: list[Reading], entries: list[Entry], kept: list[str]) -> Itera
         if not entry.certain:
             continue
         if entry.type == "SECRET":
-            yield from ((i, entry.type, "original, exact") for i, (text, _, _) in enumerate(texts) if entry.original in text)
+            yield from (
+                (i, entry.type, "original, exact")
+                for i, (text, _, _) in enumerate(texts)
+                if entry.original in text
+            )
             continue
         keys = {_compact(a) for a in (entry.original, *entry.aliases)}
         for key in sorted(k for k in keys if len(k) > 2):
@@ -226,7 +242,12 @@ def _known(texts: list[Reading], entries: list[Entry], kept: list[str]) -> Itera
 def _is_amount(text: str, key: str) -> bool:
     """Whether the digits stand only as an amount with separators (1,234,567.00)."""
     plain = [m[0] for m in re.finditer(r"\d[\d.,]*\d", text)]
-    amounts = [p for p in plain if re.sub(r"\D", "", p) == key and re.fullmatch(r"\d{1,3}(?:[.,]\d{3})+(?:[.,]\d{2})?|\d+[.,]\d{2}", p)]
+    amounts = [
+        p
+        for p in plain
+        if re.sub(r"\D", "", p) == key
+        and re.fullmatch(r"\d{1,3}(?:[.,]\d{3})+(?:[.,]\d{2})?|\d+[.,]\d{2}", p)
+    ]
     return bool(amounts) and not re.search(rf"(?<!\d){key}(?!\d)", text)
 
 
@@ -248,7 +269,12 @@ _LOGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/:@]{1,60}:(?P<p>[^\s/@]{3,80})@",
 def _shaped(
     texts: list[Reading], spared: set[str], dropped: set[str], private: str
 ) -> Iterator[tuple[int, str, str]]:
-    domains = {m[0].rpartition("@")[2].lower() for text, found, _ in texts if found.published and "@" in text for m in _MAIL.finditer(text)}
+    domains = {
+        m[0].rpartition("@")[2].lower()
+        for text, found, _ in texts
+        if found.published and "@" in text
+        for m in _MAIL.finditer(text)
+    }
 
     def foreign(value: str, found: Found) -> bool:
         """Whether a value is the client's own rather than one a later stage made up."""

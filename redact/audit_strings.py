@@ -18,10 +18,30 @@ from fde.engagement import PRIVATE_STAGES, Engagement
 from fde.errors import InputError
 from ingest.snapshot import parse
 
-_TEXT = frozenset(".txt .md .html .htm .csv .tsv .yaml .yml .toml .log .xml .svg .j2 .py .js .css .jsonl".split())
-_DATABASES = frozenset(".db .sqlite .sqlite3".split())
-_PICTURES = frozenset(".png .jpg .jpeg .gif .webp .bmp .tiff .pdf".split())
-_WEIGHTS = frozenset(".safetensors .gguf .bin .pt .npz .npy".split())
+_TEXT = frozenset(
+    [
+        ".txt",
+        ".md",
+        ".html",
+        ".htm",
+        ".csv",
+        ".tsv",
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".log",
+        ".xml",
+        ".svg",
+        ".j2",
+        ".py",
+        ".js",
+        ".css",
+        ".jsonl",
+    ]
+)
+_DATABASES = frozenset([".db", ".sqlite", ".sqlite3"])
+_PICTURES = frozenset([".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tiff", ".pdf"])
+_WEIGHTS = frozenset([".safetensors", ".gguf", ".bin", ".pt", ".npz", ".npy"])
 _LINES = 40
 
 
@@ -63,8 +83,17 @@ class Strings:
 
 def readable_files(engagement: Engagement) -> list[Path]:
     """What a later stage can read: every stage after ingestion, models, reports and the tracking database."""
-    roots = [p for p in engagement.stages.iterdir() if p.is_dir() and p.name not in PRIVATE_STAGES] if engagement.stages.is_dir() else []
-    files = [f for root in (*roots, engagement.models, engagement.reports) if root.is_dir() for f in root.rglob("*")]
+    roots = (
+        [p for p in engagement.stages.iterdir() if p.is_dir() and p.name not in PRIVATE_STAGES]
+        if engagement.stages.is_dir()
+        else []
+    )
+    files = [
+        f
+        for root in (*roots, engagement.models, engagement.reports)
+        if root.is_dir()
+        for f in root.rglob("*")
+    ]
     files += [engagement.mlflow_db, *engagement.root.glob("mlruns/**/*"), *engagement.root.glob("*.log")]
     redacted = engagement.stages / "redact"
     return sorted(
@@ -85,7 +114,12 @@ def collect(engagement: Engagement, files: list[Path]) -> Strings:
         place = str(file.relative_to(engagement.root))
         published = place.startswith("stages/redact/")
         strings.files += 1
-        strings.add(file.name, f"{file.parent.relative_to(engagement.root)}/* (file name)", "name", published=published)
+        strings.add(
+            file.name,
+            f"{file.parent.relative_to(engagement.root)}/* (file name)",
+            "name",
+            published=published,
+        )
         suffix = file.suffix.lower()
         if suffix in _PICTURES:
             strings.pictures += 1
@@ -119,7 +153,9 @@ def _text(file: Path, place: str, strings: Strings, published: bool) -> None:
         return
     if file.suffix in (".html", ".htm", ".svg", ".xml"):
         # What a reader sees, where tags split a value, and what stands in attributes.
-        strings.add(html.unescape(re.sub(r"<[^>]{0,2000}>", "", text)), f"{place} (text)", published=published)
+        strings.add(
+            html.unescape(re.sub(r"<[^>]{0,2000}>", "", text)), f"{place} (text)", published=published
+        )
         text = re.sub(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=]+", "data:", text)
     lines = text.splitlines()
     for start in range(0, len(lines), _LINES):
@@ -142,7 +178,13 @@ def _json(value: Any, place: str, key: str, strings: Strings, published: bool) -
     elif isinstance(value, dict):
         for index, (name, item) in enumerate(value.items()):
             strings.add(str(name), f"{place} (key {index})", "key", published=published)
-            _json(item, f"{place}/{name if re.fullmatch('[a-z_]{1,32}', str(name)) else index}", str(name), strings, published)
+            _json(
+                item,
+                f"{place}/{name if re.fullmatch('[a-z_]{1,32}', str(name)) else index}",
+                str(name),
+                strings,
+                published,
+            )
 
 
 def _page(text: str, place: str, strings: Strings, published: bool) -> None:
@@ -156,13 +198,20 @@ def _page(text: str, place: str, strings: Strings, published: bool) -> None:
         for start in range(len(shown) - width + 1):
             pieces = shown[start : start + width]
             if sum(map(len, pieces)) < 120:
-                strings.add("".join(pieces), f"{place} (node {start + 1} and its neighbours)", "split", published=published)
+                strings.add(
+                    "".join(pieces),
+                    f"{place} (node {start + 1} and its neighbours)",
+                    "split",
+                    published=published,
+                )
 
 
 def _database(file: Path, place: str, strings: Strings) -> None:
     try:
         with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
-            tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            tables = [
+                row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            ]
             for number, table in enumerate(tables):
                 quoted = table.replace('"', '""')
                 cursor = database.execute(f'SELECT rowid, * FROM "{quoted}"')
@@ -212,9 +261,8 @@ def decoded(text: str, depth: int = 2) -> Iterator[tuple[str, str]]:
         if plain != text:
             new.append((plain, "escaped"))
     for match in _B64.finditer(text):
-        plain = _bytes(match[0])
-        if plain:
-            new.append((plain, "base64"))
+        if hidden := _bytes(match[0]):
+            new.append((hidden, "base64"))
     for match in _HEX.finditer(text):
         try:
             plain = bytes.fromhex(match[0]).decode("utf-8")

@@ -59,9 +59,9 @@ def card(text: str) -> bool:
     """A payment card number: issuer range, length and Luhn."""
     if not luhn(text) or len(set(text)) < 2:
         return False
-    return bool(re.fullmatch(r"4\d{12}|3[0689]\d{12}|(?:3[47]|18|21)\d{13}|(?:35|4|5|6|2[2-7])\d{14,18}", text)) and (
-        15 <= len(text) or text[0] in "34"
-    )
+    return bool(
+        re.fullmatch(r"4\d{12}|3[0689]\d{12}|(?:3[47]|18|21)\d{13}|(?:35|4|5|6|2[2-7])\d{14,18}", text)
+    ) and (len(text) >= 15 or text[0] in "34")
 
 
 def aba(text: str) -> bool:

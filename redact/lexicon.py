@@ -120,11 +120,17 @@ def _accepts(form: Form, text: str, words: tuple[tuple[int, int], ...]) -> bool:
     joined = len(words) > 1 and all(
         text[e:s] and text[e:s] in "._-+" for (_, e), (s, _) in zip(words, words[1:], strict=False)
     )
-    if form.capital and not joined and not all(text[s].isupper() or text[s].isdigit() for s, e in words if e - s > 1):
+    if (
+        form.capital
+        and not joined
+        and not all(text[s].isupper() or text[s].isdigit() for s, e in words if e - s > 1)
+    ):
         return False
     if form.dotted and not joined:
         for start, end in words:
-            if end - start == 1 and not (text[start].isupper() and (text[end : end + 1] == "." or text[start] not in "AI")):
+            if end - start == 1 and not (
+                text[start].isupper() and (text[end : end + 1] == "." or text[start] not in "AI")
+            ):
                 return False
     return True
 
@@ -132,7 +138,9 @@ def _accepts(form: Form, text: str, words: tuple[tuple[int, int], ...]) -> bool:
 def _inside_number(text: str, words: tuple[tuple[int, int], ...]) -> bool:
     """Whether digits go on to the left or right, as in an amount or a longer number."""
     start, end = words[0][0], words[-1][1]
-    return bool(re.search(r"\d[.,]$", text[max(0, start - 2) : start])) or bool(re.match(r"[.,]\d", text[end : end + 2]))
+    return bool(re.search(r"\d[.,]$", text[max(0, start - 2) : start])) or bool(
+        re.match(r"[.,]\d", text[end : end + 2])
+    )
 
 
 def longest(hits: Iterable[Hit], free: Iterable[tuple[int, int]] = ()) -> list[Hit]:
@@ -176,7 +184,11 @@ def render(hit: Hit, text: str) -> str:
         group = pieces[first_piece:p]
         out.append(text[cursor:start])
         shown = text[start:end]
-        out.append("".join(_spelled(made, shown, folded, len(group) > 1) for folded, made in group) if any(m for _, m in group) else shown)
+        out.append(
+            "".join(_spelled(made, shown, folded, len(group) > 1) for folded, made in group)
+            if any(m for _, m in group)
+            else shown
+        )
         cursor = end
     out.append(text[cursor : hit.end])
     return "".join(out)

@@ -18,45 +18,6 @@ _DATA = Path(__file__).parent / "data"
 _STROKES = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th"})
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 
-TITLES = frozenset(
-    "mr mrs ms miss mx dr prof professor sir dame lord rev reverend fr father sister judge justice"
-    " herr frau hr fru monsieur madame mme mlle m señor señora sr sra srta don doña signor signora sig dott"
-    " dottore ing dipl mag pan pani ir drs capt captain col colonel lt sgt sergeant".split()
-)
-SUFFIXES = frozenset("jr sr ii iii iv phd md esq dds mba cpa msc bsc ba ma".split())
-PARTICLES = frozenset(
-    "van der den de del della di da dos das do du la le von zu zur zum vom af av bin ibn al el ter ten te y e"
-    " mac mc st san santa o d l abu ben bint".split()
-)
-# Words that say "this is a function, a department or a firm, not a person".
-ROLE_WORDS = frozenset(
-    "head lead leader team department dept manager director officer clerk accountant controller analyst buyer"
-    " assistant president vice chief chair chairman secretary treasurer engineer specialist coordinator"
-    " supervisor administrator admin executive partner consultant agent representative associate intern"
-    " finance financial accounts accounting payable payables receivable procurement purchasing sales marketing"
-    " operations legal compliance audit auditor hr human resources it support service services help desk office"
-    " board committee council group staff everybody everyone anybody nobody all none other others unknown"
-    " cfo ceo coo cto cio cmo vp svp evp md gm ap ar portal system user guest customer supplier vendor company"
-    " owner approver requester reviewer reception security warehouse logistics shipping production quality"
-    " management policy invoice payment account bank level senior junior general regional national global".split()
-)
-ORG_WORDS = frozenset(
-    "inc incorporated corp corporation co company llc llp lp ltd limited plc gmbh ag kg ohg ug se sa sas sarl sl"
-    " srl spa bv nv vof ab as asa oy oyj aps sro zrt kft doo pty pte group holding holdings partners associates"
-    " sons brothers bros & supply supplies logistics freight paper papers packaging printing print press books"
-    " foods food bakery brewery coffee steel metals metal tools industries industrial manufacturing works systems"
-    " software technologies technology tech solutions services service consulting consultants cleaning security"
-    " insurance bank banking capital finance media studio studios design designs agency marketing advertising"
-    " travel tours hotel hotels motors auto energy electric electronics electrical engineering construction"
-    " builders plumbing repair repairs maintenance transport shipping trading traders imports exports stores"
-    " store market markets shop retail wholesale pharma pharmaceuticals medical clinic hospital university"
-    " college school institute foundation trust association society club council committee ministry department"
-    " office offices stationery furniture textiles chemicals plastics glass timber catering events legal law"
-    " werke handel verlag bau und et cie fils figli hijos networks network telecom communications labs lab"
-    " laboratories international global worldwide enterprises ventures properties estates realty restaurant"
-    " cafe museum church library airlines airways records theatre theater orchestra team".split()
-)
-
 
 def fold(text: str) -> str:
     """Lower case without accents and invisible characters."""
@@ -64,27 +25,41 @@ def fold(text: str) -> str:
     return "".join(c for c in text if not unicodedata.combining(c))
 
 
-def _words(name: str, key: str) -> frozenset[str]:
+@cache
+def _words(name: str, key: str) -> tuple[str, ...]:
     lines = json.loads((_DATA / name).read_text(encoding="utf-8"))[key]
-    return frozenset(" ".join(lines).split())
+    return tuple(" ".join(lines).split())
+
+
+def word_list(name: str) -> tuple[str, ...]:
+    """One of the lists of ``data/lists.json``, in its order."""
+    return _words("lists.json", name)
+
+
+TITLES = frozenset(word_list("titles"))
+SUFFIXES = frozenset(word_list("suffixes"))
+PARTICLES = frozenset(word_list("particles"))
+# Words that say "this is a function, a department or a firm, not a person".
+ROLE_WORDS = frozenset(word_list("roles"))
+ORG_WORDS = frozenset(word_list("firms"))
 
 
 @cache
 def given_names() -> frozenset[str]:
     """Given names, folded."""
-    return _words("names.json", "given")
+    return frozenset(_words("names.json", "given"))
 
 
 @cache
 def family_names() -> frozenset[str]:
     """Family names, folded."""
-    return _words("names.json", "family")
+    return frozenset(_words("names.json", "family"))
 
 
 @cache
 def words() -> frozenset[str]:
     """Words that are never taken for a name by themselves, folded."""
-    return _words("words.json", "words") | ROLE_WORDS
+    return frozenset(_words("words.json", "words")) | ROLE_WORDS
 
 
 # One word of a name: O'Brien, Smith-Jones, D'Angelo, J., McDonald.
@@ -146,7 +121,9 @@ def parse(text: str) -> Name | None:
         return Name(tuple(w for w in last if fold(w) not in PARTICLES), _family(first), title)
     if len(first) == 1:
         return Name((), _family(first), title) if title else Name(tuple(first), (), title)
-    split = next((i for i, w in enumerate(first) if i and fold(w) in PARTICLES and len(w) > 1), len(first) - 1)
+    split = next(
+        (i for i, w in enumerate(first) if i and fold(w) in PARTICLES and len(w) > 1), len(first) - 1
+    )
     given, family = first[:split], first[split:]
     return Name(tuple(given), _family(family), title)
 
@@ -154,7 +131,9 @@ def parse(text: str) -> Name | None:
 def _strip(found: list[str]) -> tuple[list[str], str]:
     """The words without title and suffix, and the title."""
     title = ""
-    while found and fold(found[0]).rstrip(".") in TITLES and (len(found) > 1) and len(found[0].rstrip(".")) > 1:
+    while (
+        found and fold(found[0]).rstrip(".") in TITLES and (len(found) > 1) and len(found[0].rstrip(".")) > 1
+    ):
         title = f"{title} {found.pop(0)}".strip()
     while len(found) > 1 and fold(found[-1]).rstrip(".") in SUFFIXES:
         found.pop()

@@ -20,6 +20,7 @@ from redact.checks import (
     iban,
     plausible_birth,
 )
+from redact.names import word_list
 from redact.spans import Span
 
 EMAIL = re.compile(
@@ -49,12 +50,9 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 MONTHS = {
-    name: index % 12 + 1
-    for index, name in enumerate(
-        "jan feb mar apr may jun jul aug sep oct nov dec"
-        " janvier février mars avril mai juin juillet août septembre octobre novembre décembre"
-        " januar februar märz april mai juni juli august september oktober november dezember".split()
-    )
+    name: index
+    for language in ("months", "months_short", "months_fr", "months_de")
+    for index, name in enumerate(word_list(language), 1)
 }
 _BORN = re.compile(
     r"(?:born|birth|birthday|birthdate|dob|d\.o\.b\.?|geboren|geb\.|naissance|nacimiento|né|née)\b[^.!?\n]{0,40}$",
@@ -73,7 +71,9 @@ _ACCOUNT = re.compile(
 )
 _LEDGER = re.compile(r"gl|ledger|general|cost|expense|revenue|vendor|customer|client", re.IGNORECASE)
 _SORT_CODE = re.compile(r"sort ?code[ :]{0,3}(?P<value>\d{2}[- ]\d{2}[- ]\d{2})(?!\w)", re.IGNORECASE)
-_ROUTING = re.compile(r"(?:routing|aba|rtn)(?: transit)?(?: (?:no|number))?\.?[ :#]{0,3}(?P<value>\d{9})(?!\w)", re.IGNORECASE)
+_ROUTING = re.compile(
+    r"(?:routing|aba|rtn)(?: transit)?(?: (?:no|number))?\.?[ :#]{0,3}(?P<value>\d{9})(?!\w)", re.IGNORECASE
+)
 _PAPERS = re.compile(
     r"(?:passport|driver'?s?'? ?(?:licen[cs]e)|driving licen[cs]e|licen[cs]e|id card|identity card)"
     r"(?: ?(?:no|nr|number|id|#))?\.?[ :#]{0,3}(?:is )?(?P<value>(?=[A-Z0-9-]*\d{3})[A-Z0-9](?:[A-Z0-9-]{4,18})[A-Z0-9])(?!\w)",
@@ -93,9 +93,13 @@ _URL_USER = re.compile(
 _SECRETS = (
     re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{0,20000}-----END [A-Z ]{0,30}PRIVATE KEY-----"),
     re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,255}\b|\bgithub_pat_\w{22,255}\b"),
-    re.compile(r"\bsk-(?:[a-z]+-)?[A-Za-z0-9_-]{20,200}\b|\bxox[abprs]-[A-Za-z0-9-]{10,200}\b|\bAIza[\w-]{35}\b"),
+    re.compile(
+        r"\bsk-(?:[a-z]+-)?[A-Za-z0-9_-]{20,200}\b|\bxox[abprs]-[A-Za-z0-9-]{10,200}\b|\bAIza[\w-]{35}\b"
+    ),
     re.compile(r"\beyJ[\w-]{8,2000}\.[\w-]{8,4000}\.[\w-]{4,1000}"),
-    re.compile(r"\b(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,200}\b|\bglpat-[\w-]{20}\b|\bhf_[A-Za-z0-9]{20,60}\b"),
+    re.compile(
+        r"\b(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,200}\b|\bglpat-[\w-]{20}\b|\bhf_[A-Za-z0-9]{20,60}\b"
+    ),
 )
 _CREDENTIAL = re.compile(
     r"\b(?P<what>pass(?:word|code|phrase)|pwd|passwd|secret|client[ _-]?secret|api[ _-]?key|access[ _-]?key|"
@@ -108,10 +112,10 @@ _LONG = re.compile(r"(?<![\w/+.=-])[A-Za-z0-9_+-]{20,400}={0,2}(?![\w/+.-])")
 _AGE = re.compile(r"\b\d{1,3}(?=[ -]years?[ -]old\b)|(?<=\baged )\d{1,3}\b", re.IGNORECASE)
 
 
-FOUND = frozenset(
-    "SECRET EMAIL_ADDRESS IBAN_CODE CREDIT_CARD NATIONAL_ID MAC_ADDRESS IP_ADDRESS USERNAME DATE_OF_BIRTH ID_NUMBER"
-    " BANK_ACCOUNT PHONE_NUMBER URL AGE DATE_TIME".split()
-)
+FOUND = (
+    "SECRET", "EMAIL_ADDRESS", "IBAN_CODE", "CREDIT_CARD", "NATIONAL_ID", "MAC_ADDRESS", "IP_ADDRESS", "USERNAME",
+    "DATE_OF_BIRTH", "ID_NUMBER", "BANK_ACCOUNT", "PHONE_NUMBER", "URL", "AGE", "DATE_TIME",
+)  # fmt: skip
 
 
 def _before(text: str, start: int, width: int = 60) -> str:
@@ -153,17 +157,19 @@ def cards(text: str) -> Iterator[Span]:
         digits = compact(match[0])
         if card(digits):
             yield Span(*match.span(), "CREDIT_CARD", 1.0, "card")
-        elif re.search(r"card|visa|amex|mastercard|credit|\bcc\b", _before(text, match.start()), re.IGNORECASE):
+        elif re.search(
+            r"card|visa|amex|mastercard|credit|\bcc\b", _before(text, match.start()), re.IGNORECASE
+        ):
             yield Span(*match.span(), "CREDIT_CARD", 0.7, "card-context")
 
 
 def _not_phone(found: str, digits: str) -> bool:
-    if _DATE.fullmatch(found) or re.fullmatch(r"\d{4}[ -]\d{4}", found) and found[:2] in ("19", "20"):
+    if _DATE.fullmatch(found) or (re.fullmatch(r"\d{4}[ -]\d{4}", found) and found[:2] in ("19", "20")):
         return True
     groups = re.findall(r"\d+", found)
     if "." in found and "-" not in found and " " not in found and re.fullmatch(r"\d{1,3}(?:\.\d{3})+", found):
         return found.count(".") != 2 or len(groups[0]) != 3  # thousands, not 312.555.019
-    return len(set(digits)) < 2 or found.count("(") != found.count(")") and not found.startswith("(")
+    return len(set(digits)) < 2 or (found.count("(") != found.count(")") and not found.startswith("("))
 
 
 def phones(text: str) -> Iterator[Span]:
@@ -177,12 +183,18 @@ def phones(text: str) -> Iterator[Span]:
         if not 6 <= len(digits) <= 15 or _not_phone(number, digits):
             continue
         before = text[max(0, start - 50) : start]
-        context = bool(_PHONE_CONTEXT.search(before) or _PHONE_AFTER.search(text[match.end() : match.end() + 15]))
+        context = bool(
+            _PHONE_CONTEXT.search(before) or _PHONE_AFTER.search(text[match.end() : match.end() + 15])
+        )
         if match["plus"] and len(digits) >= 8:
             yield Span(start, match.end(), "PHONE_NUMBER", 0.9, "phone-international")
         elif context and len(digits) >= 6:
             yield Span(start, match.end(), "PHONE_NUMBER", 0.85, "phone-context")
-        elif len(digits) >= 7 and _PHONE_SHAPE.fullmatch(number) and not re.search(r"[\w-]-$|no\.? ?$|nr\.? ?$", before[-5:]):
+        elif (
+            len(digits) >= 7
+            and _PHONE_SHAPE.fullmatch(number)
+            and not re.search(r"[\w-]-$|no\.? ?$|nr\.? ?$", before[-5:])
+        ):
             if not number.isdigit() and (len(digits) >= 9 or "(" in number):
                 yield Span(start, match.end(), "PHONE_NUMBER", 0.6, "phone-shape")
 
@@ -227,7 +239,7 @@ def parse_date(text: str) -> tuple[date, bool] | None:
         if match["dmy"]:
             first, second, year = map(int, parts)
             year += 0 if year > 99 else (1900 if year > 25 else 2000)
-            american = "/" in text and second > 12 or second > 12
+            american = ("/" in text and second > 12) or second > 12
             day, month = (second, first) if american else (first, second)
             return date(year, month, day), first <= 12 and second <= 12
         word = re.search(r"[^\W\d_]{3,}", re.sub(r"\d(?:st|nd|rd|th)|\bof\b", " ", text))
@@ -251,7 +263,9 @@ def dates(text: str) -> Iterator[Span]:
 
 def addresses_on_networks(text: str) -> Iterator[Span]:
     for match in _IPV4.finditer(text):
-        if _is_ip(match[0]) and not re.search(r"version|\bv$", _before(text, match.start(), 12), re.IGNORECASE):
+        if _is_ip(match[0]) and not re.search(
+            r"version|\bv$", _before(text, match.start(), 12), re.IGNORECASE
+        ):
             yield Span(*match.span(), "IP_ADDRESS", 0.9, "ipv4")
     if text.count(":") > 1:
         for match in _IPV6.finditer(text):
@@ -287,7 +301,11 @@ def secrets(text: str) -> Iterator[Span]:
             yield Span(*match.span(), "SECRET", 1.0, "key shape")
     for match in _LONG.finditer(text):
         word = match[0]
-        kinds = [sum(c.isdigit() for c in word), sum(c.isupper() for c in word), sum(c.islower() for c in word)]
+        kinds = [
+            sum(c.isdigit() for c in word),
+            sum(c.isupper() for c in word),
+            sum(c.islower() for c in word),
+        ]
         if min(kinds) >= 3 and len(set(word)) >= 13:
             yield Span(*match.span(), "SECRET", 0.7, "random characters")
     for match in _BEARER.finditer(text):
@@ -298,7 +316,11 @@ def secrets(text: str) -> Iterator[Span]:
         pin = match["what"].lower() == "pin"
         written = match["sep"].strip("\"' ") in (":", "=")
         odd = bool(re.search(r"\d", value)) or bool(re.search(r"[^\w.\-/]", value))
-        if (re.fullmatch(r"\d{4,8}", value) is not None) if pin else (odd and len(value) >= 4 and (written or len(value) >= 6)):
+        if (
+            (re.fullmatch(r"\d{4,8}", value) is not None)
+            if pin
+            else (odd and len(value) >= 4 and (written or len(value) >= 6))
+        ):
             yield Span(match.start("value"), match.start("value") + len(value), "SECRET", 0.8, "credential")
 
 

@@ -19,6 +19,7 @@ from redact.names import (
     is_initial,
     known_family,
     known_given,
+    word_list,
     words,
 )
 from redact.spans import Span
@@ -34,9 +35,13 @@ _TITLED = re.compile(
     rf"\b(?P<t>(?i:mr|mrs|ms|miss|mx|dr|prof|professor|sir|dame|herr|frau|fru|monsieur|madame|mme|mlle|señora?|sra?|"
     rf"signora?|dott|rev|reverend|judge|sergeant|captain|colonel))\b\.?[ ]{{1,2}}(?P<v>{_ANY})"
 )
-_TITLED_SMALL = re.compile(r"\b(?:mr|mrs|ms|dr|prof)\b\.?[ ](?P<v>[^\W\d_]{2,}(?:[ ][^\W\d_]{2,})?)(?=[ ]*(?:[.,?!;:]|$))")
-_WORDS = re.compile(rf"(?<![\w@.#/-])(?:{_W}|{_I})(?:[ ](?:{_I}[ ]?|{_P}{_W})){{1,4}}(?![\w@])")
-_LAST_FIRST = re.compile(rf"(?<![\w@.])(?P<l>{_P}{_W}(?:[ ]{_W})?),[ ](?P<f>{_W}(?:[ ](?:{_I}|{_W}))?|{_I})(?![\w@])")
+_TITLED_SMALL = re.compile(
+    r"\b(?:mr|mrs|ms|dr|prof)\b\.?[ ](?P<v>[^\W\d_]{2,}(?:[ ][^\W\d_]{2,})?)(?=[ ]*(?:[.,?!;:]|$))"
+)
+_WORDS = re.compile(rf"(?<![\w@.#/-])(?:{_W}|{_I})(?:[ ](?:{_I}(?![^\s\w])|{_P}{_W})){{1,15}}(?![\w@])")
+_LAST_FIRST = re.compile(
+    rf"(?<![\w@.])(?P<l>{_P}{_W}(?:[ ]{_W})?),[ ](?P<f>{_W}(?:[ ](?:{_I}|{_W}))?|{_I})(?![\w@])"
+)
 _INITIAL = re.compile(rf"(?<![\w@./-])(?:{_I}[ ]?){{1,3}}{_P}(?P<l>{_W})(?:-{_W})?(?![\w@])")
 _SAID = re.compile(
     rf"(?P<v>{_ANY})(?:['’]s|\b)(?=[ ](?:said|says|asked|asks|told|wrote|writes|replied|called|approved|signed|confirmed|"
@@ -110,6 +115,25 @@ def _trim(text: str, start: int, end: int) -> tuple[int, int]:
     return begin, last
 
 
+def _split(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """A run of capitalised words cut where another name begins: "O. Dahl I. Castellanos", columns run together."""
+    found = list(re.finditer(r"\S+", text[start:end]))
+    runs: list[list[re.Match[str]]] = [[]]
+    for match in found:
+        opens = is_initial(match[0]) or (known_given(match[0]) and plain(match[0]) not in words())
+        last = runs[-1][-1][0] if runs[-1] else ""
+        complete = len(runs[-1]) > 1 and not is_initial(last) and plain(last) not in PARTICLES
+        if (
+            opens
+            and complete
+            and (is_initial(runs[-1][0][0]) or not is_initial(match[0]))
+            and not (known_given(last) and not known_family(last))
+        ):
+            runs.append([])
+        runs[-1].append(match)
+    return [(start + run[0].start(), start + run[-1].end()) for run in runs if 1 < len(run) < 7]
+
+
 def find(text: str) -> Iterator[Span]:
     """People in running text or in one field."""
     if not any(c.isupper() for c in text):
@@ -117,7 +141,9 @@ def find(text: str) -> Iterator[Span]:
         return
     for match in _TITLED.finditer(text):
         start, end = _trim(text, *match.span("v"))
-        if start < end and not (foreign(text[start:end]) or plain(text[start:end]) in words() and match["t"][0].islower()):
+        if start < end and not (
+            foreign(text[start:end]) or (plain(text[start:end]) in words() and match["t"][0].islower())
+        ):
             yield Span(start, end, "PERSON", 0.9, "title", 3)
     for match in _NAMED_ADDRESS.finditer(text):
         if not foreign(match["v"]):
@@ -125,13 +151,22 @@ def find(text: str) -> Iterator[Span]:
     for match in _LAST_FIRST.finditer(text):
         if _last_first(text, match):
             yield Span(*match.span(), "PERSON", 0.8, "last, first", 2)
-    for match in _WORDS.finditer(text):
-        start, end = _trim(text, *match.span())
+    for start, end in (
+        _trim(text, *r) for match in _WORDS.finditer(text) for r in _split(text, *match.span())
+    ):
         found = text[start:end]
         if " " in found and not foreign(found) and (value := strength(found)) and _opens_with_name(found):
             yield Span(start, end, "PERSON", 0.8 if value > 1 else 0.55, "name list", value)
     for match in _INITIAL.finditer(text):
-        if not foreign(match["l"]) and plain(match["l"]) not in words() and not re.search(r"(?:section|part|annex|appendix) $", text[max(0, match.start() - 10) : match.start()], re.IGNORECASE):
+        if (
+            not foreign(match["l"])
+            and plain(match["l"]) not in words()
+            and not re.search(
+                r"(?:section|part|annex|appendix) $",
+                text[max(0, match.start() - 10) : match.start()],
+                re.IGNORECASE,
+            )
+        ):
             yield Span(*match.span(), "PERSON", 0.7, "initial", 2 if known_family(match["l"]) else 1)
     for pattern, source in ((_CALLED, "announced"), (_SAID, "speaks")):
         for match in pattern.finditer(text):
@@ -139,7 +174,11 @@ def find(text: str) -> Iterator[Span]:
             found = text[start:end]
             if start < end and not foreign(found) and plain(found.split(" ")[0]) not in _STOP - _GIVEN_WORDS:
                 known = strength(found)
-                if known or " " not in found and plain(found) not in _STOP and not (source == "speaks" and _SENTENCE.search(text[:start]) and not known):
+                if known or (
+                    " " not in found
+                    and plain(found) not in _STOP
+                    and not (source == "speaks" and _SENTENCE.search(text[:start]) and not known)
+                ):
                     yield Span(start, end, "PERSON", 0.7, source, max(1, known))
     yield from _single(text)
 
@@ -149,7 +188,11 @@ _GIVEN_WORDS = frozenset(word for word in words() if known_given(word))
 
 def _opens_with_name(found: str) -> bool:
     first = found.split(" ")[0]
-    return known_given(first) or is_initial(first) or (known_family(found.split(" ")[-1]) and plain(first) not in words())
+    return (
+        known_given(first)
+        or is_initial(first)
+        or (known_family(found.split(" ")[-1]) and plain(first) not in words())
+    )
 
 
 def _last_first(text: str, match: re.Match[str]) -> bool:
@@ -159,7 +202,7 @@ def _last_first(text: str, match: re.Match[str]) -> bool:
     given = first.split(" ")[0]
     if is_initial(given):
         return known_family(last) and plain(last) not in words()
-    if not known_given(given) or plain(given) in words() and not known_family(last):
+    if not known_given(given) or (plain(given) in words() and not known_family(last)):
         return False
     # "In Berlin, Anna said": a comma between two clauses. "Anna, Maria and Tom": a list.
     if known_given(last) and not known_family(last):
@@ -181,12 +224,7 @@ def known_place(word: str) -> bool:
     return plain(word) in _PLACES
 
 
-_PLACES = frozenset(
-    "london paris berlin vienna sydney austin dallas houston chester lincoln jackson madison georgia virginia carolina"
-    " florida dakota montana india china france israel jordan kenya chad cuba milan florence siena verona adelaide"
-    " victoria charlotte raleigh brooklyn bristol york boston phoenix denver cleveland columbus memphis orlando"
-    " america asia africa europe santiago valencia lourdes dominica tunis".split()
-)
+_PLACES = frozenset(word_list("places"))
 
 
 def _find_small(text: str) -> Iterator[Span]:
@@ -198,4 +236,11 @@ def _find_small(text: str) -> Iterator[Span]:
     for match in re.finditer(r"(?<![\w@.-])([^\W\d_]{3,}) (?=([^\W\d_]{3,})(?![\w@-]))", text):
         first, last = match[1], match[2]
         if known_given(first) and plain(first) not in words() and plain(last) not in words():
-            yield Span(match.start(), match.end() + len(last), "PERSON", 0.6 if known_family(last) else 0.5, "name list", 1)
+            yield Span(
+                match.start(),
+                match.end() + len(last),
+                "PERSON",
+                0.6 if known_family(last) else 0.5,
+                "name list",
+                1,
+            )

@@ -8,14 +8,13 @@ nothing else supports, or that is a word of the application, is left alone.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from redact import names
 from redact.lexicon import TOKEN, Form
 from redact.names import Name, fold
-from redact.people import known_place, strength
+from redact.people import known_place
 from redact.surrogates import Surrogates
 
 
@@ -62,7 +61,9 @@ class People:
             store: dict[str, Evidence] = self._single
             known = store.setdefault(fold(name.parts[0]), Evidence(name, shown))
         else:
-            known = self._full.setdefault(tuple(fold(p).rstrip(".") for p in name.parts), Evidence(name, shown))
+            known = self._full.setdefault(
+                tuple(fold(p).rstrip(".") for p in name.parts), Evidence(name, shown)
+            )
         known.strength = max(known.strength, value)
         known.prose = known.prose or prose
 
@@ -87,13 +88,19 @@ class People:
             forms = {tuple(words_of(p)) for p in _address_forms(evidence.name)}
             if forms & self._locals:
                 evidence.strength = 3
-        known = {form for e in self._full.values() for form in (tuple(words_of(p)) for p in _address_forms(e.name))}
+        known = {
+            form for e in self._full.values() for form in (tuple(words_of(p)) for p in _address_forms(e.name))
+        }
         for parts in sorted(self._locals - known):
             if len(parts) != 2 or any(p in names.words() or p in names.ORG_WORDS for p in parts):
                 continue
             first, last = parts
             if len(first) > 1 and len(last) > 1 and (names.known_given(first) or names.known_family(last)):
-                self.see(f"{first.capitalize()} {last.capitalize()}", 3 if names.known_given(first) else 2, prose=False)
+                self.see(
+                    f"{first.capitalize()} {last.capitalize()}",
+                    3 if names.known_given(first) else 2,
+                    prose=False,
+                )
 
     def _believed(self, evidence: Evidence) -> bool:
         words = [w for p in evidence.name.parts for w in words_of(p)]
@@ -149,7 +156,14 @@ def _address_forms(name: Name) -> Iterable[str]:
     last = "".join(words_of(" ".join(name.family)))
     if not first or not last:
         return
-    yield from (f"{first} {last}", f"{last} {first}", first + last, f"{first[0]} {last}", first[0] + last, last + first[0])
+    yield from (
+        f"{first} {last}",
+        f"{last} {first}",
+        first + last,
+        f"{first[0]} {last}",
+        first[0] + last,
+        last + first[0],
+    )
 
 
 class NameForms:
@@ -209,7 +223,9 @@ class NameForms:
         return self._surrogates.name(word, given=self._given[word]) if word in self._given else None
 
     def _alone(self, word: str) -> Form:
-        return Form("PERSON", ((word, self.made(word)),), capital=len(word) < 4 or not _is_name_word(word), id=word)
+        return Form(
+            "PERSON", ((word, self.made(word)),), capital=len(word) < 4 or not _is_name_word(word), id=word
+        )
 
     def _forms(self, name: Name) -> Iterable[Form]:
         last = "".join(words_of(" ".join(name.family)))
@@ -233,7 +249,12 @@ class NameForms:
         for pieces in sorted(whole, key=str):
             yield Form("PERSON", pieces, capital=unclear, id=key)
         tail = [(family[-1][0][0], self._initial(family[-1][0]))]
-        short = {tuple(initials[:1] + family), tuple(initials + family), tuple(family + initials[:1]), tuple(first + tail)}
+        short = {
+            tuple(initials[:1] + family),
+            tuple(initials + family),
+            tuple(family + initials[:1]),
+            tuple(first + tail),
+        }
         for pieces in sorted(short, key=str):
             joined = "".join(w for w, _ in pieces)
             apart = joined not in self._usernames and (len(joined) < 7 or pieces == tuple(first + tail))

@@ -114,19 +114,33 @@ def read_roster(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
     except OSError as error:
-        raise MissingError(f"The roster {path} cannot be read: {error.strerror}.", "Correct 'roster' in fde.toml.") from error
+        raise MissingError(
+            f"The roster {path} cannot be read: {error.strerror}.", "Correct 'roster' in fde.toml."
+        ) from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"The roster {path} is not a CSV file: {error}.", "Save it as CSV in UTF-8.") from error
+        raise InputError(
+            f"The roster {path} is not a CSV file: {error}.", "Save it as CSV in UTF-8."
+        ) from error
     names: list[str] = []
     others: list[str] = []
     for row in rows:
-        cells = {(key or "").strip().lower(): (value or "").strip() for key, value in row.items() if isinstance(value, str)}
+        cells = {
+            (key or "").strip().lower(): (value or "").strip()
+            for key, value in row.items()
+            if isinstance(value, str)
+        }
         given = next((v for k, v in cells.items() if k.startswith(("first", "given"))), "")
         family = next((v for k, v in cells.items() if k.startswith(("last", "family", "sur"))), "")
         if given and family:
             names.append(f"{given} {family}")
-        names.extend(v for k, v in cells.items() if v and "name" in k and not k.startswith(("first", "given", "last", "family", "sur", "user")))
+        names.extend(
+            v
+            for k, v in cells.items()
+            if v and "name" in k and not k.startswith(("first", "given", "last", "family", "sur", "user"))
+        )
         others.extend(v for k, v in cells.items() if v and ("name" not in k or k.startswith("user")))
     if rows and not names and not others:
-        raise InputError(f"The roster {path} has no values.", "It needs a header line such as: name,email,phone")
+        raise InputError(
+            f"The roster {path} has no values.", "It needs a header line such as: name,email,phone"
+        )
     return tuple(names), tuple(others)

@@ -35,17 +35,31 @@ with absent("torch", "transformers", "tensorflow", "mxnet", "cupy", "stanza", "g
 _LABELS = {
     "PERSON": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC": "LOCATION", "ORG": "ORGANIZATION",
 }  # fmt: skip
-_IGNORED = ["NORP", "CARDINAL", "DATE", "TIME", "EVENT", "LANGUAGE", "LAW", "MONEY", "ORDINAL", "PERCENT", "PRODUCT", "QUANTITY", "WORK_OF_ART"]
+_IGNORED = [
+    "NORP",
+    "CARDINAL",
+    "DATE",
+    "TIME",
+    "EVENT",
+    "LANGUAGE",
+    "LAW",
+    "MONEY",
+    "ORDINAL",
+    "PERCENT",
+    "PRODUCT",
+    "QUANTITY",
+    "WORK_OF_ART",
+]
 
 
-class OfflineSpacy(SpacyNlpEngine):  # type: ignore[misc]
+class OfflineSpacy(SpacyNlpEngine):
     """spaCy for Presidio: only what names need. Unlike Presidio's own, it never downloads a model."""
 
     def load(self) -> None:
         """Load the tagger-free pipeline: word vectors and the recogniser of entities."""
         name = self.models[0]["model_name"]
         nlp = spacy.load(name, exclude=["tagger", "parser", "attribute_ruler", "lemmatizer", "senter"])
-        self.nlp = {"en": nlp}
+        self.nlp = {"en": nlp}  # type: ignore[assignment]
 
     def _doc_to_nlp_artifact(self, doc: Any, language: str) -> NlpArtifacts:
         entities, scores = self._get_updated_entities(doc.ents, self._get_scores_for_entities(doc))
@@ -60,7 +74,7 @@ class OfflineSpacy(SpacyNlpEngine):  # type: ignore[misc]
         return artifacts
 
 
-class NoContext(ContextAwareEnhancer):  # type: ignore[misc]
+class NoContext(ContextAwareEnhancer):
     """Our recognisers read their context themselves."""
 
     def __init__(self) -> None:
@@ -70,7 +84,7 @@ class NoContext(ContextAwareEnhancer):  # type: ignore[misc]
         return raw_results
 
 
-class SpanRecognizer(LocalRecognizer):  # type: ignore[misc]
+class SpanRecognizer(LocalRecognizer):
     """One of our functions from text to spans, as Presidio wants it."""
 
     def __init__(self, name: str, types: list[str], finder: Callable[[str], Iterable[Span]]) -> None:
@@ -93,11 +107,13 @@ class SpanRecognizer(LocalRecognizer):  # type: ignore[misc]
         ]
 
 
-class ModelRecognizer(LocalRecognizer):  # type: ignore[misc]
+class ModelRecognizer(LocalRecognizer):
     """What the spaCy model says, without the explanations Presidio adds to each result."""
 
     def __init__(self) -> None:
-        super().__init__(supported_entities=sorted(set(_LABELS.values())), name="model", supported_language="en")
+        super().__init__(
+            supported_entities=sorted(set(_LABELS.values())), name="model", supported_language="en"
+        )
 
     def load(self) -> None:
         """Loaded with the engine."""
@@ -127,7 +143,7 @@ def build(model: str) -> tuple[AnalyzerEngine, OfflineSpacy]:
     engine.load()
     registry = RecognizerRegistry(
         recognizers=[
-            SpanRecognizer("patterns", sorted(patterns.FOUND), patterns.find),
+            SpanRecognizer("patterns", list(patterns.FOUND), patterns.find),
             SpanRecognizer("addresses", ["ADDRESS"], addresses.find),
             SpanRecognizer("people", ["PERSON"], people.find),
             ModelRecognizer(),

@@ -7,19 +7,22 @@ import binascii
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from redact.corpus import Context, Edit, apply
 from redact.labels import labelled_lines
-from redact.lexicon import Form, Hit, Lexicon, longest, render
+from redact.lexicon import Lexicon, longest, render
 from redact.names import fold
 from redact.patterns import EMAIL
 from redact.spans import Span
 
 _ENCODED = re.compile(r"[^\s\"'<>|]*%[0-9A-Fa-f]{2}[^\s\"'<>|]*")
-_BASE64 = re.compile(r"(?<![A-Za-z0-9+/=_-])(?:[A-Za-z0-9+/]{4}){4,2000}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?(?![A-Za-z0-9+/=])")
-_MASKED = re.compile(r"(?:(?:[*•·●xX]{2,}|\.{3}|…)[ -]?)+(?P<a>\d{3,4})(?!\d)|\b(?:ending|ends)(?: in| with)? (?P<b>\d{3,4})(?!\d)")
+_BASE64 = re.compile(
+    r"(?<![A-Za-z0-9+/=_-])(?:[A-Za-z0-9+/]{4}){4,2000}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?(?![A-Za-z0-9+/=])"
+)
+_MASKED = re.compile(
+    r"(?:(?:[*•·●xX]{2,}|\.{3}|…)[ -]?)+(?P<a>\d{3,4})(?!\d)|\b(?:ending|ends)(?: in| with)? (?P<b>\d{3,4})(?!\d)"
+)
 Contextual = Callable[[str, str], str | None]
 
 
@@ -31,7 +34,7 @@ class Rewriter:
         lexicon: Values known everywhere.
         email: Stand-in of an e-mail address.
         by_label: Stand-in of a whole value whose label says what it is, or None.
-        local: Stand-ins that hold in one string only: text -> [(span, form or stand-in)].
+        local: Stand-ins that hold in one string only: text -> [(span, stand-in)].
         endings: Last digits of accounts shown masked -> stand-in's last digits.
         treat: What to write for a type: a stand-in is passed through, or tagged, masked, dropped.
     """
@@ -40,7 +43,7 @@ class Rewriter:
     email: Callable[[str], str]
     by_label: Contextual
     treat: Callable[[str, str, str], str]
-    local: dict[str, list[tuple[Span, Form | str]]] = field(default_factory=dict)
+    local: dict[str, list[tuple[Span, str]]] = field(default_factory=dict)
     endings: dict[str, str] = field(default_factory=dict)
     _cache: dict[tuple[str, Context], str] = field(default_factory=dict)
 
@@ -103,11 +106,6 @@ class Rewriter:
         out: list[Edit] = []
         for span, made in self.local.get(text, ()):
             shown = text[span.start : span.end]
-            if isinstance(made, Form):
-                hits = [h for h in _one(made, shown) if h.start == 0 and h.end == len(shown)]
-                if not hits:
-                    continue
-                made = render(hits[0], shown)
             out.append((span.start, span.end, self.treat(span.type, shown, made)))
         return out
 
@@ -163,17 +161,6 @@ def decode_base64(text: str) -> str | None:
     except (binascii.Error, ValueError):
         return None
     return decoded if decoded.isprintable() and len(decoded) > 5 else None
-
-
-@lru_cache(maxsize=4096)
-def _lexicon_of(form: Form) -> Lexicon:
-    lexicon = Lexicon()
-    lexicon.add(form)
-    return lexicon
-
-
-def _one(form: Form, text: str) -> list[Hit]:
-    return _lexicon_of(form).scan(text)
 
 
 def compact_key(text: str) -> str:

@@ -67,7 +67,9 @@ def load(path: Path) -> list[Labelled]:
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.", "Name a labelled JSON file.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not JSON: {error}.", "Name a file in the format of presidio-research.") from error
+        raise InputError(
+            f"{path} is not JSON: {error}.", "Name a file in the format of presidio-research."
+        ) from error
     if not isinstance(data, list) or not data:
         raise InputError(f"{path} is not a list of labelled texts.", "Expected: [{full_text, spans: […]}, …]")
     return [_entry(path, number, entry) for number, entry in enumerate(data, 1)]
@@ -82,7 +84,9 @@ def _entry(path: Path, number: int, entry: Any) -> Labelled:
         if not isinstance(text, str):
             raise TypeError("full_text is not a string")
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}, entry {number}: {type(error).__name__}: {error}.", "Expected: {full_text, spans: […]}") from error
+        raise InputError(
+            f"{path}, entry {number}: {type(error).__name__}: {error}.", "Expected: {full_text, spans: […]}"
+        ) from error
     for start, end, name in spans:
         if not 0 <= start < end <= len(text):
             raise InputError(f"{path}, entry {number}: span {start}–{end} of {name} lies outside its text.")
@@ -124,7 +128,8 @@ def score(labelled: Sequence[Labelled], find: Find) -> Result:
         span_f2=f2,
         char_recall=covered / characters if characters else None,
         per_type={
-            name: {"spans": total, "found": got, "recall": got / total} for name, (total, got) in sorted(by_type.items())
+            name: {"spans": total, "found": got, "recall": got / total}
+            for name, (total, got) in sorted(by_type.items())
         },
         characters_per_second=sum(map(len, texts)) / max(seconds, 1e-9),
         texts=len(texts),

@@ -17,9 +17,11 @@ from fde.errors import InputError, LeakError, MissingError
 from ingest.document import Document
 from ingest.recording import Recording
 from redact import audit
-from redact.corpus import Visitor, map_document, map_recording
+from redact.collect import Collected, Observer
+from redact.corpus import Visitor, map_document
 from redact.detect import Detector
-from redact.knowledge import Observer, build
+from redact.knowledge import Knowledge
+from redact.pages import map_recording
 from redact.policy import load as load_policy
 from redact.vault import Vault
 
@@ -57,7 +59,9 @@ def redact(engagement: Engagement, *, progress: Progress = lambda _message: None
             "lists": vault.key.hmac("config", lists).hex()[:16],
             "key": vault.key.fingerprint,
         }
-        run = engagement.run("redact", inputs={name: source.id for name, source in inputs.items()}, config=config)
+        run = engagement.run(
+            "redact", inputs={name: source.id for name, source in inputs.items()}, config=config
+        )
         if run.finished:
             engagement.publish(run)
             return run
@@ -84,7 +88,12 @@ def _inputs(engagement: Engagement) -> dict[str, Run]:
 
 
 def _work(
-    engagement: Engagement, run: Run, inputs: dict[str, Run], detector: Detector, vault: Vault, progress: Progress
+    engagement: Engagement,
+    run: Run,
+    inputs: dict[str, Run],
+    detector: Detector,
+    vault: Vault,
+    progress: Progress,
 ) -> None:
     policy = load_policy(engagement)
     documents = [_read(p, Document) for p in _files(inputs.get("ingest-docs"), "documents")]
@@ -93,7 +102,8 @@ def _work(
     observer = Observer()
     _map(documents, recordings, observer)
     progress(f"Looking for personal data in {len(observer.seen)} distinct strings")
-    rewriter, knowledge = build(observer.seen, detector, policy, vault, _hosts(recordings))
+    knowledge = Knowledge(Collected(observer.seen, detector, policy, _hosts(recordings)), vault)
+    rewriter = knowledge.rewriter
     clean_documents, clean_recordings = _map(documents, recordings, rewriter)
     vault.store(knowledge.entries.values(), knowledge.surrogates.made(), knowledge.kept)
     progress(f"Writing; {len(knowledge.entries)} personal values have stand-ins")
@@ -101,7 +111,9 @@ def _work(
         f"recordings/{_safe(r.id)}.json": r for r in clean_recordings
     }
     if len(wanted) != len(clean_documents) + len(clean_recordings):
-        raise InputError("Two documents or recordings have the same id.", "Ingest them again under different names.")
+        raise InputError(
+            "Two documents or recordings have the same id.", "Ingest them again under different names."
+        )
     for stale in [p for p in run.path.rglob("*.json") if str(p.relative_to(run.path)) not in wanted]:
         stale.unlink()
     for name, item in wanted.items():
@@ -163,7 +175,9 @@ def _safe(name: str) -> str:
 
 def _hosts(recordings: list[Recording]) -> set[str]:
     """Hosts the recorded applications run on: part of the task, not of a person."""
-    pages = {s.url for r in recordings for step in r.steps for s in (step.before, step.after) if s is not None}
+    pages = {
+        s.url for r in recordings for step in r.steps for s in (step.before, step.after) if s is not None
+    }
     return {host for url in pages if (host := _host(url))}
 
 
@@ -175,7 +189,9 @@ def _host(url: str) -> str:
 
 
 def _shots(recording: Recording) -> int:
-    return sum(1 for step in recording.steps for s in (step.before, step.after) if s is not None and s.screenshot)
+    return sum(
+        1 for step in recording.steps for s in (step.before, step.after) if s is not None and s.screenshot
+    )
 
 
 def _doms(recording: Recording) -> int:

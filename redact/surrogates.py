@@ -17,36 +17,18 @@ from datetime import date, timedelta
 import phonenumbers
 
 from redact.checks import IBAN_LENGTHS, IDENTIFIERS, compact, iban, luhn, mod97
-from redact.names import fold
+from redact.names import fold, word_list
 from redact.patterns import MONTHS, parse_date
 from redact.vault import Key
 
 # Given names in use for any gender.
-_GIVEN = (
-    "Alexis Amari Ariel Arden Ashton Aubrey Avery Bailey Blair Blake Brett Briar Bryce Cameron Campbell Charlie Corey Dakota"
-    " Dallas Darcy Dorian Eli Ellis Emerson Emery Evan Finley Frances Gale Harley Hollis Indigo Jaime Jamie Jesse Jocelyn"
-    " Jordan Jules Justice Kai Keegan Kelly Kendall Kerry Kim Kit Kyle Landry Lane Leigh Lennon Lennox Linden Loren Marley"
-    " Marlow Merritt Micah Monroe Morgan Nico Noel Oakley Ocean Parker Peyton Phoenix Quincy Quinn Reagan Reese Remy Riley"
-    " Robin Rory Rowan Ryan Salem Sasha Sawyer Shannon Shawn Shea Sidney Skyler Sloan Spencer Stevie Sydney Tatum Taylor"
-    " Terry Toby Tracy Tristan Tyler Val Wren Yael Zion"
-).split()
-_HEADS = (
-    "Alder Ash Birch Black Bram Brent Brock Burn Carl Chad Cran Dal Den Dun East Ed El Fal Fen Gal Glen Gran Hal Hart Hazel Hel"
-    " Ken Kel Kirk Lang Lin Lock Marl Mel Mil Nor North Oak Pem Pen Rad Ren Ros Row Sel Shel Stan Sut Tam Thorn Tor Ul Ven"
-    " Wal War Wen Whit Win Wood Yar"
-).split()
-_TAILS = "bourne brook combe croft dale den field ford gate ham hurst lake land ley mere mond stead ton wall well wick worth".split()
-_SYLLABLES = ("ba be bo da de do fa fe ka ke ko la le lo ma me mo na ne no pa pe ra re ro sa se so ta te to va ve vo").split()
-_BOXES = "desk office mailbox inbox team post group contact".split()
+_GIVEN = word_list("neutral_names")
+_HEADS = word_list("heads")
+_TAILS = word_list("tails")
+_SYLLABLES = word_list("syllables")
+_BOXES = word_list("mailboxes")
 # Words of an address that say nothing about whose it is.
-_ADDRESS_WORDS = frozenset(
-    "street str st road rd avenue ave av lane ln drive dr court ct place pl square sq boulevard blvd way terrace ter close"
-    " crescent cres parkway pkwy highway hwy circle cir trail trl mews gardens grove walk alley loop plaza north south east"
-    " west n s e w ne nw se sw apt apartment suite ste unit flat floor fl room rm building bldg block tower level po box"
-    " p o postfach postbus rue via viale calle avenida rua ulica ul piazza platz weg allee gasse strasse straße straat"
-    " laan plein de du des da do dos del della di la le les las los el of the van von der den het im am an auf zum zur"
-    " bis no nr number".split()
-)
+_ADDRESS_WORDS = frozenset(word_list("address_words"))
 _COMPOUND = re.compile(
     r"(?:strasse|str|weg|gasse|allee|platz|damm|ufer|ring|laan|straat|plein|gracht|kade|dijk|gatan|vagen|gata|vej|gade|veien|gaten|tie|katu)$"
 )
@@ -61,7 +43,9 @@ class Surrogates:
         known: Stand-ins of earlier runs, ``(kind, folded original) -> stand-in``.
     """
 
-    def __init__(self, key: Key, taken: Collection[str], known: dict[tuple[str, str], str] | None = None) -> None:
+    def __init__(
+        self, key: Key, taken: Collection[str], known: dict[tuple[str, str], str] | None = None
+    ) -> None:
         self.key = key
         self._taken = frozenset(taken)
         self._made: dict[tuple[str, str], str] = {}
@@ -108,7 +92,10 @@ class Surrogates:
                 index = start + attempt * 7919
                 return _HEADS[index % len(_HEADS)] + _TAILS[index // len(_HEADS) % len(_TAILS)]
             index = self.key.number("name", folded, str(attempt))
-            return "".join(_SYLLABLES[(index >> shift) % len(_SYLLABLES)] for shift in (0, 8, 16)).capitalize() + "n"
+            return (
+                "".join(_SYLLABLES[(index >> shift) % len(_SYLLABLES)] for shift in (0, 8, 16)).capitalize()
+                + "n"
+            )
 
         return self._pick(kind, folded, candidate)
 
@@ -116,7 +103,9 @@ class Surrogates:
         """Stand-in for an initial of which the name is not known."""
         return "ABCDEFGHJKLMNOPRSTVW"[self.key.number("initial", letter, family) % 20]
 
-    def shape(self, kind: str, original: str, *, keep: int = 0, valid: Callable[[str], bool] | None = None) -> str:
+    def shape(
+        self, kind: str, original: str, *, keep: int = 0, valid: Callable[[str], bool] | None = None
+    ) -> str:
         """Random characters of the same kinds: digits for digits, letters for letters.
 
         Args:
@@ -140,7 +129,9 @@ class Surrogates:
         out = list(original[:keep])
         for char in original[keep:]:
             value = next(stream)
-            if kind == "ID_NUMBER" and (char.isalpha() or (char == "0" and not any(c in "123456789" for c in out))):
+            if kind == "ID_NUMBER" and (
+                char.isalpha() or (char == "0" and not any(c in "123456789" for c in out))
+            ):
                 out.append(char)  # the prefix says whose numbering it is, not who
             elif char.isdigit():
                 first = len(out) == keep and char != "0"
@@ -176,9 +167,10 @@ class Surrogates:
 
     def national_id(self, original: str) -> str:
         """Same shape; check digits right when the original's are."""
-        spec = next((s for s in IDENTIFIERS if s.pattern.fullmatch(original) and s.valid(compact(original))), None)
-        made = self.shape("NATIONAL_ID", compact(original), valid=_guarded(spec.valid) if spec else None)
-        return made
+        spec = next(
+            (s for s in IDENTIFIERS if s.pattern.fullmatch(original) and s.valid(compact(original))), None
+        )
+        return self.shape("NATIONAL_ID", compact(original), valid=_guarded(spec.valid) if spec else None)
 
     def phone(self, national: str) -> str:
         """Stand-in for a national number given as digits."""
@@ -196,7 +188,9 @@ class Surrogates:
 
     def secret(self, original: str) -> str:
         """A fixed length tells nothing about the original."""
-        return self._pick("SECRET", original, lambda n: f"secret-{self.key.hmac('secret', original, str(n)).hex()[:10]}")
+        return self._pick(
+            "SECRET", original, lambda n: f"secret-{self.key.hmac('secret', original, str(n)).hex()[:10]}"
+        )
 
     def ip(self, original: str) -> str:
         """An address of the ranges for tests (RFC 2544, RFC 3849); private ones stay private."""
@@ -216,7 +210,9 @@ class Surrogates:
 
     def mac(self, original: str) -> str:
         digits = compact(original).lower()
-        made = self._pick("MAC_ADDRESS", digits, lambda n: "02" + self.key.hmac("mac", digits, str(n)).hex()[:10])
+        made = self._pick(
+            "MAC_ADDRESS", digits, lambda n: "02" + self.key.hmac("mac", digits, str(n)).hex()[:10]
+        )
         return overlay(original, made)
 
     def birth(self, original: str) -> str:
@@ -238,7 +234,8 @@ class Surrogates:
         tail = _COMPOUND.search(folded)
         if tail and tail.start() > 1:
             head = self._street(folded[: tail.start()])
-            return head + token[len(token) - len(tail[0]) :].lower()
+            cut = next(k for k in range(len(token) + 1) if len(fold(token[:k])) >= tail.start())
+            return head + token[cut:].lower()
         return self._street(folded)
 
     def _street(self, folded: str) -> str:
@@ -310,7 +307,7 @@ def national_number(text: str) -> tuple[str, str]:
     return "", digits.lstrip("0") or digits
 
 
-_ENGLISH = "january february march april may june july august september october november december".split()
+_ENGLISH = word_list("months")
 
 
 def shift_date(shown: str, day: date, days: int) -> str:
@@ -332,7 +329,9 @@ def shift_date(shown: str, day: date, days: int) -> str:
         return moved.isoformat()
     if len(numbers[0]) == 4:
         order = (moved.year, moved.month, moved.day)
-    elif int(numbers[1]) > 12 or "/" in shown and int(numbers[0]) == day.month and int(numbers[1]) == day.day:
+    elif int(numbers[1]) > 12 or (
+        "/" in shown and int(numbers[0]) == day.month and int(numbers[1]) == day.day
+    ):
         order = (moved.month, moved.day, moved.year)
     else:
         order = (moved.day, moved.month, moved.year)

@@ -132,13 +132,17 @@ def load_key(engagement: Engagement, *, create: bool) -> Key:
         _create(path, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode() + "\n")
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        raise InputError(f"The vault's key {path} can be read by others (mode {mode:o}).", f"Run: chmod 600 {path}")
+        raise InputError(
+            f"The vault's key {path} can be read by others (mode {mode:o}).", f"Run: chmod 600 {path}"
+        )
     try:
         secret = base64.urlsafe_b64decode(path.read_bytes().strip())
     except (ValueError, OSError) as error:
         raise InputError(f"{path} is not a vault key: {error}.", "Restore the right file.") from error
     if len(secret) != 32:
-        raise InputError(f"{path} is not a vault key: it holds {len(secret)} bytes, not 32.", "Restore the right file.")
+        raise InputError(
+            f"{path} is not a vault key: it holds {len(secret)} bytes, not 32.", "Restore the right file."
+        )
     return Key(secret)
 
 
@@ -168,7 +172,10 @@ class Vault:
     def __init__(self, engagement: Engagement, *, create: bool = False) -> None:
         self.path = _vault_path(engagement)
         if not create and not self.path.exists():
-            raise MissingError(f"There is no vault in {engagement.vault}: nothing has been redacted yet.", "Run: fde redact run")
+            raise MissingError(
+                f"There is no vault in {engagement.vault}: nothing has been redacted yet.",
+                "Run: fde redact run",
+            )
         self.key = load_key(engagement, create=create)
         self._fernet = Fernet(base64.urlsafe_b64encode(self.key.derive("encryption")))
         if not self.path.exists():
@@ -178,7 +185,9 @@ class Vault:
             self._db.executescript(_SCHEMA)
             self._check_key()
         except sqlite3.DatabaseError as error:
-            raise InputError(f"{self.path} is not a vault: {error}.", "Restore it from a backup, or move it away.") from error
+            raise InputError(
+                f"{self.path} is not a vault: {error}.", "Restore it from a backup, or move it away."
+            ) from error
 
     def _check_key(self) -> None:
         row = self._db.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()
@@ -220,7 +229,9 @@ class Vault:
         found: list[Any] = [] if row is None else json.loads(self._decrypt(row[0], name))
         return found
 
-    def store(self, entries: Iterable[Entry], surrogates: dict[tuple[str, str], str], kept: Iterable[str]) -> None:
+    def store(
+        self, entries: Iterable[Entry], surrogates: dict[tuple[str, str], str], kept: Iterable[str]
+    ) -> None:
         """Add entries, or replace those of the same id, the stand-ins and what was kept: all or none."""
         state = {
             "surrogates": [[kind, original, made] for (kind, original), made in sorted(surrogates.items())],
@@ -259,10 +270,13 @@ class Vault:
             raise InputError("Revealing an original needs a reason.", "Add: --reason 'why you need it'")
         self._log(name, reason)
         rows = self._db.execute(
-            "SELECT id, type, surrogate, secret FROM entities WHERE id = ? OR surrogate = ? ORDER BY id", (name, name)
+            "SELECT id, type, surrogate, secret FROM entities WHERE id = ? OR surrogate = ? ORDER BY id",
+            (name, name),
         ).fetchall()
         if not rows:
-            raise MissingError(f"The vault has no entry {name!r}.", "Name an id or a surrogate as it stands in the output.")
+            raise MissingError(
+                f"The vault has no entry {name!r}.", "Name an id or a surrogate as it stands in the output."
+            )
         return [self._entry(*row) for row in rows]
 
     def lookups(self) -> list[dict[str, str]]:
@@ -281,7 +295,13 @@ class Vault:
     def _entry(self, entry_id: str, kind: str, surrogate: str, secret: bytes) -> Entry:
         data = json.loads(self._decrypt(secret, entry_id))
         return Entry(
-            entry_id, kind, surrogate, data["original"], tuple(data["aliases"]), data["certain"], data["capital"]
+            entry_id,
+            kind,
+            surrogate,
+            data["original"],
+            tuple(data["aliases"]),
+            data["certain"],
+            data["capital"],
         )
 
     def _decrypt(self, secret: bytes, name: str) -> bytes:
@@ -289,10 +309,16 @@ class Vault:
             return self._fernet.decrypt(secret)
         except InvalidToken as error:
             raise InputError(
-                f"The vault's entry {name} cannot be decrypted: it was damaged.", "Restore the vault from a backup."
+                f"The vault's entry {name} cannot be decrypted: it was damaged.",
+                "Restore the vault from a backup.",
             ) from error
 
 
 def _pack(entry: Entry) -> bytes:
-    plain = {"original": entry.original, "aliases": entry.aliases, "certain": entry.certain, "capital": entry.capital}
+    plain = {
+        "original": entry.original,
+        "aliases": entry.aliases,
+        "certain": entry.certain,
+        "capital": entry.capital,
+    }
     return json.dumps(plain).encode()
