@@ -6,7 +6,7 @@ import hashlib
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from fde.errors import InputError
 from ingest.recording import Recording
@@ -64,10 +64,11 @@ class Archive:
     Nothing is ever written to a path named in it: entries are read into memory.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stream: BinaryIO | None = None) -> None:
+        """Open ``path``, or ``stream`` where the archive is in memory and ``path`` only names it."""
         self.path = path
         try:
-            self._zip = zipfile.ZipFile(path)
+            self._zip = zipfile.ZipFile(stream or path)
         except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
             raise InputError(f"{path}: damaged zip archive: {error}.", "Copy or record it again.") from error
         entries = self._zip.infolist()

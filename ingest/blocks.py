@@ -1,0 +1,258 @@
+"""What readers make of a file (headings, paragraphs, tables, in order), and the document made of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ingest.document import Chunk, Place, Table
+
+# A passage for retrieval: long enough to say something, short enough for a small model's prompt.
+MIN_WORDS = 120
+MAX_WORDS = 200
+MAX_COLUMNS = 200
+
+
+@dataclass
+class Block:
+    """One piece of a document.
+
+    ``text`` is a heading, a paragraph or a list item; a table has ``rows``, as
+    they stand in the file, and the number of its header rows (None: find out).
+    """
+
+    kind: Literal["heading", "paragraph", "item", "table"]
+    text: str = ""
+    level: int = 0
+    rows: list[list[str]] = field(default_factory=list)
+    header_rows: int | None = None
+    name: str = ""
+    page: int | None = None
+    sheet: str | None = None
+
+
+@dataclass
+class Content:
+    """What a reader found in a file."""
+
+    blocks: list[Block]
+    title: str = ""
+    dated: str | None = None
+    warnings: list[str] = field(default_factory=list)
+    attachments: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """The text of a document in Markdown, its tables, and its passages."""
+
+    text: str
+    tables: tuple[Table, ...]
+    chunks: tuple[Chunk, ...]
+
+
+@dataclass
+class _Piece:
+    """A block as it stands in the text."""
+
+    start: int
+    end: int
+    heading: str
+    block: Block
+    lines: list[tuple[int, int]] = field(default_factory=list)  # of a table: header, then rows
+
+
+def count_words(text: str) -> int:
+    """Words of a text; the bars of a table are none."""
+    return sum(1 for part in text.split() if any(map(str.isalnum, part)))
+
+
+def one_line(text: str) -> str:
+    """Text with runs of white space as single spaces."""
+    return " ".join(text.split())
+
+
+def assemble(blocks: Sequence[Block]) -> Assembled:
+    """Put blocks together: every table and passage knows where in the text it stands."""
+    parts: list[str] = []
+    length = 0
+    pieces: list[_Piece] = []
+    tables: list[Table] = []
+    headings: list[tuple[int, str]] = []
+    previous = ""
+
+    def add(text: str) -> tuple[int, int]:
+        nonlocal length
+        parts.append(text)
+        length += len(text)
+        return length - len(text), length
+
+    for block in blocks:
+        table = _table(block, headings, len(tables) + 1) if block.kind == "table" else None
+        if table is None and not block.text.strip():
+            continue
+        if parts:
+            add("\n" if block.kind == "item" and previous == "item" else "\n\n")
+        previous = block.kind
+        if block.kind == "heading":
+            level = min(6, max(1, block.level))
+            text = one_line(block.text)
+            headings = [above for above in headings if above[0] < level] + [(level, text)]
+            add("#" * level + " " + text)
+            continue
+        path = " > ".join(text for _, text in headings)
+        if table is not None:
+            lines = [add(("\n" if row else "") + text) for row, text in enumerate(_markdown(table))]
+            pieces.append(_Piece(lines[0][0], length, path, block, lines))
+            place = Place(page=block.page, sheet=block.sheet, start=lines[0][0], end=length)
+            tables.append(table.model_copy(update={"place": place}))
+        else:
+            text = block.text.strip()
+            start, end = add("  " * block.level + "- " + one_line(text) if block.kind == "item" else text)
+            pieces.append(_Piece(start, end, path, block))
+    text = "".join(parts).rstrip("\n")
+    return Assembled(text, tuple(tables), tuple(_chunks(text, pieces)))
+
+
+def _table(block: Block, headings: list[tuple[int, str]], number: int) -> Table | None:
+    rows = [[one_line(cell) for cell in row] for row in block.rows]
+    rows = [row for row in rows if any(row)]
+    width = min(MAX_COLUMNS, max((len(row) for row in rows), default=0))
+    rows = [[*row[:width], *[""] * (width - len(row))] for row in rows]
+    used = [column for column in range(width) if any(row[column] for row in rows)]
+    rows = [[row[column] for column in used] for row in rows]
+    if not rows:
+        return None
+    titles: list[str] = []
+    if block.header_rows is None:
+        first = header_row(rows)
+        titles = [one_line(" ".join(dict.fromkeys(filter(None, row)))) for row in rows[:first]]
+        header, body = rows[first], rows[first + 1 :]
+    elif block.header_rows:
+        count = min(block.header_rows, len(rows))
+        header = [
+            one_line(" ".join(dict.fromkeys(filter(None, column))))
+            for column in zip(*rows[:count], strict=True)
+        ]
+        body = rows[count:]
+    else:
+        header, body = [""] * len(used), rows
+    name = block.name or " ".join(titles) or (headings[-1][1] if headings else "") or f"Table {number}"
+    return Table(name=name, header=tuple(header), rows=tuple(tuple(row) for row in body))
+
+
+_NUMBER = re.compile(r"[-+(]?[$€£¥]?\s?\d[\d.,'  ]*\s?(?:%|[A-Z]{3}|[$€£¥])?\)?|\d{4}-\d{2}-\d{2}.*")
+
+
+def is_number(text: str) -> bool:
+    """Whether a cell holds an amount, a share or an ISO date rather than words."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+def header_row(rows: Sequence[Sequence[str]]) -> int:
+    """Which row is the header: the first that names (nearly) all columns, below any title rows.
+
+    A title row fills few cells, or says the same in all (merged cells).
+    """
+    width = len(rows[0])
+    filled = [sum(1 for cell in row if cell) for row in rows]
+    most = max(filled)
+    for at, row in enumerate(rows[:10]):
+        distinct = {cell for cell in row if cell}
+        if at + 1 == len(rows):
+            break
+        if filled[at] < min(most, max(2, (width + 1) // 2)) or (most > 1 and len(distinct) < 2):
+            continue
+        if any(is_number(cell) for cell in row) and at > 0:
+            break
+        return at
+    return 0
+
+
+def _markdown(table: Table) -> list[str]:
+    """A table in Markdown: the header with its rule, then one line per row."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    rule = "|" + " --- |" * len(table.header)
+    return [f"{line(table.header)}\n{rule}", *(line(row) for row in table.rows)]
+
+
+def _chunks(text: str, pieces: Sequence[_Piece]) -> list[Chunk]:
+    found: list[Chunk] = []
+    run: list[_Piece] = []
+
+    def words(piece: _Piece) -> int:
+        return count_words(text[piece.start : piece.end])
+
+    def close() -> None:
+        if run:
+            found.append(_chunk(text, run[0], run[0].start, run[-1].end))
+            run.clear()
+
+    for piece in pieces:
+        size = sum(words(each) for each in run)
+        same = bool(run) and run[-1].heading == piece.heading and run[-1].block.sheet == piece.block.sheet
+        if run and (not same or size + words(piece) > MAX_WORDS or size >= MIN_WORDS):
+            close()
+        if words(piece) <= MAX_WORDS:
+            run.append(piece)
+        elif piece.lines:
+            found.extend(_table_chunks(text, piece))
+        else:
+            found.extend(
+                _chunk(text, piece, start, end) for start, end in _sentences(text, piece.start, piece.end)
+            )
+    close()
+    return found
+
+
+def _chunk(text: str, piece: _Piece, start: int, end: int, head: str = "") -> Chunk:
+    place = Place(page=piece.block.page, sheet=piece.block.sheet, start=start, end=end)
+    return Chunk(text=head + text[start:end].strip("\n"), heading=piece.heading, place=place)
+
+
+def _table_chunks(text: str, piece: _Piece) -> list[Chunk]:
+    """A long table in passages of rows, each under the header."""
+    head = text[slice(*piece.lines[0])] + "\n"
+    found: list[Chunk] = []
+    start, size = None, 0
+    for row_start, row_end in piece.lines[1:]:
+        row_words = count_words(text[row_start:row_end])
+        if start is not None and size + row_words > MAX_WORDS:
+            found.append(_chunk(text, piece, start, row_start, head))
+            start, size = None, 0
+        start = row_start if start is None else start
+        size += row_words
+    if start is not None:
+        found.append(_chunk(text, piece, start, piece.end, head))
+    return found
+
+
+_SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|\n+")
+
+
+def _sentences(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """A long paragraph cut between sentences (or, where there is none, between words)."""
+    cuts = [match.end() for match in _SENTENCE_END.finditer(text, start, end)] + [end]
+    found: list[tuple[int, int]] = []
+    begin, size, last = start, 0, start
+    for cut in cuts:
+        count = len(text[last:cut].split())
+        if size and size + count > MAX_WORDS:
+            found.append((begin, last))
+            begin, size = last, 0
+        while count > MAX_WORDS:
+            gaps = list(re.finditer(r"\S+\s*", text[last:cut]))
+            split = last + gaps[MAX_WORDS - 1].end()
+            found.append((begin, split))
+            begin = last = split
+            count, size = count - MAX_WORDS, 0
+        size += count
+        last = cut
+    if text[begin:end].strip():
+        found.append((begin, end))
+    return found
