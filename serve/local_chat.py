@@ -152,7 +152,8 @@ class LocalChat:
                 if given_up():
                     break
                 logs = self._logs(hidden)
-                token = _draw(logs, request.temperature or 0.0, request.top_p or 1.0, chance)
+                temperature = 1.0 if request.temperature is None else request.temperature
+                token = _draw(logs, temperature, request.top_p or 1.0, chance)
                 if token in self._ends:
                     answer.finish = "stop"
                     break
