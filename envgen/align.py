@@ -151,10 +151,10 @@ class Aligner:
         if column.role in MESSAGE_ROLES:
             groups = []
             for index, node in column.nodes.items():
-                words = set(tokens(masked(own_text(node) or node.text())))
+                words = _words(node)
                 for group in groups:
-                    other = set(tokens(masked(own_text(next(iter(group.values()))))))
-                    if len(words & other) * 2 > max(len(words), len(other)):
+                    other = _words(next(iter(group.values())))
+                    if len(words & other) * 2 > min(len(words), len(other)):
                         group[index] = node
                         break
                 else:
@@ -273,6 +273,8 @@ class Aligner:
         if not shape and not other:
             return 1.0
         overlap = len(shape & other) / len(shape | other)
+        if not overlap:
+            return 0.0
         words, known_words = _static_words(node), _static_words(next(iter(column.nodes.values())))
         if words and known_words:
             overlap += len(words & known_words) / len(words | known_words)
@@ -282,6 +284,10 @@ class Aligner:
         if masked(text) == masked(known) and text != known:
             return True
         return text in self._data and known in self._data
+
+
+def _words(node: Node) -> set[str]:
+    return {token for token in tokens(masked(own_text(node))) if not token.isspace()}
 
 
 def _static_words(node: Node) -> set[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from envgen.align import masked
-from envgen.templates import MESSAGE_ROLES, Reading
+from envgen.templates import MESSAGE_ROLES, Reading, TemplateNode
 from envgen.traces import Moment
 from envgen.values import number
 from envgen.world import PageKind, Visit, World
@@ -65,7 +65,9 @@ def observe(world: World) -> Behaviour:
     found = Behaviour()
     for kind in world.kinds.values():
         for rows_id in kind.lists:
-            found.lists[kind.id, rows_id] = _list_behaviour(world, kind, rows_id)
+            behaviour = _list_behaviour(world, kind, rows_id)
+            found.lists[kind.id, rows_id] = behaviour
+            kind.make_optional({n for n in (behaviour.next, behaviour.previous) if n})
         found.messages[kind.id] = frozenset(_messages(world, kind))
     _find_writes(world, found)
     return found
@@ -99,8 +101,8 @@ def _list_behaviour(world: World, kind: PageKind, rows_id: str) -> ListBehaviour
                 for key, record in world.records[visit.recording].get(kind.lists[rows_id].entity, {}).items():
                     if key not in shown:
                         contradicted |= {n for n in fields.values() if query in record.get(n, "").lower()}
-    for node in kind.template.walk():
-        if node.role not in ("link", "button", "clickable") or not node.optional:
+    for node in _sometimes_there(kind.template, False):
+        if node.role not in ("link", "button", "clickable"):
             continue
         if _NEXT.search(node.label()):
             found.next = node.id
@@ -112,6 +114,16 @@ def _list_behaviour(world: World, kind: PageKind, rows_id: str) -> ListBehaviour
     if found.next and sizes:
         found.page_size = max(sizes)
     return found
+
+
+def _sometimes_there(node: TemplateNode, inside: bool) -> Iterator[TemplateNode]:
+    """Nodes that some pages lack, by themselves or with what they stand in."""
+    inside = inside or node.optional
+    if inside:
+        yield node
+    for child in node.children:
+        if child.kind != "rows":
+            yield from _sometimes_there(child, inside)
 
 
 def _answers(after: Reading, rows_id: str, query: str) -> bool:

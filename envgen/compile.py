@@ -10,6 +10,7 @@ from envgen.entities import entity_models, parameter_models, references
 from envgen.examples import Historian, Known
 from envgen.expressions import Constant, Entered, Expression, FieldOf, Lookup, Test, Told, evaluate, parts
 from envgen.instructions import Instructions, understand
+from envgen.options import complete_options
 from envgen.modelling import Modeller, Models, page_title
 from envgen.program import Program, Programmer
 from envgen.search import Example, Search
@@ -56,6 +57,7 @@ def compile_workflow(
     findings += _about_recordings(recordings, traces, instructions, behaviour, world)
     expressions = list(_expressions(models, program, writes))
     used = {p.table for e in expressions for p in parts(e) if isinstance(p, Lookup)}
+    pages = [complete_options(page, program.plans, knowledge) for page in models.pages]
     first = next(t.start for t in traces if t.start is not None)
     session: dict[str, list[str]] = {}
     for fields in world.session.values():
@@ -67,7 +69,7 @@ def compile_workflow(
         start=world.page_id(first),
         instructions=tuple(instructions.templates) or tuple(dict.fromkeys(t.instruction for t in traces)),
         parameters=tuple(parameter_models(instructions)),
-        pages=tuple(models.pages),
+        pages=tuple(pages),
         entities=tuple(entity_models(world, references(world), instructions, expressions, knowledge)),
         session=tuple((name, tuple(dict.fromkeys(texts))) for name, texts in session.items()),
         writes=tuple(writes),

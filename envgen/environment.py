@@ -85,7 +85,7 @@ class WorkflowEnv:
 
     def _start(self) -> None:
         self.state = State(self.workflow.start, self._ordered(self._instance))
-        self._context = StateContext(self._facts, self._instance, self.state)
+        self._context = StateContext(self._facts, self._instance, self.state, self.rows_of)
         self._overlay = Overlay.of(self._disturbed, self._instance.seed)
         self._arrive(self.workflow.start)
         self._look()
@@ -161,10 +161,15 @@ class WorkflowEnv:
         for name in ("_instance", "_disturbed", "_expected", "_overlay"):
             setattr(other, name, getattr(self, name))
         other.state = self.state.copy()
-        other._context = StateContext(self._facts, self._instance, other.state)
+        other._context = StateContext(self._facts, self._instance, other.state, other.rows_of)
         other._observer = self._observer.clone()
         other._page = self._page
         return other
+
+    def retarget(self, instance: Instance) -> None:
+        """Make the program work for another instance from here on; what is judged stays."""
+        self._instance = instance
+        self._context = StateContext(self._facts, instance, self.state, self.rows_of)
 
     @property
     def unmodelled(self) -> int:

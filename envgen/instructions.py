@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from envgen.world import World
@@ -124,3 +124,16 @@ def _name(origin: Origin, taken: Mapping[Origin, str]) -> str:
         count += 1
         unique = f"{name}_{count}"
     return unique
+
+
+def match_template(templates: Iterable[str], instruction: str) -> dict[str, str] | None:
+    """The parameters of an instruction that fits one of the templates, else None."""
+    for template in templates:
+        pieces = re.split(r"{(\w+)}", template)
+        pattern = "".join(
+            re.escape(piece) if index % 2 == 0 else f"(?P<{piece}>.+?)" for index, piece in enumerate(pieces)
+        )
+        match = re.fullmatch(pattern, instruction)
+        if match:
+            return match.groupdict()
+    return None

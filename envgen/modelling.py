@@ -12,7 +12,7 @@ from envgen.documents import Knowledge
 from envgen.examples import PAGE_ROOT, Historian, Known
 from envgen.expressions import Constant, Entered, Expression, FieldOf, Told, parts
 from envgen.search import Example, Search
-from envgen.templates import Reading, TemplateNode
+from envgen.templates import Reading, TemplateNode, only_holds_optional
 from envgen.texts import slots_of
 from envgen.workflow import Control, Exit, Finding, Hidden, ListView, Outcome, PageModel, RecordRule
 from envgen.world import PageKind, Visit, World
@@ -82,8 +82,8 @@ class Modeller:
         context = self._historian.page_context(visit, after=after, base=base)
         controls = dict(base.controls)
         controls.update({f"{page}.{c}": text for c, text in reading.controls.items()})
-        for rows_id, rows in reading.rows.items():
-            controls[f"{page}.#{rows_id}"] = str(len(rows))
+        for rows_id in self._world.kinds[page].lists:
+            controls[f"{page}.#{rows_id}"] = str(len(reading.rows.get(rows_id, ())) or "")
         context.controls = controls
         self._seen[page].append(_Seen(visit, reading, context, after))
 
@@ -146,7 +146,10 @@ class Modeller:
         seen = self._seen[kind.id]
         wanted = [n.id for n in _outside_rows(kind.template) if n.optional and n.id not in handled]
         wanted += [f"{n.id}:{flag}" for n in _outside_rows(kind.template) for flag in n.flags]
+        containers = {n.id for n in kind.template.walk() if only_holds_optional(n)}
         for part in wanted:
+            if part in containers:
+                continue
             expression = self._presence(kind, part, seen)
             if expression is not None:
                 found.append((part, expression))

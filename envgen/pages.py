@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,8 +13,16 @@ from ingest.snapshot import Node
 
 # Pages this alike in structure are one kind; the same address pattern counts towards it.
 _ALIKE = 0.5
-_ADDRESS_BONUS = 0.15
+_SAME_ADDRESS = 0.25
+_OTHER_ADDRESS = -0.1
+# What frames every page says nothing about its kind; bare roles say little.
+_FRAME_ROLES = frozenset({"banner", "navigation", "contentinfo"})
+_ROLE_WEIGHT = 0.25
 _STRONG_ROLES = CONTROL_ROLES | {"button", "columnheader", "tab", "term", "rowheader"}
+
+
+Features = dict[tuple[str, str], float]
+"""What a page is made of, and how much each part counts."""
 
 
 @dataclass(slots=True)
@@ -24,7 +31,7 @@ class Kind:
 
     address: str
     members: list[tuple[str, Page]] = field(default_factory=list)
-    features: Counter[tuple[str, str]] = field(default_factory=Counter)
+    features: Features = field(default_factory=dict)
 
 
 def address_pattern(url_path: str) -> str:
@@ -33,32 +40,36 @@ def address_pattern(url_path: str) -> str:
     return "/".join(parts) or "/"
 
 
-def features(page: Node) -> Counter[tuple[str, str]]:
+def features(page: Node) -> Features:
     """What a page is made of, without its data: labelled things by name, the rest by role."""
-    found: Counter[tuple[str, str]] = Counter()
+    found: Features = {}
     _collect(page, found, in_row=False)
     return found
 
 
-def _collect(node: Node, found: Counter[tuple[str, str]], in_row: bool) -> None:
+def _collect(node: Node, found: Features, in_row: bool) -> None:
     for child in node.children:
-        if child.role in _STRONG_ROLES and child.name and not in_row:
-            found[child.role, masked(child.name)] = 3
+        if child.role in _FRAME_ROLES:
+            continue
+        labelled = child.name or (child.value or "" if child.role not in CONTROL_ROLES else "")
+        strong = child.role in _STRONG_ROLES and (not in_row or child.role in ("columnheader", "rowheader"))
+        if strong and labelled:
+            found[child.role, masked(labelled)] = 3
         elif child.role == "heading":
             # The first word of a heading says the kind of page more often than the record.
             words = [w for w in masked(own_text(child)).split() if not any(c == "0" for c in w)]
             found[child.role, words[0] if words else ""] = 2
         elif child.role not in ("option", "alert", "status", "text"):
-            found[child.role, ""] = 1
+            found[child.role, ""] = _ROLE_WEIGHT
         if child.role not in CONTROL_ROLES:
             _collect(child, found, in_row or child.role in ("row", "listitem"))
 
 
-def alike(a: Counter[tuple[str, str]], b: Counter[tuple[str, str]]) -> float:
+def alike(a: Features, b: Features) -> float:
     """Weighted Jaccard similarity, 0 to 1."""
     keys = a.keys() | b.keys()
-    total = sum(max(a[key], b[key]) for key in keys)
-    return sum(min(a[key], b[key]) for key in keys) / total if total else 1.0
+    total = sum(max(a.get(key, 0.0), b.get(key, 0.0)) for key in keys)
+    return sum(min(a.get(key, 0.0), b.get(key, 0.0)) for key in keys) / total if total else 1.0
 
 
 def cluster(traces: Sequence[Trace]) -> list[Kind]:
@@ -86,11 +97,11 @@ def _all_pages(trace: Trace) -> list[Page]:
     return pages if pages or trace.start is None else [trace.start]
 
 
-def _closest(kinds: Sequence[Kind], own: Counter[tuple[str, str]], address: str) -> Kind | None:
+def _closest(kinds: Sequence[Kind], own: Features, address: str) -> Kind | None:
     best, best_score = None, _ALIKE
     for kind in kinds:
         score = alike(kind.features, own)
-        score += _ADDRESS_BONUS if kind.address == address else -_ADDRESS_BONUS
+        score += _SAME_ADDRESS if kind.address == address else _OTHER_ADDRESS
         if score > best_score:
             best, best_score = kind, score
     return best

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from envgen.templates import TemplateNode
+from envgen.templates import TemplateNode, only_holds_optional
 from envgen.texts import Pattern, fill
 from envgen.workflow import Control, PageModel
 from ingest.action import CHECKABLE_ROLES, SELECTABLE_ROLES, row_name
@@ -106,9 +106,10 @@ class PageRenderer:
         name, value = _text(node.name), None if node.value is None else _text(node.value)
         node_id, role, optional = node.id, node.role, node.optional
         states, flags, from_text = node.states, node.flags, node.name_from_text
+        holder = only_holds_optional(node) and node_id not in self._conditioned
 
         def build(context: _Context) -> Node | None:
-            if optional and not context.source.present(context.page, node_id):
+            if optional and not holder and not context.source.present(context.page, node_id):
                 return None
             shown = states
             if flags:
@@ -129,6 +130,8 @@ class PageRenderer:
                     child = builder(context)
                     if child is not None:
                         made.append(child)
+            if holder and not made:
+                return None
             below = tuple(made)
             said = None if value is None else (value(context) or None)
             if from_text:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -92,9 +92,12 @@ class Facts:
 class StateContext:
     """Expressions read an episode's state through this, see :class:`envgen.expressions.Context`."""
 
-    __slots__ = ("_asked", "_facts", "_instance", "state")
+    __slots__ = ("_asked", "_facts", "_instance", "_rows", "state")
 
-    def __init__(self, facts: Facts, instance: Instance, state: State) -> None:
+    def __init__(
+        self, facts: Facts, instance: Instance, state: State, rows: Callable[[str, str], Sequence[object]]
+    ) -> None:
+        self._rows = rows
         self._facts = facts
         self._instance = instance
         self.state = state
@@ -135,6 +138,9 @@ class StateContext:
         return value
 
     def entered(self, control: str) -> str | None:
+        page, _, rows = control.partition(".#")
+        if rows:
+            return str(len(self._rows(page, rows)) or "")
         value = self.state.drafts.get(control)
         return self.state.submitted.get(control) if value is None else value
 

@@ -203,6 +203,17 @@ def compatible(template: TemplateNode, node: Node) -> float:
     return score
 
 
+def only_holds_optional(node: TemplateNode) -> bool:
+    """Whether a node is there exactly when something in it is: a paragraph around paging links."""
+    return (
+        node.optional
+        and bool(node.children)
+        and len(node.name) == 1
+        and not node.name[0]
+        and all(child.optional or child.kind == "rows" for child in node.children)
+    )
+
+
 def _says(template: TemplateNode, node: Node) -> bool:
     """Whether a message's own texts are those of the template: another message is another node."""
     said = [child.value or "" for child in node.children if child.role == "text"]

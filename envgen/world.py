@@ -50,6 +50,18 @@ class PageKind:
         self.labels = slot_labels(self.template)
 
 
+    def make_optional(self, ids: set[str]) -> None:
+        """Note that nodes are not always on the page."""
+
+        def rebuilt(node: TemplateNode) -> TemplateNode:
+            children = tuple(rebuilt(child) for child in node.children)
+            return node.model_copy(update={"children": children, "optional": node.optional or node.id in ids})
+
+        if ids:
+            self.template = rebuilt(self.template)
+            self.nodes = {node.id: node for node in self.template.walk()}
+
+
 @dataclass(slots=True)
 class RowKind:
     """What the rows of a list are: records of an entity, by the text in the key column."""
@@ -246,7 +258,8 @@ class World:
             if matching:
                 other.entity, other.key_slot = kind.entity, matching
                 return True
-        if kind.entity and not other.entity and not other.lists and self._only_from(next_page, kind.entity):
+        related = all(_related(v) for v in visits)
+        if kind.entity and not other.entity and related and self._only_from(next_page, kind.entity):
             other.entity, other.inherits = kind.entity, True
             return True
         return False
@@ -421,6 +434,13 @@ class World:
                 for slot, name in rows.fields.items():
                     if slot in row.slots:
                         record.setdefault(name, row.slots[slot])
+
+
+def _related(visit: Visit) -> bool:
+    """Whether the address of the next page speaks of the same thing, or does not change at all."""
+    before, after = visit.moment.before.path, visit.moment.after.path
+    shared = set(before.split("/")) & set(after.split("/"))
+    return before == after or any(any(c.isdigit() for c in part) for part in shared)
 
 
 _MESSAGES = ("alert", "status", "dialog", "alertdialog")

@@ -1,0 +1,178 @@
+"""Wrong work made from right work: changed values, other records, repeated and extra submissions."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from envgen.environment import WorkflowEnv
+from envgen.generators import near
+from envgen.session import Task
+from ingest.action import Action, Target
+
+_DONE = Action(verb="done")
+_OTHERS_TRIED = 8
+_ENTRIES = ("fill", "select", "check", "uncheck")
+
+
+def reaching_entries(env: WorkflowEnv, task: Task, path: Sequence[Action]) -> list[int]:
+    """Indices of the entries whose value reaches a write: the last into each field before it."""
+    env.reset(task)
+    latest: dict[str, int] = {}
+    found: list[int] = []
+    written = {c for write in env.workflow.writes for c in write.controls} - set(env.workflow.free_fields)
+    for index, action in enumerate(path):
+        before = len(env.state.writes)
+        env.step(action)
+        if action.verb in _ENTRIES and env.state.last_control in written:
+            latest[env.state.last_control] = index
+        if len(env.state.writes) > before:
+            found += latest.values()
+            latest = {}
+    return sorted(found)
+
+
+def mutated_entry(env: WorkflowEnv, action: Action, rng: random.Random) -> Iterator[Action]:
+    """Other values for an entry, in the state just before it: a near one, another option, none."""
+    if action.target is None:
+        return
+    if action.verb == "check":
+        yield Action(verb="uncheck", target=action.target)
+    elif action.verb == "uncheck":
+        yield Action(verb="check", target=action.target)
+    elif action.verb == "fill":
+        value = action.value or ""
+        yield action.model_copy(update={"value": near(rng, value) if value else "1"})
+        if value:
+            yield action.model_copy(update={"value": ""})
+    else:
+        others = [option for option in options(env, action.target) if option != action.value]
+        if others:
+            yield action.model_copy(update={"value": rng.choice(others)})
+
+
+def options(env: WorkflowEnv, target: Target) -> tuple[str, ...]:
+    """What a select on the present page offers."""
+    for node in env.rendered.page.walk():
+        if node.role == target.role and node.name == target.name:
+            return tuple(option.name for option in node.walk() if option.role == "option")
+    return ()
+
+
+def adapted(env: WorkflowEnv, action: Action) -> Action | None:
+    """The action as far as it applies to the present page: an option that is gone is replaced by another."""
+    if action.target is None:
+        return action
+    if action.verb == "select":
+        offered = options(env, action.target)
+        if action.value not in offered:
+            return action.model_copy(update={"value": offered[0]}) if offered else None
+    return action
+
+
+def _aimed_at(env: WorkflowEnv, key: str) -> WorkflowEnv:
+    """A copy of the episode whose program works on another record, as if nothing was written yet."""
+    root = next(iter(env.instance.roots))
+    other = env.clone()
+    other.retarget(replace(env.instance, parameters={**env.instance.parameters, root: key}))
+    other.state.writes = ()
+    return other
+
+
+def _others(env: WorkflowEnv, rng: random.Random) -> list[str]:
+    roots = env.instance.roots
+    if not roots:
+        return []
+    root, entity = next(iter(roots.items()))
+    keys = [key for key in env.state.records[entity] if key != env.instance.parameters[root]]
+    rng.shuffle(keys)
+    return keys[:_OTHERS_TRIED]
+
+
+def _until_write(env: WorkflowEnv) -> list[Action] | None:
+    """The program's actions from here until a write is made; None when it gets stuck."""
+    found: list[Action] = []
+    for _ in range(env.max_steps):
+        action = env.next_action()
+        if action is None or action.verb == "done":
+            return None
+        found.append(action)
+        env.step(action)
+        if env.state.writes:
+            return found
+        if env.state.steps >= env.max_steps:
+            return None
+    return None
+
+
+def on_another_record(env: WorkflowEnv, task: Task, rng: random.Random) -> list[Action] | None:
+    """The whole work, done on another record than the task's."""
+    env.reset(task)
+    for key in _others(env, rng):
+        actions = _until_write(_aimed_at(env, key))
+        if actions is not None:
+            return [*actions, _DONE]
+    return None
+
+
+def _after(env: WorkflowEnv, task: Task, path: Sequence[Action]) -> list[Action]:
+    """Begin the task and do the right work up to, not including, ``done``."""
+    env.reset(task)
+    done = [action for action in path if action.verb != "done"]
+    for action in done:
+        env.step(action)
+    return done
+
+
+def repeated(env: WorkflowEnv, task: Task, path: Sequence[Action]) -> list[Action] | None:
+    """The right work, and the same submission once more; None where the application prevents it."""
+    done = _after(env, task, path)
+    root = next(iter(env.instance.roots), None)
+    if root is None:
+        return None
+    again = _until_write(_aimed_at(env, env.instance.parameters[root]))
+    return None if again is None else [*done, *again, _DONE]
+
+
+def with_extra_write(
+    env: WorkflowEnv, task: Task, path: Sequence[Action], rng: random.Random
+) -> list[Action] | None:
+    """The right work, and the same kind of work on a record nobody asked about."""
+    done = _after(env, task, path)
+    for key in _others(env, rng):
+        more = _until_write(_aimed_at(env, key))
+        if more is not None:
+            return [*done, *more, _DONE]
+    return None
+
+
+def overwritten(
+    env: WorkflowEnv, task: Task, path: Sequence[Action], rng: random.Random
+) -> list[Action] | None:
+    """The right work, then the record's form sent again with one value changed."""
+    done = _after(env, task, path)
+    root = next(iter(env.instance.roots), None)
+    if root is None:
+        return None
+    other = _aimed_at(env, env.instance.parameters[root])
+    actions: list[Action] = []
+    changed = False
+    for _ in range(env.max_steps):
+        action = other.next_action()
+        if action is None or action.verb == "done":
+            return None
+        if not changed and action.verb in ("fill", "select"):
+            mutant = next(mutated_entry(other, action, rng), None)
+            if mutant is not None:
+                # The program would put the value right again, so from here its steps are repeated blindly.
+                changed = True
+                rest = _until_write(other.clone())
+                if rest is None:
+                    return None
+                return [*done, *actions, mutant, *rest[1:], _DONE]
+        actions.append(action)
+        other.step(action)
+        if other.state.writes:
+            return None
+    return None

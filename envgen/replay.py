@@ -1,0 +1,177 @@
+"""Recordings replayed in the environment: instances made of a recording's own values."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from envgen.environment import WorkflowEnv
+from envgen.generators import Generator, Instance, Record
+from envgen.instructions import match_template
+from envgen.observe import lines
+from envgen.pages import address_pattern
+from envgen.session import Score, Task
+from envgen.templates import Reading, read
+from envgen.traces import Page, Trace
+from envgen.workflow import PageModel, Workflow
+from ingest.action import Action
+
+_DONE = Action(verb="done")
+
+
+@dataclass(slots=True)
+class Replay:
+    """What came of replaying a recording.
+
+    Attributes:
+        different: Steps whose page read differently from the recorded one.
+        steps: Actions replayed.
+    """
+
+    recording: str
+    score: Score
+    steps: int
+    different: list[str] = field(default_factory=list)
+
+
+class Reader:
+    """Reads recorded pages through the templates of a compiled workflow."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self._workflow = workflow
+        self._known: dict[tuple[str, int], tuple[PageModel, Reading]] = {}
+
+    def read(self, page: Page) -> tuple[PageModel, Reading]:
+        """The kind of page that fits best, and the page read through its template."""
+        address = address_pattern(page.path)
+        key = (address, id(page.node))
+        found = self._known.get(key)
+        if found is None:
+            best: tuple[float, PageModel, Reading] | None = None
+            for model in self._workflow.pages:
+                reading = read(model.template, page.node)
+                fit = reading.fit + (0.1 if model.address == address else 0.0)
+                if best is None or fit > best[0]:
+                    best = (fit, model, reading)
+            assert best is not None
+            found = (best[1], best[2])
+            self._known[key] = found
+        return found
+
+
+def instance_of(workflow: Workflow, trace: Trace, reader: Reader) -> Instance:
+    """An instance that shows what the recording shows; what it never shows is generated."""
+    generator = Generator(workflow)
+    parameters = match_template(workflow.instructions, trace.instruction) or {}
+    shown: dict[str, dict[str, Record]] = {e.name: {} for e in workflow.entities}
+    searched: dict[str, dict[str, Record]] = {e.name: {} for e in workflow.entities}
+    session: dict[str, str] = {}
+    hidden: set[str] = set()
+    more: set[str] = set()
+    last_query: dict[str, bool] = {}
+    for page in trace.pages():
+        model, reading = reader.read(page)
+        _note_session(model, reading, session)
+        hidden |= _struck(model, reading)
+        for view in model.lists:
+            query = reading.controls.get(view.search_control, "")
+            rows = reading.rows.get(view.rows, [])
+            # A query that is only being typed has not filtered the rows yet.
+            filtered = bool(query) and all(
+                any(query.lower() in text.lower() for text in row.slots.values()) for row in rows
+            )
+            last_query[view.rows] = filtered
+            into = searched if filtered else shown
+            for row in rows:
+                record = into[view.entity].setdefault(row.slots.get(view.key_slot, ""), {})
+                for slot, name in view.fields:
+                    if slot in row.slots:
+                        record.setdefault(name, row.slots[slot])
+            if view.next and view.next in reading.present and not filtered:
+                more.add(view.entity)
+        if model.entity and model.key_slot in reading.slots:
+            key = reading.slots[model.key_slot]
+            record = searched[model.entity].setdefault(key, {})
+            for slot, name in model.fields:
+                if slot in reading.slots:
+                    record.setdefault(name, reading.slots[slot])
+    records: dict[str, dict[str, Record]] = {}
+    filler = generator.instance(0, "train")
+    rng = random.Random(f"replay {trace.recording}")
+    for entity in workflow.entities:
+        merged: dict[str, Record] = {}
+        for key, record in shown[entity.name].items():
+            merged[key] = {**searched[entity.name].get(key, {}), **record}
+        extra = {k: r for k, r in filler.records[entity.name].items() if k not in merged}
+        if entity.name in more or not merged:
+            merged.update(extra)
+        for key, record in searched[entity.name].items():
+            merged.setdefault(key, {}).update(record)
+        pool = list(extra.values())
+        for record in merged.values():
+            if not pool:
+                break
+            for name, text in rng.choice(pool).items():
+                model_field = next((f for f in entity.fields if f.name == name), None)
+                if model_field is not None and not model_field.optional:
+                    record.setdefault(name, text)
+        for key, record in merged.items():
+            record[entity.key_field] = key
+        records[entity.name] = merged
+    for name, texts in workflow.session:
+        session.setdefault(name, texts[0])
+    return Instance(records, session, parameters, frozenset(hidden), trace.instruction, 0, generator.roots)
+
+
+def _note_session(model: PageModel, reading: Reading, session: dict[str, str]) -> None:
+    for slot, source in model.sources:
+        if source.kind == "field" and not source.root and slot in reading.slots:
+            session.setdefault(source.path[0], reading.slots[slot])
+
+
+def _struck(model: PageModel, reading: Reading) -> set[str]:
+    """Hidden refusals whose message is on the page."""
+    return {
+        outcome.hidden
+        for found in model.exits
+        for outcome in found.outcomes
+        if outcome.hidden and outcome.page == model.id and set(outcome.shows) & reading.present
+    }
+
+
+def replay(workflow: Workflow, trace: Trace, *, env: WorkflowEnv | None = None) -> Replay:
+    """Do in the environment what the expert did, in an instance of the recording's own values."""
+    env = env or WorkflowEnv(workflow)
+    instance = instance_of(workflow, trace, Reader(workflow))
+    task = Task(
+        id=f"{workflow.name}/recording/{trace.recording}",
+        workflow=workflow.name,
+        split="train",
+        seed=0,
+        instruction=trace.instruction,
+        parameters=instance.parameters,
+    )
+    view = env.begin(task, instance)
+    found = Replay(trace.recording, Score(value=None), 0)
+    for moment in trace.moments:
+        if view.finished:
+            break
+        if lines(view.page) != lines(moment.before.node):
+            found.different.append(f"before {moment.action.text()}: {_difference(view.page, moment.before.node)}")
+        view = env.step(moment.action)
+        found.steps += 1
+    env.step(_DONE)
+    found.score = env.score()
+    return found
+
+
+def _difference(page, recorded) -> str:  # type: ignore[no-untyped-def]
+    ours, theirs = lines(page), lines(recorded)
+    only = [f"+{line}" for line in ours if line not in theirs] + [f"-{line}" for line in theirs if line not in ours]
+    return "; ".join(only)[:300] or "another order"
+
+
+def actions(trace: Trace) -> Sequence[Action]:
+    """The expert's actions after the sign-in."""
+    return [moment.action for moment in trace.moments]
