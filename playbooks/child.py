@@ -58,8 +58,6 @@ def work(request: dict[str, Any]) -> dict[str, Any]:
         if known is None:
             raise
         return {"error": {"message": known.message, "hint": known.hint, "exit_code": known.exit_code}}
-    if isinstance(run, bool):
-        return {"run": None, "skipped": not run, "seconds": 0.0}
     manifest = run.manifest()
     return {
         "run": f"{run.stage}/{run.id}",

@@ -22,7 +22,7 @@ from fde.errors import MissingError
 class Done:
     """A stage that is finished: its run as ``stage/id``, and the seconds its work took."""
 
-    run: str | None
+    run: str
     seconds: float
 
 
@@ -56,14 +56,8 @@ class NoSettings(StageSettings):
     """A kind of stage that takes its settings from ``fde.toml`` alone."""
 
 
-class Collect(StageSettings):
-    """Files to copy into the engagement's ``raw/``: where from -> where to below ``raw/``."""
-
-    files: dict[str, str] = Field(min_length=1)
-
-
 class Paths(StageSettings):
-    """What to read, relative to the engagement."""
+    """What to read: files and folders, relative to the playbook."""
 
     paths: tuple[str, ...] = Field(min_length=1)
 
@@ -82,28 +76,17 @@ class Kind:
     """A kind of stage.
 
     Attributes:
-        work: The library call; gives its run, or for a kind without runs whether
-            there was anything to do.
+        work: The library call; gives its finished run.
         about: One line about it.
     """
 
     settings: type[StageSettings]
-    work: Callable[[Context, Any], Run | bool]
+    work: Callable[[Context, Any], Run]
     about: str
 
 
-def _collect(context: Context, settings: Collect) -> bool:
-    from playbooks.collect import collect
-
-    copied = [
-        collect(context.engagement, context.base / source, target)
-        for source, target in settings.files.items()
-    ]
-    return any(copied)
-
-
 def _inputs(context: Context, settings: Paths) -> list[Path]:
-    found = [context.engagement.root / path for path in settings.paths]
+    found = [context.base / path for path in settings.paths]
     for path in found:
         if not path.exists():
             raise MissingError(
@@ -162,7 +145,6 @@ def _report(context: Context, settings: NoSettings) -> Run:
 
 
 KINDS: dict[str, Kind] = {
-    "collect": Kind(Collect, _collect, "copies files into raw/"),
     "ingest.docs": Kind(Paths, _ingest_documents, "reads documents"),
     "ingest.recordings": Kind(Paths, _ingest_recordings, "reads recordings"),
     "redact": Kind(NoSettings, _redact, "replaces personal data and audits the result"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -16,18 +16,18 @@ import pytest
 
 from fde.artifacts import read_json
 from fde.engagement import Engagement
-from fde.errors import InputError, MissingError
-from playbooks.collect import collect
+from playbooks import quickstart
 from playbooks.meter import MemoryMeter
 from tests.conftest import RunFde
 
+SAMPLE = Path(quickstart.__file__).parent / "recordings" / "code-invoice" / "01.fderec"
 PLAYBOOK = """\
 name: try
 title: Try it
 engagement: {folder: demo, config: fde.toml}
 stages:
-  - {name: copy, uses: collect, with: {files: {docs: documents}}}
-  - {name: documents, uses: ingest.docs, with: {paths: [raw/documents]}}
+  - {name: documents, uses: ingest.docs, with: {paths: [docs]}}
+  - {name: recordings, uses: ingest.recordings, with: {paths: [recordings]}}
 """
 
 
@@ -36,6 +36,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a playbook of two stages and a document."""
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "note.md").write_text("# Limits\n\nUp to 500 EUR the clerk decides.\n")
+    (tmp_path / "recordings").mkdir()
+    shutil.copy(SAMPLE, tmp_path / "recordings")
     (tmp_path / "fde.toml").write_text('[engagement]\nname = "Try"\n')
     (tmp_path / "p.yaml").write_text(PLAYBOOK)
     monkeypatch.chdir(tmp_path)
@@ -47,9 +49,9 @@ def test_it_makes_the_engagement_runs_all_and_skips_the_second_time(here: Path, 
     assert told.code == 0, told.err
     first = told.json
     assert [(stage["name"], stage["status"]) for stage in first["stages"]] == [
-        ("copy", "done"), ("documents", "done"),
+        ("documents", "done"), ("recordings", "done"),
     ]  # fmt: skip
-    assert first["stages"][1]["run"].startswith("ingest-docs/")
+    assert first["stages"][0]["run"].startswith("ingest-docs/")
     assert first["stages"][1]["seconds"] > 0 and first["stages"][1]["peak_memory_bytes"] > 10_000_000
     assert "share" in told.err and "documents" in told.err
     timings = read_json(here / "demo" / "reports" / "timings.json")
@@ -58,13 +60,13 @@ def test_it_makes_the_engagement_runs_all_and_skips_the_second_time(here: Path, 
 
     second = fde("playbook", "run", "p.yaml", "--json").json
     assert [stage["status"] for stage in second["stages"]] == ["skipped", "skipped"]
-    assert second["stages"][1] == {**first["stages"][1], "status": "skipped"}
+    assert second["stages"] == [{**stage, "status": "skipped"} for stage in first["stages"]]
     assert (here / "demo" / "reports" / "timings.json").read_bytes() == content
 
     (here / "docs" / "note.md").write_text("# Limits\n\nUp to 900 EUR the clerk decides.\n")
     third = fde("playbook", "run", "p.yaml", "--json").json
-    assert [stage["status"] for stage in third["stages"]] == ["done", "done"]
-    assert third["stages"][1]["run"] != first["stages"][1]["run"]
+    assert [stage["status"] for stage in third["stages"]] == ["done", "skipped"]
+    assert third["stages"][0]["run"] != first["stages"][0]["run"]
 
 
 def test_a_named_engagement_is_used(here: Path, fde: RunFde) -> None:
@@ -74,10 +76,10 @@ def test_a_named_engagement_is_used(here: Path, fde: RunFde) -> None:
 
 
 def test_a_failing_stage_ends_it_with_its_error(here: Path, fde: RunFde) -> None:
-    (here / "p.yaml").write_text(PLAYBOOK.replace("raw/documents]", "raw/nowhere]"))
+    (here / "p.yaml").write_text(PLAYBOOK.replace("[recordings]", "[nowhere]"))
     told = fde("playbook", "run", "p.yaml", "--json")
     assert told.code == 2
-    assert "Stage 'documents'" in told.err and "nowhere" in told.err and "Traceback" not in told.err
+    assert "Stage 'recordings'" in told.err and "nowhere" in told.err and "Traceback" not in told.err
     assert [stage["status"] for stage in told.json["stages"]] == ["done", "failed"]
     assert "nowhere" in told.json["error"] and told.json["report"] is None
     (here / "p.yaml").write_text(PLAYBOOK)
@@ -107,7 +109,7 @@ def test_killed_at_any_moment_it_goes_on(here: Path, fde: RunFde, delay_s: float
     )
     assert runner.stderr is not None
     with runner.stderr:
-        assert "copy" in runner.stderr.readline()
+        assert "documents" in runner.stderr.readline()
         time.sleep(delay_s)
         children = psutil.Process(runner.pid).children(recursive=True) if runner.poll() is None else []
         runner.send_signal(signal.SIGKILL)
@@ -138,29 +140,10 @@ def test_an_interrupt_ends_with_130(here: Path) -> None:
     )  # fmt: skip
     assert runner.stderr is not None
     runner.stderr.readline()
-    os.killpg(runner.pid, signal.SIGINT)  # as Ctrl-C does: the stage gets it too
+    os.killpg(runner.pid, signal.SIGINT)  # as Ctrl-C does
     _, err = runner.communicate(timeout=60)
     assert runner.returncode == 130
     assert "Interrupted" in err and "run the same command" in err
-
-
-def test_collected_files_are_private_and_stay_inside(engagement: Engagement, tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    (source / "deep").mkdir(parents=True)
-    (source / "deep" / "a.txt").write_text("a")
-    (source / ".hidden").write_text("x")
-    (source / "__pycache__").mkdir()
-    (source / "__pycache__" / "x.pyc").write_text("x")
-    assert collect(engagement, source, "documents") == 1
-    assert collect(engagement, source, "documents") == 0
-    copy = engagement.raw / "documents" / "deep" / "a.txt"
-    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    assert stat.S_IMODE(copy.parent.stat().st_mode) == 0o700
-    assert not (engagement.raw / "documents" / ".hidden").exists()
-    with pytest.raises(InputError, match="leads out"):
-        collect(engagement, source, "../vault")
-    with pytest.raises(MissingError):
-        collect(engagement, tmp_path / "none", "x")
 
 
 def test_the_meter_sees_what_a_child_of_a_child_takes() -> None:

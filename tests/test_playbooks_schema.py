@@ -20,10 +20,10 @@ engagement:
   folder: demo
   config: fde.toml
 stages:
-  - name: copy
-    uses: collect
+  - name: records
+    uses: ingest.recordings
     with:
-      files: {docs: documents}
+      paths: [recordings]
   - name: docs
     uses: ingest.docs
     with:
@@ -36,7 +36,7 @@ def read(text: str) -> object:
 
 
 def test_a_good_one_is_read() -> None:
-    assert [stage.name for stage in read(GOOD).stages] == ["copy", "docs"]  # type: ignore[attr-defined]
+    assert [stage.name for stage in read(GOOD).stages] == ["records", "docs"]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", names())
@@ -53,13 +53,13 @@ def test_the_library_is_good(name: str, fde: RunFde) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "word"),
     [
-        ("    with:\n      files", "    wiht:\n      files", 9, "wiht"),
-        ("files:", "flies:", 10, "flies"),
-        ("paths:", "path:", 14, "path"),
+        ("    with:\n      paths: [rec", "    wiht:\n      paths: [rec", 9, "wiht"),
+        ("uses: ingest.docs", "user: ingest.docs", 12, "user"),
+        ("paths: [raw/documents]", "path: [raw/documents]", 14, "path"),
         ("paths: [raw/documents]", "paths: 3", 14, "paths"),
         ("paths: [raw/documents]", "paths: []", 14, "paths"),
         ("uses: ingest.docs", "uses: ingest.dogs", 12, "ingest.dogs"),
-        ("name: docs", "name: copy", 11, "already"),
+        ("name: docs", "name: records", 11, "already"),
         ("name: docs", "name: Docs & more", 11, "name"),
         ("title: Try it\n", "title: Try it\ntitle: Again\n", 3, "twice"),
         ("title: Try it", "title: [Try", 3, "expected"),

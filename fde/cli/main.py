@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "playbook": ("fde.cli.playbook", "List, show and run whole missions."),
 }
 SINGLE = frozenset({"init", "doctor", "status", "record", "report"})
+INTERRUPTED = 130  # what the command line library makes of Ctrl-C
 OWN_PACKAGES = frozenset({"fde", "ingest", "redact", "envgen", "train", "evaluate", "serve", "playbooks"})
 
 
@@ -111,9 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except FdeError as error:
         fail(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        fail(FdeError("Interrupted.", "What is finished is kept: run the same command to go on."))
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            hint = "What is finished is kept: run the same command to go on."
+            fail(FdeError("Interrupted.", hint))
+        raise
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] in OWN_PACKAGES:
             raise
