@@ -46,7 +46,7 @@ def _entry(name: str, bar: str, measured: str | None, met: bool | None) -> dict[
 
 def _wall_clock(data: Mapping[str, Any], wanted: Bars) -> dict[str, Any]:
     timings = data["timings"]
-    seconds = timings.get("total_seconds") if isinstance(timings, dict) else None
+    seconds = timings.get("seconds") if isinstance(timings, dict) else None
     text = None if seconds is None else f"{seconds / 60:.1f} min"
     return _entry(
         "Wall clock of the whole run",
@@ -58,7 +58,7 @@ def _wall_clock(data: Mapping[str, Any], wanted: Bars) -> dict[str, Any]:
 
 def _memory(data: Mapping[str, Any], wanted: Bars) -> dict[str, Any]:
     timings = data["timings"]
-    peak = timings.get("peak_bytes") if isinstance(timings, dict) else None
+    peak = timings.get("peak_memory_bytes") if isinstance(timings, dict) else None
     text = None if peak is None else f"{peak / GIB:.1f} GiB"
     return _entry(
         "Peak memory",

@@ -11,15 +11,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evaluate.costs import ArmCosts, CostInputs, Effort, arm_costs, frontier_per_task, per_task
 from evaluate.rows import SIMPLICITY, ArmResult, Row
 from evaluate.statistics import (
     Interval,
     Paired,
+    Part,
     Rate,
     bootstrap_means,
+    combine,
     holm,
     newcombe_independent,
     paired,
@@ -134,50 +135,47 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def task_cost(inputs: CostInputs, row: Row, scale: float) -> float:
-    """What one judged task cost until it was right."""
-    return per_task(inputs, row.seconds * scale) + (0.0 if row.passed else inputs.error_cost)
+def _weights(inputs: CostInputs, disturbed: bool) -> tuple[float, ...]:
+    """Weights of the plain and, where there are any, the disturbed tasks in the expected mix."""
+    return (1 - inputs.disturbed_share, inputs.disturbed_share) if disturbed else (1.0,)
 
 
-def _blended_draws(
-    inputs: CostInputs, plain: NDArray[np.float64], disturbed: NDArray[np.float64], seed: int
-) -> NDArray[np.float64] | None:
-    """Bootstrap draws of a per-task figure on the expected mix: each set is resampled by itself."""
-    first = bootstrap_means(plain[:, None], seed=seed)
-    if first is None:
-        return None
-    second = bootstrap_means(disturbed[:, None], seed=seed + 1)
-    if second is None:
-        # Blended with a single disturbed task or none, there is no error to speak of.
-        return first[:, 0] if len(disturbed) == 0 else None
-    share = inputs.disturbed_share
-    mixed: NDArray[np.float64] = (1 - share) * first[:, 0] + share * second[:, 0]
-    return mixed
+def _machine(inputs: CostInputs, seconds: Sequence[float], seed: int) -> Part:
+    """Mean machine cost of a task (or of a difference), with its bootstrap interval."""
+    values = np.array(seconds, dtype=float) / 3600 * inputs.machine_hourly_price
+    draws = bootstrap_means(values[:, None], seed=seed)
+    interval = None if draws is None else percentile_interval(draws[:, 0])
+    return Part(1.0, float(values.mean()), interval)
 
 
 def _cost_interval(
     inputs: CostInputs, plain: Sequence[Row], disturbed: Sequence[Row], scale: float
 ) -> Interval | None:
-    columns = [
-        np.array([task_cost(inputs, row, scale) for row in rows if row.value is not None])
-        for rows in (plain, disturbed)
-    ]
-    draws = _blended_draws(inputs, columns[0], columns[1], seed=0)
-    return None if draws is None else percentile_interval(draws)
+    """Interval of the cost per correct task: Wilson's for success, bootstrap for machine time."""
+    sets = [[row for row in rows if row.value is not None] for rows in (plain, disturbed)]
+    if len(sets[0]) < 2:
+        return None
+    weights = _weights(inputs, bool(sets[1]))
+    parts = [Part(1.0, per_task(inputs, 0.0) + inputs.error_cost)]
+    for seed, (weight, rows) in enumerate(zip(weights, sets, strict=False)):
+        found = rate([row.value for row in rows])
+        machine = _machine(inputs, [row.seconds * scale for row in rows], seed)
+        parts.append(Part(-weight * inputs.error_cost, float(found.value or 0), found.ci))
+        parts.append(Part(weight, machine.value, machine.ci))
+    return combine(parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Advantage:
-    """How much more arm ``a`` is worth than arm ``b`` over the horizon.
+    """How much more arm ``a`` is worth than arm ``b`` over the horizon, on the tasks both were judged on.
 
     Attributes:
-        value: Difference of the two nets on the tasks both were judged on.
-        error: Bootstrap standard error of it; None for fewer than two tasks.
+        ci: From Newcombe's interval of the paired difference in success and the
+            bootstrap interval of machine time; None for fewer than two tasks.
     """
 
     value: float
     ci: Interval | None
-    error: float | None
     n: int
 
 
@@ -186,31 +184,30 @@ def advantage(a: Summary, b: Summary, inputs: CostInputs) -> Advantage | None:
     if a.costs is None or b.costs is None:
         return None
     scales = seconds_scale(a.result), seconds_scale(b.result)
-    columns = []
-    for rows_a, rows_b in (
-        (a.result.plain_rows(), b.result.plain_rows()),
-        (a.result.disturbed_rows(), b.result.disturbed_rows()),
-    ):
-        judged = {row.task: row for row in rows_b if row.value is not None}
-        saved = [
-            task_cost(inputs, judged[row.task], scales[1]) - task_cost(inputs, row, scales[0])
-            for row in rows_a
-            if row.value is not None and row.task in judged
-        ]
-        columns.append(np.array(saved, dtype=float))
-    if len(columns[0]) == 0:
+    sets = [
+        _judged_by_both(a.result.plain_rows(), b.result.plain_rows()),
+        _judged_by_both(a.result.disturbed_rows(), b.result.disturbed_rows()),
+    ]
+    if not sets[0]:
         return None
-    means = [float(column.mean()) if len(column) else None for column in columns]
-    per_task_saved = blend(inputs, means[0], means[1])
-    assert per_task_saved is not None
-    fixed = a.costs.one_off - b.costs.one_off + (a.costs.monthly - b.costs.monthly) * inputs.horizon_months
-    value = per_task_saved * inputs.tasks_in_horizon - fixed
-    draws = _blended_draws(inputs, columns[0], columns[1], seed=2)
-    n = len(columns[0]) + len(columns[1])
-    if draws is None:
-        return Advantage(value, None, None, n)
-    worth = draws * inputs.tasks_in_horizon - fixed
-    return Advantage(value, percentile_interval(worth), float(worth.std(ddof=1)), n)
+    months = inputs.horizon_months
+    fixed = a.costs.one_off - b.costs.one_off + (a.costs.monthly - b.costs.monthly) * months
+    parts = [Part(-1.0, fixed)]
+    for seed, (weight, rows) in enumerate(zip(_weights(inputs, bool(sets[1])), sets, strict=False)):
+        found = paired([x.value for x, _ in rows], [y.value for _, y in rows])
+        tasks = weight * inputs.tasks_in_horizon
+        parts.append(Part(tasks * inputs.error_cost, float(found.delta or 0), found.ci))
+        spared = [y.seconds * scales[1] - x.seconds * scales[0] for x, y in rows]
+        machine = _machine(inputs, spared, seed)
+        parts.append(Part(tasks, machine.value, machine.ci))
+    value = sum(part.weight * part.value for part in parts)
+    enough = len(sets[0]) > 1
+    return Advantage(value, combine(parts) if enough else None, sum(map(len, sets)))
+
+
+def _judged_by_both(a: Sequence[Row], b: Sequence[Row]) -> list[tuple[Row, Row]]:
+    others = {row.task: row for row in b if row.value is not None}
+    return [(row, others[row.task]) for row in a if row.value is not None and row.task in others]
 
 
 def differences(arms: Sequence[ArmResult]) -> list[Difference]:

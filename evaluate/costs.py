@@ -52,12 +52,12 @@ sft = 48.0
 rl = 56.0
 
 [evaluate.costs.maintenance_hours_per_month]
-replay = 6.0
+replay = 4.0
 prompt = 1.0
 few-shot = 1.0
 rag = 2.0
-sft = 3.0
-rl = 3.0
+sft = 4.0
+rl = 4.0
 """
 
 
@@ -70,12 +70,12 @@ ENGINEERING_HOURS: dict[str, float] = {
     "rl": 56.0,
 }
 MAINTENANCE_HOURS: dict[str, float] = {
-    "replay": 6.0,
+    "replay": 4.0,
     "prompt": 1.0,
     "few-shot": 1.0,
     "rag": 2.0,
-    "sft": 3.0,
-    "rl": 3.0,
+    "sft": 4.0,
+    "rl": 4.0,
 }
 Hours = Annotated[float, Field(ge=0)]
 
@@ -227,7 +227,7 @@ def numeric_inputs() -> tuple[str, ...]:
 
 TITLES = {
     "tasks_per_month": "tasks a month",
-    "horizon_months": "horizon, months",
+    "horizon_months": "horizon in months",
     "disturbed_share": "share of disturbed tasks",
     "human_minutes_per_task": "a person's minutes a task",
     "human_hourly_wage": "a person's cost an hour",

@@ -11,6 +11,8 @@ from fde.engagement import Engagement, Manifest, Run
 from fde.errors import MissingError
 
 WEIGHTS = "adapter_model.safetensors"
+# What a fine-tuning run says it learned from -> the name of it here.
+DATA = {"recordings": "recordings", "program": "program", "both": "recordings+program"}
 
 
 def find_arms(engagement: Engagement, workflow: str, envgen_run: str, chosen: EvaluateSettings) -> list[Arm]:
@@ -63,12 +65,16 @@ def _trained(engagement: Engagement, workflow: str) -> list[Arm]:
 
 def _arm(run: Run, manifest: Manifest, told: dict[str, Any], by_run: dict[str, str]) -> Arm:
     kind = "rl" if run.stage.startswith("rl-") else "sft"
-    data = str(_said(manifest, told, "data") or "") or None
+    data = DATA.get(str(_said(manifest, told, "demonstrations")))
     started = next(
         (by_run[i.rsplit("/", 1)[-1]] for i in manifest.inputs.values() if i.rsplit("/", 1)[-1] in by_run),
         None,
     )
-    labels = {"recordings": "SFT on the recordings", "recordings+program": "SFT on recordings and program"}
+    labels = {
+        "recordings": "SFT on the recordings",
+        "program": "SFT on program demonstrations",
+        "recordings+program": "SFT on recordings and program",
+    }
     label = "RL" if kind == "rl" else labels.get(data or "", f"SFT ({run.stage.removeprefix('sft-')})")
     return Arm(
         run.stage,

@@ -149,7 +149,7 @@ def worth(comparison: Mapping[str, Any]) -> Markup | None:
         costs_ = arm["costs"]
         gain = costs_["saving_per_task"] * monthly_tasks - costs_["monthly"]
         path = tuple((month, -costs_["one_off"] + gain * month) for month in (0.0, float(horizon)))
-        lines.append(Line(path, arm["label"], colour(arm["kind"]), dashed=name != decision["advised"]))
+        lines.append(Line(path, arm["name"], colour(arm["kind"]), dashed=name != decision["advised"]))
     if not lines:
         return None
     values = [value for line in lines for _, value in line.points]
@@ -211,7 +211,7 @@ def learning(training: Sequence[Mapping[str, Any]]) -> Markup | None:
     lines = [
         Line(
             tuple((point["seconds"] / 60, point["dev_success"]) for point in run["curve"]),
-            run["label"],
+            run["arm"],
             colour(run["kind"]),
             dashed=run["kind"] != "rl",
         )

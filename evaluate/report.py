@@ -22,8 +22,9 @@ from evaluate.evidence import collect, focus
 from evaluate.limits import limits
 from evaluate.results import find_run
 from evaluate.verdict import money, percent
-from fde.artifacts import digest_file, write_json, write_text
-from fde.engagement import Engagement, Run
+from fde import __version__
+from fde.artifacts import digest_file, read_json, write_bytes, write_text
+from fde.engagement import Engagement, Run, revision
 
 TONES = {
     "train": "tone-train",
@@ -32,6 +33,8 @@ TONES = {
     "don't automate": "tone-stop",
 }
 UNKNOWN = "–"
+# Raise when the same results would give another page.
+VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +54,25 @@ def write_report(engagement: Engagement, *, workflow: str | None = None) -> Repo
         MissingError: when nothing has been evaluated yet.
     """
     evaluation = find_run(engagement, workflow)
-    data = collect(engagement, evaluation)
-    page = render(data, engagement_folder=engagement.root.name)
-    # The page changes with prices and timings, which are no run's output: they count as inputs.
+    # Prices and timings are no run's output: they count as inputs, so that a change of either
+    # writes another report and the same ones write none.
     run = engagement.run(
         "report",
         inputs={"evaluate": evaluation.id, **_inputs(engagement)},
-        config={"workflow": data["comparison"]["workflow"], "revision": data["toolkit"]["revision"]},
+        config={"version": VERSION, "toolkit": __version__, "revision": revision()},
     )
     with engagement.working(run):
         if not run.finished:
-            write_text(run.path / "index.html", page)
+            data = collect(engagement, evaluation)
+            write_text(run.path / "index.html", render(data, engagement_folder=engagement.root.name))
             run.write_json("report.json", data)
             run.finish(**_counts(data))
     index, data_path = engagement.reports / "index.html", engagement.reports / "report.json"
-    write_text(index, page)
-    write_json(data_path, data)
-    return Report(run, index, data_path, data)
+    for made, target in ((run.path / "index.html", index), (run.path / "report.json", data_path)):
+        content = made.read_bytes()
+        if not target.is_file() or target.read_bytes() != content:
+            write_bytes(target, content)
+    return Report(run, index, data_path, read_json(run.path / "report.json"))
 
 
 def _inputs(engagement: Engagement) -> dict[str, str]:
@@ -229,7 +234,6 @@ def _filters(currency: str) -> dict[str, Any]:
         "whole": unknown(lambda value: f"{value:,.0f}"),
         "one": unknown(lambda value: f"{value:.1f}"),
         "seconds": unknown(lambda value: f"{value:.2f}" if value < 10 else f"{value:.0f}"),
-        "months": unknown(lambda value: f"{value:.1f}"),
         "gib": unknown(lambda value: f"{value / GIB:.1f} GiB"),
         "span": unknown(lambda value: f"{value / 60:.1f} min" if value >= 60 else f"{value:.1f} s"),
     }

@@ -10,9 +10,9 @@ Sources:
     the difference of two proportions measured on the same tasks; and 17:873-890,
     method 10, for two measured on different tasks.
     Holm, S. (1979), Scandinavian Journal of Statistics 6:65-70, for several tests.
-    Connor, R. J. (1987), Biometrics 43:207-211, for the number of tasks a
-    paired comparison needs.
     Efron, B. and Tibshirani, R. J. (1993), chapter 13, for the percentile bootstrap.
+    Zou, G. Y. and Donner, A. (2008), Statistics in Medicine 27:1693-1702, for the
+    interval of a sum from the intervals of its parts.
 """
 
 from __future__ import annotations
@@ -226,23 +226,34 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def tasks_needed(
-    only_a: int, only_b: int, n: int, *, confidence: float = CONFIDENCE, power: float = 0.8
-) -> int | None:
-    """Tasks after which a paired difference like the one seen would probably show.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A figure with its interval, times a known weight; an exact one has no interval."""
 
-    Connor (1987), equation 3, at the discordance observed.
+    weight: float
+    value: float
+    ci: Interval | None = None
 
-    Returns:
-        Number of tasks, or None when the two did equally well (no number shows that).
+
+def combine(parts: Sequence[Part]) -> Interval:
+    """Interval of a weighted sum of independent figures, by their variance estimates recovered.
+
+    Zou and Donner (2008), equation 2: unlike a bootstrap it has a width also
+    where all tasks went the same way. A part with a bound missing is an error.
     """
-    if n <= 0 or only_a == only_b:
-        return None
-    discordant = (only_a + only_b) / n
-    delta = (only_a - only_b) / n
-    spread = math.sqrt(max(0.0, discordant - delta * delta))
-    quantile = NormalDist().inv_cdf(power)
-    return math.ceil((_z(confidence) * math.sqrt(discordant) + quantile * spread) ** 2 / delta**2)
+    total = sum(part.weight * part.value for part in parts)
+    down = up = 0.0
+    for part in parts:
+        if part.ci is None:
+            continue
+        if part.ci.low is None or part.ci.high is None:
+            raise ValueError(f"{part} has no bound on one side")
+        below, above = part.value - part.ci.low, part.ci.high - part.value
+        if part.weight < 0:
+            below, above = above, below
+        down += (part.weight * below) ** 2
+        up += (part.weight * above) ** 2
+    return Interval(total - math.sqrt(down), total + math.sqrt(up))
 
 
 def mean_error(values: Sequence[float]) -> float | None:

@@ -225,12 +225,17 @@ def _caveats(arm: Judged) -> tuple[str, ...]:
 
 
 def _needed(gain: Advantage) -> int | None:
-    """Tasks after which a difference like this one would show, by normal approximation."""
-    if gain.error is None or gain.value == 0:
+    """Tasks after which a difference like this one would show, with a power of 80%.
+
+    By the normal approximation: an interval's reach shrinks with the root of the tasks.
+    """
+    if gain.ci is None or gain.ci.low is None or gain.value <= 0:
         return None
     normal = NormalDist()
-    reach = normal.inv_cdf(0.5 + CONFIDENCE / 2) + normal.inv_cdf(POWER)
-    return max(gain.n + 1, math.ceil(gain.n * (reach * gain.error / gain.value) ** 2))
+    z = normal.inv_cdf(0.5 + CONFIDENCE / 2)
+    error = (gain.value - gain.ci.low) / z
+    reach = z + normal.inv_cdf(POWER)
+    return max(gain.n + 1, math.ceil(gain.n * (reach * error / gain.value) ** 2))
 
 
 def _method(

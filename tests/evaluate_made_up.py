@@ -165,8 +165,8 @@ def engagement_with_results(
                 {"name": "ingest", "status": "done", "seconds": 41.0, "run": docs.id},
                 {"name": "train rl", "status": "done", "seconds": 700.0, "run": runs["rl-main"].id},
             ],
-            "total_seconds": 1490.0,
-            "peak_bytes": 5_300_000_000,
+            "seconds": 1490.0,
+            "peak_memory_bytes": 5_300_000_000,
         },
     )
     return made
