@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fde.console import progress
+from fde.console import Advance, progress, say
 from fde.engagement import Engagement, Run
-from fde.errors import MissingError
+from fde.errors import InputError, MissingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,79 @@ class Paths(StageSettings):
     paths: tuple[str, ...] = Field(min_length=1)
 
 
+class Train(StageSettings):
+    """Settings that all training has; what is not said keeps the trainer's default.
+
+    Attributes:
+        workflow: The compiled workflow to learn.
+        seconds: Wall-clock budget of training, evaluation on dev tasks aside.
+    """
+
+    workflow: str
+    seconds: float | None = Field(default=None, gt=0)
+    rank: int = Field(default=16, ge=1, le=256)
+    alpha: float = Field(default=32.0, gt=0)
+    frozen: float = Field(default=0.5, ge=0, lt=1)
+    rate: float = Field(default=1e-3, gt=0)
+    batch_tokens: int = Field(default=1024, ge=64)
+    dev_tasks: int = Field(default=16, ge=1)
+    dev_times: int = Field(default=2, ge=1)
+    max_actions: int = Field(default=30, ge=1)
+    seed: int = 0
+
+    def said(self) -> dict[str, Any]:
+        """The settings that the playbook names, as the trainer takes them."""
+        return self.model_dump(exclude_unset=True)
+
+
+class Sft(Train):
+    """Supervised fine-tuning.
+
+    Attributes:
+        demonstrations: The experts' recordings, the compiled program's work, or both.
+        count: Demonstrations by the program.
+        passes: How often each piece is visited, where there is no budget of seconds.
+        seconds_of: Earlier training stages whose seconds, added up, are the budget: for a
+            comparison at equal time.
+    """
+
+    demonstrations: Literal["recordings", "program", "both"] = "both"
+    count: int = Field(default=48, ge=1)
+    passes: float = Field(default=6.0, gt=0)
+    seconds_of: tuple[str, ...] = ()
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        return self.seconds_of
+
+
+class Rl(Train):
+    """Reinforcement learning.
+
+    Attributes:
+        start: The earlier training stage it goes on from.
+        groups, samples: Groups of an iteration, and episodes of a group.
+    """
+
+    start: str | None = None
+    algorithm: str = "tree"
+    iterations: int = Field(default=12, ge=1)
+    groups: int = Field(default=16, ge=1)
+    samples: int = Field(default=8, ge=2)
+    epochs: int = Field(default=1, ge=1)
+    trust: float = Field(default=0.7, ge=0, le=1)
+    partial: float = Field(default=0.5, ge=0, le=1)
+    again: float = Field(default=0.35, ge=0, le=1)
+    disturbed: float = Field(default=0.2, ge=0, le=1)
+    whole: float = Field(default=0.15, ge=0, le=1)
+    clip_low: float = Field(default=0.2, gt=0)
+    clip_high: float = Field(default=0.28, gt=0)
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        return () if self.start is None else (self.start,)
+
+
 class Evaluate(StageSettings):
     """What is compared; what is not said is taken from ``[evaluate]`` in ``fde.toml``."""
 
@@ -98,25 +171,89 @@ def _inputs(context: Context, settings: Paths) -> list[Path]:
 def _ingest_documents(context: Context, settings: Paths) -> Run:
     from ingest.stage import ingest_documents
 
-    return ingest_documents(context.engagement, _inputs(context, settings))
+    paths = _inputs(context, settings)
+    with progress("Reading documents") as advance:
+        return ingest_documents(context.engagement, paths, lambda name: advance(note=name))
 
 
 def _ingest_recordings(context: Context, settings: Paths) -> Run:
     from ingest.stage import ingest_recordings
 
-    return ingest_recordings(context.engagement, _inputs(context, settings))
+    paths = _inputs(context, settings)
+    with progress("Reading recordings") as advance:
+        return ingest_recordings(context.engagement, paths, lambda name: advance(note=name))
 
 
 def _redact(context: Context, settings: NoSettings) -> Run:
     from redact.stage import redact
 
-    return redact(context.engagement)
+    return redact(context.engagement, progress=say)
 
 
 def _envgen(context: Context, settings: NoSettings) -> Run:
     from envgen.stage import build
 
-    return build(context.engagement)
+    return build(context.engagement, progress=say)
+
+
+def _train_sft(context: Context, settings: Sft) -> Run:
+    from train.sft import train_sft
+
+    told = settings.said()
+    if told.pop("seconds_of", ()):
+        told["seconds"] = sum(_trained_seconds(context, name) for name in settings.seconds_of)
+    with progress(context.name) as advance:
+        return train_sft(
+            context.engagement, name=_short(context), on_point=lambda point: _tell(advance, point), **told
+        )
+
+
+def _train_rl(context: Context, settings: Rl) -> Run:
+    from train.rl import train_rl
+
+    told = settings.said()
+    if settings.start is not None:
+        told["start"] = _run_of(context, settings.start).stage
+    with progress(context.name) as advance:
+        return train_rl(
+            context.engagement, name=_short(context), on_point=lambda point: _tell(advance, point), **told
+        )
+
+
+def _short(context: Context) -> str:
+    """The stage's name without the kind of training: ``sft-start`` trains ``start``."""
+    kind, _, rest = context.name.partition("-")
+    return rest if kind in ("sft", "rl") and rest else context.name
+
+
+def _run_of(context: Context, name: str) -> Run:
+    stage, _, run_id = context.earlier[name].run.partition("/")
+    found = context.engagement.latest(stage)
+    assert found.id == run_id, f"{name} was run again in between"
+    return found
+
+
+def _trained_seconds(context: Context, name: str) -> float:
+    """What a training stage's work took, evaluation on dev tasks aside."""
+    counts = _run_of(context, name).manifest().counts
+    seconds = counts.get("seconds")
+    if not isinstance(seconds, int | float):
+        raise InputError(f"Stage '{name}' does not tell its seconds of training.", "Name a training stage.")
+    return float(seconds)
+
+
+def _tell(advance: Advance, point: Any) -> None:
+    """One point of a learning curve, as the note beside the progress."""
+    parts = [
+        f"{label} {value:.{digits}f}"
+        for label, value, digits in (
+            ("loss", point.loss, 3),
+            ("reward", point.reward, 2),
+            ("dev", point.dev_success, 2),
+        )
+        if value is not None
+    ]
+    advance(note=", ".join(parts))
 
 
 def _evaluate(context: Context, settings: Evaluate) -> Run:
@@ -149,6 +286,8 @@ KINDS: dict[str, Kind] = {
     "ingest.recordings": Kind(Paths, _ingest_recordings, "reads recordings"),
     "redact": Kind(NoSettings, _redact, "replaces personal data and audits the result"),
     "envgen": Kind(NoSettings, _envgen, "compiles the recordings into gated environments"),
+    "train.sft": Kind(Sft, _train_sft, "fine-tunes the model on demonstrations"),
+    "train.rl": Kind(Rl, _train_rl, "improves the model by reinforcement in the environment"),
     "evaluate": Kind(Evaluate, _evaluate, "does the same held-out tasks in every way there is"),
     "report": Kind(NoSettings, _report, "writes the report"),
 }
