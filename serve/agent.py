@@ -1,0 +1,436 @@
+"""The agent: many episodes in lock-step, one grammar, one harness for every arm.
+
+All episodes that wait for the model are fed in one forward. Samples of one task
+share a row of the engine and a session until they choose different tokens; then
+row and session are copied, so a group of samples is a prefix tree and nothing
+shared is computed twice. On another page the conversation begins afresh (see
+:mod:`envgen.observe`): contexts stay short, and rows are given back.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from envgen.session import Session, Task, View
+from fde.errors import InputError
+from ingest.action import Action
+from serve.episodes import Decision, Episode, Group, Segment, Stop
+from serve.grammar import Cursor
+from serve.prompt import Prompt, opening
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from serve.engine.attention import Row
+    from serve.engine.local import LocalEngine
+
+MAX_ACTIONS = 40
+MAX_ROWS = 64
+# The same action this often in a row, and nothing changed: the episode is over.
+STUCK_AFTER = 3
+# Tokens a scene is expected to have, when episodes are admitted by memory.
+_EXPECTED_TOKENS = 512
+
+SessionFactory = Callable[[Task], Session]
+
+
+class _Branch:
+    """Samples that have chosen the same so far: one row, one session."""
+
+    __slots__ = (
+        "actions", "cursor", "episodes", "group", "path", "pending", "prompt", "prompt_tokens", "repeats", "row",
+        "said_tokens", "seconds", "session", "view",
+    )  # fmt: skip
+
+    def __init__(self, group: Group, prompt: Prompt, session: Session, view: View, row: Row) -> None:
+        self.group = group
+        self.prompt = prompt
+        self.session = session
+        self.view = view
+        self.row = row
+        self.episodes: list[Episode] = []
+        self.path: list[int] = []
+        self.pending: list[int] = []
+        self.actions: list[str] = []
+        self.cursor: Cursor
+        self.repeats = 0
+        self.said_tokens = 0
+        self.prompt_tokens = 0
+        self.seconds = 0.0
+
+    @property
+    def segment(self) -> Segment:
+        return self.group.segments[self.path[-1]]
+
+    @property
+    def length(self) -> int:
+        return self.segment.start + len(self.segment.tokens)
+
+    def open_segment(self, *, fresh: bool) -> None:
+        start, parent = (0 if fresh else self.length), (self.path[-1] if self.path else -1)
+        self.path.append(len(self.group.segments))
+        samples = tuple(episode.sample for episode in self.episodes)
+        self.group.segments.append(Segment(parent, start, samples, fresh, lower=[]))
+
+    def append(self, tokens: Sequence[int], *, said: bool) -> None:
+        self.segment.tokens.extend(tokens)
+        self.pending.extend(tokens)
+        if said:
+            self.said_tokens += len(tokens)
+        else:
+            self.prompt_tokens += len(tokens)
+
+    def split(self, episodes: list[Episode], row: Row, session: Session) -> _Branch:
+        """A twin for some of the episodes, with its own row and session."""
+        twin = _Branch(self.group, self.prompt, session, self.view, row)
+        twin.episodes = episodes
+        twin.path = list(self.path)
+        twin.actions = list(self.actions)
+        twin.cursor = self.cursor.copy()
+        twin.repeats, twin.seconds = self.repeats, self.seconds
+        twin.said_tokens, twin.prompt_tokens = self.said_tokens, self.prompt_tokens
+        return twin
+
+
+class Agent:
+    """Runs episodes on an engine. See :func:`run_episodes`."""
+
+    def __init__(
+        self,
+        engine: LocalEngine,
+        session_factory: SessionFactory,
+        *,
+        prompt: Prompt | Callable[[Task], Prompt] | None = None,
+        temperature: float = 0.0,
+        samples_per_task: int = 1,
+        max_actions: int = MAX_ACTIONS,
+        max_rows: int = MAX_ROWS,
+        seed: int = 0,
+        keep_lower: bool = False,
+        on_finished: Callable[[Episode], None] | None = None,
+    ) -> None:
+        if samples_per_task < 1 or max_actions < 1 or max_rows < 1:
+            raise InputError("samples_per_task, max_actions and max_rows must be at least 1.")
+        if temperature < 0 or (temperature == 0 and samples_per_task > 1):
+            raise InputError(
+                f"temperature {temperature} with {samples_per_task} samples per task: without randomness "
+                "all samples are equal.",
+                "Use temperature 1 for samples, 0 for a single greedy episode.",
+            )
+        self.engine = engine
+        self.session_factory = session_factory
+        self.prompt = prompt or Prompt(engine.tokenizer)
+        self.temperature = temperature
+        self.samples = samples_per_task
+        self.max_actions = max_actions
+        self.max_rows = max_rows
+        self.seed = seed
+        self.keep_lower = keep_lower
+        self.on_finished = on_finished
+        self._active: list[_Branch] = []
+        self._prefixes: dict[tuple[int, ...], tuple[Row, Tensor | None]] = {}
+
+    def run(self, tasks: Sequence[Task]) -> list[Group]:
+        """Run every task; the groups come in the tasks' order."""
+        groups = [Group(task) for task in tasks]
+        waiting = deque(groups)
+        try:
+            while waiting or self._active:
+                while waiting and self._room():
+                    self._admit(waiting.popleft())
+                self._step()
+        finally:
+            for branch in self._active:
+                self._release(branch)
+            self._active = []
+            for row, _ in self._prefixes.values():
+                self.engine.free(row)
+            self._prefixes = {}
+        return groups
+
+    def _room(self) -> bool:
+        if not self._active:
+            return True
+        expected = (len(self._active) + 1) * _EXPECTED_TOKENS * self.engine.cache_bytes_per_token
+        used = max(self.engine.cache_used, expected)
+        return len(self._active) < self.max_rows and used < self.engine.cache_bytes
+
+    # Beginning
+
+    def _admit(self, group: Group) -> None:
+        group.episodes = [Episode(group.task, sample) for sample in range(self.samples)]
+        rest = list(group.episodes)
+        shares = False
+        while rest:
+            began = time.perf_counter()
+            session: Session | None = None
+            try:
+                session = self.session_factory(group.task)
+                view = session.reset(group.task)
+            except Exception as error:
+                for episode in rest:
+                    self._fail(episode, error)
+                if session is not None:
+                    _close(session)
+                return
+            shares = hasattr(session, "clone")
+            mine = rest if shares else rest[:1]
+            rest = [] if shares else rest[1:]
+            self._begin(group, mine, session, view, time.perf_counter() - began)
+
+    def _begin(self, group: Group, episodes: list[Episode], session: Session, view: View, seconds: float) -> None:
+        prompt = self.prompt if isinstance(self.prompt, Prompt) else self.prompt(group.task)
+        branch = _Branch(group, prompt, session, view, self.engine.row())
+        branch.episodes = episodes
+        branch.seconds = seconds
+        self._open_scene(branch)
+        self._active.append(branch)
+        self._advance(branch)
+
+    def _open_scene(self, branch: _Branch) -> None:
+        """Begin a conversation with what the branch sees now; the one before is over."""
+        shared = tuple(branch.prompt.shared_tokens())
+        self.engine.free(branch.row)
+        branch.row, lower = self._prefix_row(shared)
+        branch.open_segment(fresh=True)
+        branch.pending = []
+        branch.segment.tokens.extend(shared)
+        branch.prompt_tokens += len(shared)
+        if lower is not None:
+            branch.segment.lower.append(lower)
+        text = opening(branch.group.task.instruction, branch.view.text)
+        branch.append(branch.prompt.first_tokens(text), said=False)
+        self._open_page(branch)
+
+    def _open_page(self, branch: _Branch) -> None:
+        branch.segment.potentials.append((len(branch.segment.tokens), branch.view.potential))
+        branch.cursor = Cursor(self.engine.grammar, self.engine.grammar.trie(branch.view.page))
+
+    def _prefix_row(self, shared: tuple[int, ...]) -> tuple[Row, Tensor | None]:
+        """A row that holds the prompt's beginning, computed once per distinct beginning."""
+        if not shared:
+            return self.engine.row(), None
+        if shared not in self._prefixes:
+            row = self.engine.row()
+            fed = self.engine.feed([(row, shared)], keep_lower=self.keep_lower)
+            self._prefixes[shared] = (row, fed.lower[0] if fed.lower else None)
+        row, lower = self._prefixes[shared]
+        return self.engine.fork(row), lower
+
+    # One step: feed, choose, go on
+
+    def _step(self) -> None:
+        branches = self._active
+        if not branches:
+            return
+        fed = self.engine.feed([(b.row, b.pending) for b in branches], keep_lower=self.keep_lower)
+        for index, branch in enumerate(branches):
+            branch.seconds += fed.seconds * len(branch.pending) / fed.tokens
+            branch.pending = []
+            if fed.lower is not None:
+                branch.segment.lower.append(fed.lower[index])
+        allowed = [branch.cursor.allowed() for branch in branches]
+        log_probs = self.engine.log_probs(fed.hidden, allowed)
+        self._active = []
+        for branch, tokens, logs in zip(branches, allowed, log_probs, strict=True):
+            self._choose(branch, tokens, logs)
+        advancing, self._active = self._active, []
+        for branch in advancing:
+            self._active.append(branch)
+            self._advance(branch)
+
+    def _choose(self, branch: _Branch, allowed: tuple[int, ...], logs: Tensor) -> None:
+        """Draw for every episode of the branch; split it where the draws differ."""
+        drawn = self._draw(branch, logs)
+        entropy = float(-(logs.exp() * logs.clamp_min(-1e4)).sum())
+        takers = sorted(set(drawn))
+        shares = [[e for e, d in zip(branch.episodes, drawn, strict=True) if d == taker] for taker in takers]
+        branches = [branch]
+        for share in shares[1:]:
+            session: Any = branch.session
+            branches.append(branch.split(share, self.engine.fork(branch.row), session.clone()))
+        if len(takers) > 1:
+            branch.episodes = shares[0]
+            for each in branches:
+                each.open_segment(fresh=False)
+        for each, taker in zip(branches, takers, strict=True):
+            token = allowed[taker] if allowed else taker
+            offset = len(each.segment.tokens)
+            each.segment.decisions.append(Decision(offset, allowed, token, float(logs[taker]), entropy))
+            each.cursor.take(token)
+            each.append([token], said=True)
+            self._active.append(each)
+
+    def _draw(self, branch: _Branch, logs: Tensor) -> list[int]:
+        if self.temperature == 0:
+            return [int(logs.argmax())] * len(branch.episodes)
+        # One draw for all, spread evenly (systematic sampling): each episode by itself is a fair
+        # sample, and together they differ as much as the distribution does. It depends only on
+        # seed, task and place, not on what else runs at the same time.
+        spot = f"{len(branch.actions)}/{branch.length}"
+        place = f"{self.seed}/{branch.group.task.id}/{branch.episodes[0].sample}/{spot}"
+        chance = random.Random(place)
+        probabilities = (logs / self.temperature).softmax(-1).tolist()
+        limits = list(itertools.accumulate(probabilities))
+        count = len(branch.episodes)
+        first = chance.random()
+        points = [(first + index) / count * limits[-1] for index in range(count)]
+        drawn = [min(bisect.bisect_right(limits, point), len(limits) - 1) for point in points]
+        chance.shuffle(drawn)
+        return drawn
+
+    def _advance(self, branch: _Branch) -> None:
+        """Go on without the model as far as possible: forced tokens, finished lines, new pages."""
+        while True:
+            branch.append(branch.cursor.forced(), said=True)
+            if not branch.cursor.finished:
+                break
+            if not self._act(branch):
+                self._active.remove(branch)
+                return
+        if branch.length >= self.engine.max_tokens:
+            self._end(branch, Stop.LENGTH)
+            self._active.remove(branch)
+
+    def _act(self, branch: _Branch) -> bool:
+        """Take the finished line as an action; False when the episode ended with it."""
+        line = branch.cursor.line()
+        branch.actions.append(line)
+        before = branch.view
+        began = time.perf_counter()
+        try:
+            action = Action.parse(line)
+            view = branch.session.step(action)
+        except Exception as error:
+            for episode in branch.episodes:
+                self._fail(episode, error, branch)
+            self._release(branch)
+            return False
+        branch.seconds += time.perf_counter() - began
+        branch.view = view
+        same = len(branch.actions) > 1 and branch.actions[-2] == line and before.page == view.page
+        branch.repeats = branch.repeats + 1 if same else 1
+        stop = None
+        if view.finished or action.verb == "done":
+            stop = Stop.DONE
+        elif len(branch.actions) >= self.max_actions:
+            stop = Stop.LIMIT
+        elif branch.repeats >= STUCK_AFTER:
+            stop = Stop.STUCK
+        if stop is not None:
+            branch.segment.potentials.append((len(branch.segment.tokens), view.potential))
+            self._end(branch, stop)
+            return False
+        if view.fresh:
+            self._open_scene(branch)
+            return True
+        if view.text:
+            branch.append(branch.prompt.next_tokens(view.text), said=False)
+        self._open_page(branch)
+        return True
+
+    # Ending
+
+    def _end(self, branch: _Branch, stop: Stop) -> None:
+        error: Exception | None = None
+        score = None
+        began = time.perf_counter()
+        try:
+            score = branch.session.score()
+        except Exception as raised:
+            error = raised
+        branch.seconds += time.perf_counter() - began
+        for episode in branch.episodes:
+            if error is not None:
+                self._fail(episode, error, branch)
+                continue
+            episode.score, episode.stop = score, stop
+            self._note(episode, branch)
+        self._release(branch)
+
+    def _fail(self, episode: Episode, error: Exception, branch: _Branch | None = None) -> None:
+        episode.stop = Stop.ERROR
+        episode.error = f"{type(error).__name__}: {error}"[:500]
+        self._note(episode, branch)
+
+    def _note(self, episode: Episode, branch: _Branch | None) -> None:
+        if branch is not None:
+            episode.path = list(branch.path)
+            episode.actions = list(branch.actions)
+            episode.potential = branch.view.potential
+            episode.said_tokens = branch.said_tokens
+            episode.prompt_tokens = branch.prompt_tokens
+            episode.seconds = branch.seconds / len(branch.episodes)
+        if self.on_finished is not None:
+            self.on_finished(episode)
+
+    def _release(self, branch: _Branch) -> None:
+        self.engine.free(branch.row)
+        _close(branch.session)
+
+
+def _close(session: Session) -> None:
+    try:
+        session.close()
+    except Exception:
+        return  # what it held is gone either way, and its episode has been judged
+
+
+def run_episodes(
+    engine: LocalEngine,
+    tasks: Sequence[Task],
+    session_factory: SessionFactory,
+    *,
+    prompt: Prompt | Callable[[Task], Prompt] | None = None,
+    temperature: float = 0.0,
+    samples_per_task: int = 1,
+    max_actions: int = MAX_ACTIONS,
+    max_rows: int = MAX_ROWS,
+    seed: int = 0,
+    keep_lower: bool = False,
+    on_finished: Callable[[Episode], None] | None = None,
+) -> list[Group]:
+    """Do every task ``samples_per_task`` times.
+
+    A session that fails makes an episode with ``Stop.ERROR`` and its error; it never ends the run.
+
+    Args:
+        engine: Computes with whatever adapter it has now.
+        session_factory: Makes a session for a task. Samples share one until they differ when it
+            has ``clone()``; else each sample gets its own. Slow sessions (a live application) run
+            one after the other with ``max_rows=1``.
+        prompt: System message and messages before the task; one for all, or one per task.
+        temperature: 0 takes the most likely token; 1 samples from the policy.
+        max_actions: An episode ends after this many.
+        max_rows: Rows that are fed together.
+        seed: Draws depend on it, the task and the place only.
+        keep_lower: Keep what the frozen lower layers made of every token, for the trainer.
+        on_finished: Is told every episode as it ends.
+
+    Returns:
+        One group per task, in order.
+    """
+    agent = Agent(
+        engine,
+        session_factory,
+        prompt=prompt,
+        temperature=temperature,
+        samples_per_task=samples_per_task,
+        max_actions=max_actions,
+        max_rows=max_rows,
+        seed=seed,
+        keep_lower=keep_lower,
+        on_finished=on_finished,
+    )
+    return agent.run(tasks)
+
+
+def episodes(groups: Sequence[Group]) -> list[Episode]:
+    """All episodes of the groups, in order."""
+    return [episode for group in groups for episode in group.episodes]

@@ -1,0 +1,219 @@
+"""LoRA adapters as merged weights: full speed, and exactly undone.
+
+An adapted linear layer keeps its base weight untouched and computes with
+``base + scale * B A`` in a second tensor. Inference and training use the same
+merged tensor, so they cannot disagree by rounding; while an adapter is being
+trained, the backward pass takes the gradients of A and B from the same
+matrices (as in peft with dropout 0), without a second forward through them.
+
+Files are peft's: ``adapter_config.json`` and ``adapter_model.safetensors``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from fde.errors import InputError, MissingError
+
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+_PREFIX = "base_model.model."
+# Variants of LoRA whose effect is not W + scale * B A: loading them as such would be silently wrong.
+_UNSUPPORTED = ("use_dora", "alora_invocation_tokens", "modules_to_save", "rank_pattern", "alpha_pattern",
+                "fan_in_fan_out", "trainable_token_indices", "layer_replication")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterWeights:
+    """A LoRA adapter in memory.
+
+    Attributes:
+        rank: Rank of every pair.
+        scale: Factor of ``B A`` (``alpha / rank``).
+        pairs: Module path inside the model -> (A ``[rank, in]``, B ``[out, rank]``), fp32.
+    """
+
+    rank: int
+    alpha: float
+    scale: float
+    pairs: Mapping[str, tuple[Tensor, Tensor]] = field(repr=False)
+
+
+class _MergedLinear(torch.autograd.Function):
+    """``x W^T`` with W = base + scale * B A; gradients for x, A and B."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, merged: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(x, merged, a, b)
+        ctx.scale = scale
+        return functional.linear(x, merged)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, Tensor, Tensor, None]:
+        x, merged, a, b = ctx.saved_tensors
+        (grad,) = grads
+        flat_grad = grad.reshape(-1, grad.shape[-1])
+        flat_x = x.reshape(-1, x.shape[-1])
+        grad_x = grad @ merged if ctx.needs_input_grad[0] else None
+        low = flat_grad.to(b.dtype) @ b  # [tokens, rank]
+        grad_a = ctx.scale * (low.t() @ flat_x.to(a.dtype))
+        grad_b = ctx.scale * (flat_grad.to(b.dtype).t() @ (flat_x.to(a.dtype) @ a.t()))
+        return grad_x, None, grad_a, grad_b, None
+
+
+class AdaptedLinear(nn.Module):
+    """A linear layer that computes with its base weight or with an adapter merged into a copy."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.base = linear.weight.detach()
+        self.bias = linear.bias
+        self.weight = self.base  # what is computed with
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.a: Tensor | None = None
+        self.b: Tensor | None = None
+        self.scale = 0.0
+
+    def set(self, a: Tensor, b: Tensor, scale: float) -> None:
+        """Use an adapter; with tensors that require gradients, forwards train it."""
+        self.a, self.b, self.scale = a, b, scale
+        if self.weight is self.base:
+            self.weight = torch.empty_like(self.base)
+        self.merge()
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Bring the merged weight up to date with A and B."""
+        if self.a is None or self.b is None:
+            return
+        if self.base.dtype == self.a.dtype:
+            torch.addmm(self.base, self.b, self.a, alpha=self.scale, out=self.weight)
+        else:
+            self.weight.copy_(torch.addmm(self.base.to(self.a.dtype), self.b, self.a, alpha=self.scale))
+
+    def clear(self) -> None:
+        """Back to the base weight, exactly."""
+        self.a = self.b = None
+        self.weight = self.base
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.a is not None and self.b is not None and self.a.requires_grad and torch.is_grad_enabled():
+            out: Tensor = _MergedLinear.apply(x, self.weight, self.a, self.b, self.scale)
+            return out if self.bias is None else out + self.bias
+        return functional.linear(x, self.weight, self.bias)
+
+
+def linear_paths(model: nn.Module, layers: nn.ModuleList, first_layer: int = 0) -> list[str]:
+    """Paths of all linear modules inside the decoder layers from ``first_layer`` on."""
+    wanted = {id(module) for layer in list(layers)[first_layer:] for module in layer.modules()}
+    return [
+        path
+        for path, module in model.named_modules()
+        if id(module) in wanted and isinstance(module, nn.Linear | AdaptedLinear)
+    ]
+
+
+def adapt(model: nn.Module, paths: Iterable[str]) -> dict[str, AdaptedLinear]:
+    """Make the linear modules at ``paths`` adaptable, in place; those that are already stay."""
+    found: dict[str, AdaptedLinear] = {}
+    for path in paths:
+        parent_path, _, name = path.rpartition(".")
+        try:
+            parent = model.get_submodule(parent_path)
+            module = getattr(parent, name)
+        except AttributeError as error:
+            raise InputError(
+                f"The adapter changes '{path}', which this model does not have.",
+                "It was trained for another base model: choose that one in fde.toml, [model] base.",
+            ) from error
+        if isinstance(module, nn.Linear):
+            module = AdaptedLinear(module)
+            setattr(parent, name, module)
+        if not isinstance(module, AdaptedLinear):
+            raise InputError(f"The adapter changes '{path}', which is a {type(module).__name__}, not a linear layer.")
+        found[path] = module
+    return found
+
+
+def read(folder: Path) -> AdapterWeights:
+    """Read a peft LoRA adapter.
+
+    Raises:
+        MissingError: when the folder or a file of it is not there.
+        InputError: when it is damaged or of a kind that is not plain LoRA.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise MissingError(f"{folder} is not an adapter: it has no {name}.", "See: fde serve adapters")
+    try:
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        tensors = load_file(folder / WEIGHTS_FILE)
+    except (ValueError, SafetensorError) as error:
+        raise InputError(f"The adapter {folder} is damaged: {error}", "Train it again.") from error
+    odd = [key for key in _UNSUPPORTED if config.get(key)]
+    if config.get("peft_type") != "LORA" or odd or config.get("bias", "none") != "none":
+        raise InputError(f"The adapter {folder} is not plain LoRA ({', '.join(odd) or config.get('peft_type')}).")
+    rank, alpha = int(config["r"]), float(config["lora_alpha"])
+    if rank < 1:
+        raise InputError(f"The adapter {folder} says rank {rank}.")
+    scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    return AdapterWeights(rank, alpha, scale, _pairs(folder, tensors, rank))
+
+
+def _pairs(folder: Path, tensors: dict[str, Tensor], rank: int) -> dict[str, tuple[Tensor, Tensor]]:
+    pairs: dict[str, tuple[Tensor, Tensor]] = {}
+    for key in tensors:
+        path = key.removeprefix(_PREFIX)
+        if path.endswith(".lora_B.weight"):
+            continue
+        other = key.replace(".lora_A.", ".lora_B.")
+        if not path.endswith(".lora_A.weight") or other not in tensors:
+            raise InputError(f"The adapter {folder} holds '{key}', which is no LoRA weight of a linear layer.")
+        a, b = tensors[key].float(), tensors[other].float()
+        if a.dim() != 2 or b.dim() != 2 or a.shape[0] != rank or b.shape[1] != rank:
+            raise InputError(f"The adapter {folder}: '{key}' has shape {tuple(a.shape)}, its rank is {rank}.")
+        pairs[path.removesuffix(".lora_A.weight")] = (a, b)
+    if not pairs or len(pairs) * 2 != len(tensors):
+        raise InputError(f"The adapter {folder} is incomplete: {len(tensors)} tensors, {len(pairs)} pairs.")
+    return pairs
+
+
+def peft_files(weights: AdapterWeights, *, base_model: str) -> dict[str, bytes]:
+    """The adapter as the files peft (and vLLM) read: name -> content."""
+    from safetensors.torch import save
+
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base_model,
+        "r": weights.rank,
+        "lora_alpha": weights.alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "inference_mode": True,
+        "target_modules": sorted({path.rpartition(".")[2] for path in weights.pairs}),
+        "layers_to_transform": _layers(weights.pairs),
+    }
+    tensors = {}
+    for path, (a, b) in sorted(weights.pairs.items()):
+        tensors[f"{_PREFIX}{path}.lora_A.weight"] = a.detach().cpu().float().contiguous()
+        tensors[f"{_PREFIX}{path}.lora_B.weight"] = b.detach().cpu().float().contiguous()
+    text = json.dumps(config, indent=1, sort_keys=True) + "\n"
+    return {CONFIG_FILE: text.encode(), WEIGHTS_FILE: save(tensors, metadata={"format": "pt"})}
+
+
+def _layers(paths: Iterable[str]) -> list[int]:
+    numbers = {int(part) for path in paths for part in path.split(".") if part.isdigit()}
+    return sorted(numbers)

@@ -1,0 +1,259 @@
+"""Our attention in transformers' attention interface: many sequences in one flat forward.
+
+All new tokens of a step go through the linear layers as one sequence of shape
+``[1, T]`` with explicit positions, so nothing is spent on padding. Only the
+attention needs to know which tokens belong together; a *plan* tells it. There
+are two: :class:`CachePlan` (inference: keys and values go into each row's
+cache) and :class:`TreePlan` (training: segments of token trees attend to their
+ancestors, with gradients).
+
+The function is registered under :data:`NAME`; a model is switched to it by
+``model.set_attn_implementation(NAME)``. No mask is built for that name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from fde.errors import InputError
+
+NAME = "fde_flat"
+# On a CPU a causal block is cut into bands of this many queries: the keys above
+# the diagonal are then never multiplied (measured: a third less time at 500 tokens).
+_CPU_BAND = 64
+
+_plan: ContextVar[Plan | None] = ContextVar("plan", default=None)
+_masks: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+
+
+class Plan(Protocol):
+    """Which tokens of a flat forward attend to which."""
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float) -> Tensor:
+        """Attention of one layer.
+
+        Args:
+            query: ``[1, heads, T, d]``; ``key`` and ``value`` ``[1, kv_heads, T, d]``.
+
+        Returns:
+            ``[1, heads, T, d]``.
+        """
+        ...
+
+    @property
+    def longest(self) -> int:
+        """Tokens that the last of the longest sequence attends to, itself included."""
+        ...
+
+
+@contextmanager
+def planned(plan: Plan) -> Iterator[None]:
+    """Forwards inside this block attend by ``plan``."""
+    token = _plan.set(plan)
+    try:
+        yield
+    finally:
+        _plan.reset(token)
+
+
+def attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """The function transformers calls in every layer."""
+    plan = _plan.get()
+    if plan is None:
+        raise RuntimeError(f"A model with attention '{NAME}' was called outside of planned().")
+    if sliding_window is not None and plan.longest > sliding_window:
+        raise InputError(
+            f"A conversation of {plan.longest} tokens exceeds this model's attention window of {sliding_window}.",
+            "Use a model with a longer window, or shorter pages.",
+        )
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    layer = int(getattr(module, "layer_idx", 0))
+    out = plan.attend(layer, query, key, value, scale, softcap or 0.0)
+    return out.transpose(1, 2), None
+
+
+def register() -> None:
+    """Make :data:`NAME` known to transformers. Safe to call again."""
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
+
+
+def causal(query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float = 0.0) -> Tensor:
+    """Causal attention of the last ``n`` of ``m`` positions (``[1, heads, n, d]`` on ``[1, kv, m, d]``)."""
+    count, total = query.shape[2], key.shape[2]
+    if softcap:
+        return _softcapped(query, key, value, scale, softcap)
+    if count == 1:
+        return _sdpa(query, key, value, None, scale)
+    before = total - count
+    mask = _mask(total, query)
+    band = _CPU_BAND if query.device.type == "cpu" else count
+    if count <= band:
+        return _sdpa(query, key, value, mask[before:total, :total], scale)
+    parts = []
+    for start in range(0, count, band):
+        stop = min(start + band, count)
+        seen = before + stop
+        bias = mask[before + start : seen, :seen]
+        parts.append(_sdpa(query[:, :, start:stop], key[:, :, :seen], value[:, :, :seen], bias, scale))
+    return torch.cat(parts, dim=2)
+
+
+def _sdpa(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+    grouped = query.shape[1] != key.shape[1]
+    return functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=bias, scale=scale, enable_gqa=grouped
+    )
+
+
+def _softcapped(query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float) -> Tensor:
+    groups = query.shape[1] // key.shape[1]
+    keys, values = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    scores = torch.tanh(query @ keys.transpose(2, 3) * (scale / softcap)) * softcap
+    total = key.shape[2]
+    scores = scores + _mask(total, query)[total - query.shape[2] : total, :total]
+    return scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype) @ values
+
+
+def _mask(size: int, like: Tensor) -> Tensor:
+    """A causal bias of at least ``size`` x ``size``; every smaller one is a view of it."""
+    where = (like.device, like.dtype)
+    mask = _masks.get(where)
+    if mask is None or mask.shape[0] < size:
+        side = max(512, 1 << (size - 1).bit_length())
+        with torch.inference_mode(False):
+            mask = torch.full((side, side), float("-inf"), device=like.device, dtype=like.dtype).triu(1)
+        _masks[where] = mask
+    return mask
+
+
+class Row:
+    """Keys and values of one sequence, for all layers, in one growing tensor.
+
+    Attributes:
+        length: Tokens whose keys and values are stored.
+    """
+
+    BLOCK = 128
+
+    def __init__(self, layers: int) -> None:
+        self.layers = layers
+        self.length = 0
+        self._store: Tensor | None = None  # [2, layers, kv_heads, capacity, d]
+
+    @property
+    def bytes(self) -> int:
+        return 0 if self._store is None else self._store.numel() * self._store.element_size()
+
+    def fork(self, extra: int = 0) -> Row:
+        """An independent copy of what is stored, with room for ``extra`` more tokens."""
+        copy = Row(self.layers)
+        if self._store is not None:
+            copy._reserve(self.length + max(extra, self.BLOCK), self._store)
+            assert copy._store is not None
+            copy._store[:, :, :, : self.length] = self._store[:, :, :, : self.length]
+            copy.length = self.length
+        return copy
+
+    def truncate(self, length: int) -> None:
+        """Forget everything after the first ``length`` tokens."""
+        self.length = min(self.length, length)
+
+    def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Store new keys and values (``[1, kv, n, d]``) after ``length``; returns all so far.
+
+        ``length`` itself moves only when the whole forward is done.
+        """
+        stop = self.length + key.shape[2]
+        if self._store is None or self._store.shape[3] < stop:
+            self._reserve(stop, key)
+        assert self._store is not None
+        self._store[0, layer, :, self.length : stop] = key[0]
+        self._store[1, layer, :, self.length : stop] = value[0]
+        return self._store[0, layer, None, :, :stop], self._store[1, layer, None, :, :stop]
+
+    def _reserve(self, tokens: int, like: Tensor) -> None:
+        capacity = -(-tokens // self.BLOCK) * self.BLOCK
+        heads, size = (like.shape[1], like.shape[3]) if like.dim() == 4 else (like.shape[2], like.shape[4])
+        grown = torch.empty((2, self.layers, heads, capacity, size), dtype=like.dtype, device=like.device)
+        if self._store is not None:
+            grown[:, :, :, : self.length] = self._store[:, :, :, : self.length]
+        self._store = grown
+
+
+@dataclass(slots=True)
+class CachePlan:
+    """Inference: flat tokens ``spans[i]`` continue ``rows[i]``."""
+
+    rows: Sequence[Row]
+    spans: Sequence[tuple[int, int]]
+
+    @property
+    def longest(self) -> int:
+        return max(row.length + stop - start for row, (start, stop) in zip(self.rows, self.spans, strict=True))
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float) -> Tensor:
+        out = torch.empty_like(query)
+        for row, (start, stop) in zip(self.rows, self.spans, strict=True):
+            keys, values = row.write(layer, key[:, :, start:stop], value[:, :, start:stop])
+            out[:, :, start:stop] = causal(query[:, :, start:stop], keys, values, scale, softcap)
+        return out
+
+
+@dataclass(slots=True)
+class TreePlan:
+    """Training: each segment of a token tree attends to its ancestors and, causally, itself.
+
+    Attributes:
+        paths: For every segment, in flat order, the flat spans of its ancestors
+            (root first) and, last, its own. Segments tile the flat sequence.
+    """
+
+    paths: Sequence[Sequence[tuple[int, int]]]
+
+    @property
+    def longest(self) -> int:
+        return max(sum(stop - start for start, stop in path) for path in self.paths)
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float) -> Tensor:
+        parts = []
+        for path in self.paths:
+            start, stop = path[-1]
+            parts.append(causal(query[:, :, start:stop], _along(key, path), _along(value, path), scale, softcap))
+        return torch.cat(parts, dim=2)
+
+
+def _along(states: Tensor, path: Sequence[tuple[int, int]]) -> Tensor:
+    pieces = [states[:, :, start:stop] for start, stop in _joined(path)]
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=2)
+
+
+def _joined(path: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Neighbouring spans as one: a first child lies right behind its parent."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in path:
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], stop)
+        else:
+            joined.append((start, stop))
+    return joined

@@ -1,0 +1,159 @@
+"""A stock causal language model taken apart: its layers in two halves, and its head where it is needed.
+
+Layers below ``split`` carry no adapter, so what they make of a token never
+changes: it can be kept and skipped the next time. The head is a quarter of a
+small model's work and is computed only at positions where something is chosen,
+and only for the tokens that may be chosen there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from fde.errors import InputError
+from serve.engine import attention
+from serve.engine.attention import CachePlan, Plan, Row
+
+
+class Body:
+    """Runs the decoder of a transformers causal language model under our attention.
+
+    Attributes:
+        split: Number of lower layers that stay as they are for good.
+    """
+
+    def __init__(self, model: Any, split: int = 0) -> None:
+        attention.register()
+        self.model = model
+        self.decoder = model.get_decoder()
+        self.layers: nn.ModuleList = self.decoder.layers
+        self.embedding: nn.Embedding = model.get_input_embeddings()
+        self.depth = len(self.layers)
+        if not 0 <= split < self.depth:
+            raise InputError(f"{split} lower layers cannot be frozen in a model of {self.depth} layers.")
+        self.split = split
+        self._lower: Tensor | None = None
+        self._upper = True
+        self._captured: Tensor | None = None
+        model.set_attn_implementation(attention.NAME)
+        for index, layer in enumerate(self.layers):
+            layer.forward = self._gate(index, layer.forward)
+        text = model.config.get_text_config()
+        self._softcap = float(getattr(text, "final_logit_softcapping", None) or 0.0)
+        self._multiply = float(getattr(text, "logit_scale", None) or 1.0)
+        self._multiply /= float(getattr(text, "logits_scaling", None) or 1.0)
+        self.vocabulary = int(model.get_output_embeddings().weight.shape[0])
+        self.width = int(self.embedding.weight.shape[1])
+
+    @property
+    def device(self) -> torch.device:
+        return self.embedding.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.embedding.weight.dtype
+
+    def _gate(self, index: int, original: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def forward(hidden_states: Tensor, *args: Any, **named: Any) -> Tensor:
+            if index < self.split:
+                if self._lower is not None:
+                    return self._lower if index == 0 else hidden_states
+            else:
+                if index == self.split:
+                    self._captured = hidden_states
+                if not self._upper:
+                    return hidden_states
+            return original(hidden_states, *args, **named)
+
+        return forward
+
+    def run(
+        self, ids: Tensor, positions: Tensor, plan: Plan, *, lower: Tensor | None = None, upper: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """One flat forward.
+
+        Args:
+            ids: Token ids ``[T]``; ``positions`` their positions in their sequences, ``[T]``.
+            plan: Which token attends to which.
+            lower: Hidden states ``[T, width]`` as the lower layers left them: those layers are skipped.
+            upper: False to run the lower layers only.
+
+        Returns:
+            Final hidden states ``[T, width]`` (meaningless when ``upper`` is False),
+            and the hidden states between the halves, ``[T, width]``.
+        """
+        self._lower = None if lower is None else lower.unsqueeze(0)
+        self._upper, self._captured = upper, None
+        try:
+            with attention.planned(plan):
+                out = self.decoder(input_ids=ids.unsqueeze(0), position_ids=positions.unsqueeze(0), use_cache=False)
+            captured = self._captured
+            assert captured is not None
+            return out.last_hidden_state[0], captured[0]
+        finally:
+            self._lower, self._upper, self._captured = None, True, None
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits over the whole vocabulary, fp32 ``[n, vocabulary]``, of final hidden states ``[n, width]``."""
+        head = self.model.get_output_embeddings()
+        return self._finish(head(hidden).float())
+
+    def some_logits(self, hidden: Tensor, ids: Tensor) -> Tensor:
+        """Logits of one token each: ``hidden[i]`` against token ``ids[i]``; fp32 ``[n]``."""
+        head = self.model.get_output_embeddings()
+        found = (hidden.float() * functional.embedding(ids, head.weight).float()).sum(-1)
+        bias = getattr(head, "bias", None)
+        return self._finish(found if bias is None else found + bias[ids].float())
+
+    def _finish(self, logits: Tensor) -> Tensor:
+        if self._multiply != 1.0:
+            logits = logits * self._multiply
+        if self._softcap:
+            logits = torch.tanh(logits / self._softcap) * self._softcap
+        return logits
+
+    @torch.inference_mode()
+    def check(self, ids: Tensor, tolerance: float) -> float:
+        """Compare with the stock model's own logits on a probe; returns the relative error.
+
+        Raises:
+            InputError: when they disagree: the model's family does something the engine does not know.
+        """
+        with _stock_attention(self.model):
+            stock = self.model(input_ids=ids.unsqueeze(0), use_cache=False).logits[0].float()
+        row = Row(self.depth)
+        half = len(ids) // 2
+        parts = []
+        for start, stop in ((0, half), (half, len(ids))):
+            positions = torch.arange(start, stop, device=ids.device)
+            plan = CachePlan([row], [(0, stop - start)])
+            _, lower = self.run(ids[start:stop], positions, plan, upper=False)
+            hidden, _ = self.run(ids[start:stop], positions, plan, lower=lower if self.split else None)
+            row.length = stop
+            parts.append(self.logits(hidden))
+        error = float((torch.cat(parts) - stock).norm() / stock.norm())
+        if not error <= tolerance:
+            name = getattr(self.model.config, "model_type", "this")
+            raise InputError(
+                f"The in-process engine does not reproduce models of type '{name}': relative error {error:.2g}.",
+                "Serve it with vLLM instead (fde serve start --engine vllm), or choose another base model.",
+            )
+        return error
+
+
+class _stock_attention:
+    """The model with its own attention, inside a ``with`` block."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def __enter__(self) -> None:
+        self.model.set_attn_implementation("eager")
+
+    def __exit__(self, *_: object) -> None:
+        self.model.set_attn_implementation(attention.NAME)

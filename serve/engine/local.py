@@ -1,0 +1,323 @@
+"""The local engine: rows of tokens with their caches, in this process, for rollouts and evaluation."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fde import models
+from fde.errors import InputError
+from serve.engine import adapter as adapters
+from serve.engine.adapter import AdaptedLinear, AdapterWeights
+from serve.engine.attention import CachePlan, Row
+from serve.engine.body import Body
+from serve.grammar import Grammar
+
+# A forward of more tokens is no faster per token (measured flat from 128 on) and needs more memory.
+MAX_FLAT = 1024
+# bf16 must be this much faster than fp32 on a probe before its rounding is worth it.
+_BF16_GAIN = 1.3
+_FREE_CHUNK = 64
+
+
+@dataclass(slots=True)
+class Fed:
+    """What a feed returns.
+
+    Attributes:
+        hidden: Final hidden state of each item's last token, ``[items, width]``.
+        lower: Each item's hidden states between the halves, ``[n, width]``; None unless asked for.
+        seconds: Wall-clock time.
+        tokens: Tokens computed.
+    """
+
+    hidden: Tensor
+    lower: list[Tensor] | None
+    seconds: float
+    tokens: int
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the engine has done since it was made."""
+
+    tokens: int = 0
+    seconds: float = 0.0
+    forwards: int = 0
+    peak_cache_bytes: int = 0
+
+
+@dataclass(slots=True)
+class _Piece:
+    item: int
+    row: Row
+    tokens: Sequence[int]
+    start: int = 0
+    lower: list[Tensor] = field(default_factory=list)
+
+
+class LocalEngine:
+    """A model, its tokenizer, and rows that are fed step by step.
+
+    Args:
+        model: A transformers causal language model.
+        tokenizer: Its tokenizer.
+        split: Lower layers that no adapter will change (see :class:`serve.engine.body.Body`).
+        cache_bytes: What the rows' caches may take together; agents admit episodes accordingly.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Any, *, split: int = 0, cache_bytes: int = 4 << 30, name: str = "model"
+    ) -> None:
+        model.eval()
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        self.name = name
+        self.tokenizer = tokenizer
+        self.body = Body(model, split)
+        self.grammar = Grammar(tokenizer, self.body.vocabulary)
+        self.cache_bytes = cache_bytes
+        self.counters = Counters()
+        self.adapter: str | None = None
+        self._adapted: dict[str, AdaptedLinear] = {}
+        self._rows: set[Row] = set()
+        self._free: Tensor | None = None
+        text = model.config.get_text_config()
+        self.max_tokens = int(getattr(text, "max_position_embeddings", 0) or 1 << 20)
+        probe = torch.arange(10, 26, device=self.body.device) % self.body.vocabulary
+        self.body.check(probe, 1e-4 if self.body.dtype == torch.float32 else 5e-2)
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path,
+        *,
+        split: int = 0,
+        dtype: str = "auto",
+        device: str = "auto",
+        threads: int | None = None,
+        cache_bytes: int = 4 << 30,
+    ) -> LocalEngine:
+        """Load a base model by its name or folder.
+
+        Args:
+            dtype: ``float32``, ``bfloat16``, or ``auto`` (measured on this machine).
+            device: ``cpu``, ``cuda`` or ``auto``.
+            threads: CPU threads; None leaves torch's own choice.
+
+        Raises:
+            MissingError: no such model. InputError: one that cannot be used.
+        """
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+
+        folder = models.model_path(model)
+        if threads:
+            torch.set_num_threads(threads)
+        where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        kind = best_dtype(where) if dtype == "auto" else _dtype(dtype)
+        logging.disable_progress_bar()
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            loaded = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=kind, local_files_only=True, use_safetensors=True
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"The model {folder} cannot be loaded: {error}", "See: fde model list") from error
+        return cls(loaded.to(where), tokenizer, split=split, cache_bytes=cache_bytes, name=str(model))
+
+    # Rows
+
+    def row(self) -> Row:
+        """A new, empty row."""
+        row = Row(self.body.depth)
+        self._rows.add(row)
+        return row
+
+    def fork(self, row: Row) -> Row:
+        """A copy of a row that goes its own way from here."""
+        copy = row.fork()
+        self._rows.add(copy)
+        return copy
+
+    def free(self, row: Row) -> None:
+        """Give a row's memory back."""
+        self._rows.discard(row)
+
+    @property
+    def cache_used(self) -> int:
+        """Bytes the rows' caches take now."""
+        return sum(row.bytes for row in self._rows)
+
+    @property
+    def cache_bytes_per_token(self) -> int:
+        """Bytes of cache one token takes."""
+        text = self.body.model.config.get_text_config()
+        heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+        size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        return 2 * self.body.depth * heads * size * self.body.embedding.weight.element_size()
+
+    @torch.inference_mode()
+    def feed(self, items: Sequence[tuple[Row, Sequence[int]]], *, keep_lower: bool = False) -> Fed:
+        """Continue rows by tokens (at least one each; a row at most once).
+
+        All tokens of a forward lie in one flat sequence; long feeds are cut into several forwards.
+        """
+        began = time.perf_counter()
+        if any(not tokens for _, tokens in items):
+            raise ValueError("feed() was given a row without tokens")
+        pieces = [_Piece(index, row, tokens) for index, (row, tokens) in enumerate(items)]
+        last: list[Tensor | None] = [None] * len(pieces)
+        total = sum(len(piece.tokens) for piece in pieces)
+        waiting = list(reversed(pieces))
+        while waiting:
+            batch: list[tuple[_Piece, int]] = []
+            room = MAX_FLAT
+            while waiting and room:
+                piece = waiting.pop()
+                stop = min(len(piece.tokens), piece.start + room)
+                room -= stop - piece.start
+                batch.append((piece, stop))
+            self._forward(batch, last, keep_lower)
+            if batch[-1][0].start < len(batch[-1][0].tokens):
+                waiting.append(batch[-1][0])
+        seconds = time.perf_counter() - began
+        self.counters.tokens += total
+        self.counters.seconds += seconds
+        self.counters.peak_cache_bytes = max(self.counters.peak_cache_bytes, self.cache_used)
+        lower = [torch.cat(piece.lower) for piece in pieces] if keep_lower else None
+        return Fed(torch.stack([found for found in last if found is not None]), lower, seconds, total)
+
+    def _forward(self, batch: Sequence[tuple[_Piece, int]], last: list[Tensor | None], keep_lower: bool) -> None:
+        ids: list[int] = []
+        positions: list[int] = []
+        spans = []
+        for piece, stop in batch:
+            count = stop - piece.start
+            spans.append((len(ids), len(ids) + count))
+            ids.extend(piece.tokens[piece.start : stop])
+            positions.extend(range(piece.row.length, piece.row.length + count))
+        device = self.body.device
+        plan = CachePlan([piece.row for piece, _ in batch], spans)
+        hidden, lower = self.body.run(
+            torch.tensor(ids, device=device), torch.tensor(positions, device=device), plan
+        )
+        self.counters.forwards += 1
+        for (piece, stop), (first, end) in zip(batch, spans, strict=True):
+            piece.row.length += end - first
+            piece.start = stop
+            last[piece.item] = hidden[end - 1]
+            if keep_lower:
+                piece.lower.append(lower[first:end].clone())
+
+    # Choosing
+
+    @torch.inference_mode()
+    def log_probs(self, hidden: Tensor, allowed: Sequence[tuple[int, ...]]) -> list[Tensor]:
+        """Log-probabilities among the allowed tokens of each position, at temperature 1.
+
+        Args:
+            hidden: Final hidden states ``[n, width]``.
+            allowed: Token ids per position; empty for free text.
+
+        Returns:
+            Per position fp32 on the CPU: ``[len(allowed)]``, or ``[vocabulary]`` for free text.
+        """
+        found: list[Tensor] = [torch.empty(0)] * len(allowed)
+        closed = [index for index, tokens in enumerate(allowed) if tokens]
+        if closed:
+            counts = [len(allowed[index]) for index in closed]
+            device = hidden.device
+            owners = torch.repeat_interleave(
+                torch.tensor(closed, device=device), torch.tensor(counts, device=device)
+            )
+            ids = torch.tensor([token for index in closed for token in allowed[index]], device=device)
+            logits = self.body.some_logits(hidden[owners], ids).cpu()
+            for index, part in zip(closed, logits.split(counts), strict=True):
+                found[index] = part.log_softmax(-1)
+        free = [index for index, tokens in enumerate(allowed) if not tokens]
+        for start in range(0, len(free), _FREE_CHUNK):
+            chunk = free[start : start + _FREE_CHUNK]
+            logits = self.body.logits(hidden[chunk])
+            logits = logits.masked_fill(~self.free_tokens(), float("-inf")).log_softmax(-1).cpu()
+            for index, part in zip(chunk, logits, strict=True):
+                found[index] = part
+        return found
+
+    def free_tokens(self) -> Tensor:
+        """The grammar's free-text mask, ``[vocabulary]``, on the model's device."""
+        if self._free is None:
+            self._free = self.grammar.free_tokens().to(self.body.device)
+        return self._free
+
+    # Adapters
+
+    def adaptable(self, paths: Sequence[str]) -> dict[str, AdaptedLinear]:
+        """The linear layers at these paths, made adaptable in place."""
+        self._adapted.update(adapters.adapt(self.body.model, paths))
+        return {path: self._adapted[path] for path in paths}
+
+    def linear_paths(self, first_layer: int = 0) -> list[str]:
+        """Paths of the linear layers an adapter can change, from decoder layer ``first_layer`` on."""
+        return adapters.linear_paths(self.body.model, self.body.layers, first_layer)
+
+    def use_adapter(self, name: str, weights: AdapterWeights) -> None:
+        """Compute with an adapter from now on; rows fed before must not be continued."""
+        modules = self.adaptable(list(weights.pairs))
+        self.clear_adapter()
+        for path, (a, b) in weights.pairs.items():
+            module = modules[path]
+            if a.shape[1] != module.in_features or b.shape[0] != module.out_features:
+                raise InputError(
+                    f"The adapter {name} does not fit: {path} is {module.out_features}x{module.in_features}, "
+                    f"the adapter's {b.shape[0]}x{a.shape[1]}.",
+                    "It was trained for another base model: choose that one in fde.toml, [model] base.",
+                )
+            module.set(a.to(self.body.device), b.to(self.body.device), weights.scale)
+        self.adapter = name
+
+    def load_adapter(self, folder: Path, name: str | None = None) -> None:
+        """Compute with a peft LoRA adapter from a folder."""
+        self.use_adapter(name or folder.name, adapters.read(folder))
+
+    def clear_adapter(self) -> None:
+        """Back to the base model, exactly."""
+        for module in self._adapted.values():
+            module.clear()
+        self.adapter = None
+
+
+def best_dtype(device: str) -> torch.dtype:
+    """bf16 where this machine computes it natively, else fp32: decided by a small measurement."""
+    if device != "cpu":
+        return torch.bfloat16
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        x, w = torch.ones(256, 576, dtype=dtype), torch.ones(1536, 576, dtype=dtype)
+        best = float("inf")
+        for _ in range(4):
+            began = time.perf_counter()
+            torch.nn.functional.linear(x, w)
+            best = min(best, time.perf_counter() - began)
+        seconds[dtype] = best
+    faster = seconds[torch.float32] / seconds[torch.bfloat16]
+    return torch.bfloat16 if faster >= _BF16_GAIN else torch.float32
+
+
+def _dtype(name: str) -> torch.dtype:
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if name not in known:
+        raise InputError(f"Unknown dtype '{name}'.", f"Known are: auto, {', '.join(known)}.")
+    return known[name]
+
+
+def default_threads() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0))

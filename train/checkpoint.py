@@ -1,0 +1,106 @@
+"""The state of training on disk: resumed exactly, never half-believed.
+
+Tensors go to a safetensors file of a new name, then a small JSON file that names
+it (with its digest) is replaced atomically, then the old tensors are removed: a
+process killed at any moment leaves one whole state. Draws depend on seed and
+step alone, so there is no generator to save.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fde.artifacts import digest_file, read_json, write_bytes, write_json
+from fde.errors import InputError
+from train.lora import Lora
+
+# Hidden: a run's manifest lists results, not working state.
+_POINTER = ".state.json"
+_TENSORS = ".state-{:08d}.safetensors"
+
+
+def save(folder: Path, step: int, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Replace the saved state."""
+    from safetensors.torch import save as to_bytes
+
+    path = folder / _TENSORS.format(step)
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, to_bytes(plain))
+    pointer = {"tensors": path.name, "sha256": digest_file(path), "step": step, "state": dict(state)}
+    write_json(folder / _POINTER, pointer)
+    for old in folder.glob(".state-*.safetensors"):
+        if old != path:
+            old.unlink()
+
+
+def load(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """The saved state, or None when there is none.
+
+    Raises:
+        InputError: when the tensors are not those that were saved.
+    """
+    from safetensors.torch import load_file
+
+    if not (folder / _POINTER).is_file():
+        return None
+    try:
+        pointer = read_json(folder / _POINTER)
+        path = folder / str(pointer["tensors"])
+        if path.parent != folder or digest_file(path) != pointer["sha256"]:
+            raise ValueError("its tensors changed")
+        return dict(pointer["state"]), load_file(path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"The checkpoint in {folder} is damaged: {error}", f"Remove {folder} to train from the beginning."
+        ) from error
+
+
+def clear(folder: Path) -> None:
+    """Remove the working state of a finished run."""
+    for path in (folder / _POINTER, *folder.glob(".state-*.safetensors")):
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def training_tensors(lora: Lora, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Adapter and optimizer as named tensors."""
+    found: dict[str, Tensor] = {}
+    for path, pair in lora.tensors.items():
+        for letter, tensor in zip("ab", pair, strict=True):
+            found[f"lora.{letter}.{path}"] = tensor
+            for name, value in optimizer.state.get(tensor, {}).items():
+                found[f"optimizer.{name}.{letter}.{path}"] = value
+    return found
+
+
+@torch.no_grad()
+def restore(lora: Lora, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of :func:`training_tensors`.
+
+    Raises:
+        InputError: when they are of another adapter.
+    """
+    for path, pair in lora.tensors.items():
+        for letter, tensor in zip("ab", pair, strict=True):
+            saved = tensors.get(f"lora.{letter}.{path}")
+            if saved is None or saved.shape != tensor.shape:
+                raise InputError(
+                    f"The checkpoint does not fit the model: {path} is missing or has another shape.",
+                    "It is of another base model; remove the run's folder to train from the beginning.",
+                )
+            tensor.copy_(saved)
+            names = ("step", "exp_avg", "exp_avg_sq")
+            if f"optimizer.step.{letter}.{path}" in tensors:
+                optimizer.state[tensor] = {
+                    name: tensors[f"optimizer.{name}.{letter}.{path}"].clone().to(
+                        "cpu" if name == "step" else tensor.device
+                    )
+                    for name in names
+                }
+    lora.merge()

@@ -1,0 +1,51 @@
+"""Success on the development split while training: few tasks, greedy, the same every time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from envgen.session import Task
+from serve.agent import episodes, run_episodes
+from serve.engine.local import LocalEngine
+from serve.prompt import Prompt
+from train.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Dev:
+    """Greedy results on dev tasks.
+
+    Attributes:
+        success: Passed share of those that could be judged; None when none could.
+        potential: Mean share of milestones reached.
+    """
+
+    success: float | None
+    judged: int
+    potential: float | None
+    seconds: float
+    tokens: int
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What a better checkpoint has more of."""
+        return (self.success or 0.0, self.potential or 0.0)
+
+
+def evaluate(engine: LocalEngine, source: Source, prompt: Prompt, tasks: Sequence[Task], max_actions: int) -> Dev:
+    """Do dev tasks with the adapter as it is now."""
+    began = time.perf_counter()
+    before = engine.counters.tokens
+    groups = run_episodes(engine, tasks, source.session, prompt=prompt, max_actions=max_actions)
+    done = episodes(groups)
+    known = [episode.success for episode in done if episode.success is not None]
+    potentials = [episode.potential for episode in done if episode.potential is not None]
+    return Dev(
+        success=sum(known) / len(known) if known else None,
+        judged=len(known),
+        potential=sum(potentials) / len(potentials) if potentials else None,
+        seconds=time.perf_counter() - began,
+        tokens=engine.counters.tokens - before,
+    )

@@ -1,0 +1,156 @@
+"""What a training run leaves on disk: the adapter, the learning curve, the result; and its place in MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from fde import config as settings
+from fde.artifacts import digest_file, read_json, write_bytes
+from fde.engagement import Engagement, Run
+from fde.models import model_digest
+from serve.engine.adapter import WEIGHTS_FILE
+from serve.engine.local import LocalEngine
+from train import checkpoint
+from train.evaluation import Dev
+from train.lora import Lora
+from train.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point of a learning curve; what was not measured there is None.
+
+    Attributes:
+        seconds: Wall-clock time of training so far (evaluation on dev aside, over interruptions).
+        tokens: Tokens computed so far.
+        reward, success: Means over this iteration's rollouts.
+        teaching: Share of this iteration's groups in which samples fared differently.
+    """
+
+    step: int
+    seconds: float
+    tokens: int
+    loss: float | None = None
+    norm: float | None = None
+    dev_success: float | None = None
+    dev_judged: int | None = None
+    dev_potential: float | None = None
+    success: float | None = None
+    reward: float | None = None
+    entropy: float | None = None
+    teaching: float | None = None
+    clipped: float | None = None
+    kl: float | None = None
+    rollout_seconds: float | None = None
+    update_seconds: float | None = None
+
+    def with_dev(self, dev: Dev) -> Point:
+        return replace(
+            self, dev_success=dev.success, dev_judged=dev.judged, dev_potential=dev.potential
+        )
+
+
+class Recorder:
+    """The run of a training stage."""
+
+    def __init__(
+        self,
+        engagement: Engagement,
+        stage: str,
+        source: Source,
+        config: Any,
+        *,
+        inputs: Mapping[str, str] | None = None,
+        on_point: Callable[[Point], None] = lambda _: None,
+    ) -> None:
+        self.engagement = engagement
+        self.base = settings.section(engagement, "model", settings.ModelSettings).base
+        self.source = source
+        self.config = config
+        self.on_point = on_point
+        plain = {"base": self.base, "workflow": source.name, **asdict(config)}
+        everything = {"model": model_digest(self.base), **source.inputs, **(inputs or {})}
+        self.run: Run = engagement.run(stage, inputs=everything, config=plain, seed=config.seed)
+        self.task = stage.split("-", 1)[1]
+
+    def engine(self, frozen: float, loaded: LocalEngine | None = None) -> LocalEngine:
+        """The base model with its lower layers frozen; the loaded one when it fits."""
+        if loaded is not None:
+            loaded.clear_adapter()
+            loaded.body.split = round(frozen * loaded.body.depth)
+            return loaded
+        engine = LocalEngine.load(self.base)
+        engine.body.split = round(frozen * engine.body.depth)
+        return engine
+
+    def point(self, point: Point) -> None:
+        self.on_point(point)
+
+    def save(self, step: int, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Checkpoint the working state."""
+        checkpoint.save(self.run.path, step, state, tensors)
+
+    @property
+    def _adapter(self) -> Path:
+        return self.run.path / "adapter"
+
+    def save_best(self, lora: Lora) -> None:
+        """Keep the adapter as it is now as the result, until a better one comes."""
+        for name, content in lora.files().items():
+            write_bytes(self._adapter / name, content)
+
+    def finish(
+        self, curve: Sequence[Mapping[str, Any]], *, step: int, tokens: int, seconds: float, **more: Any
+    ) -> None:
+        """Write curve and result beside the best adapter; log to MLflow; the working state is removed.
+
+        Args:
+            step: Of the best adapter; ``tokens`` and ``seconds`` are the whole run's.
+            more: Further fields of the result.
+        """
+        name = f"{self.task}@{digest_file(self._adapter / WEIGHTS_FILE)}"
+        at_best = next((point for point in curve if point["step"] == step), curve[-1] if curve else {})
+        result = {
+            "adapter": name,
+            "step": step,
+            "dev_success": at_best.get("dev_success"),
+            "dev_n": at_best.get("dev_judged"),
+            "tokens": tokens,
+            "seconds": round(seconds, 1),
+            "base": self.base,
+            "workflow": self.source.name,
+            "config": asdict(self.config),
+            **more,
+        }
+        self.run.write_json("curve.json", list(curve))
+        self.run.write_json("result.json", result)
+        self._track(result, curve)
+        checkpoint.clear(self.run.path)
+        self.run.finish(dev_success=result["dev_success"], tokens=tokens, seconds=round(seconds, 1))
+
+    def _track(self, result: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> None:
+        from fde.tracking import log_run
+
+        numbers = {key: result[key] for key in ("dev_success", "tokens", "seconds")}
+        series = {
+            name: [(int(point["step"]), float(point[name])) for point in curve if point.get(name) is not None]
+            for name in ("loss", "dev_success", "success", "reward", "entropy", "teaching")
+        }
+        log_run(
+            self.engagement,
+            f"{self.run.stage} {self.run.id}",
+            {**asdict(self.config), "base": self.base, "workflow": self.source.name},
+            numbers,
+            {name: values for name, values in series.items() if values},
+        )
+
+
+def read_result(run: Run) -> dict[str, Any]:
+    """A finished run's ``result.json``."""
+    found: dict[str, Any] = read_json(run.path / "result.json")
+    return found

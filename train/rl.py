@@ -1,0 +1,378 @@
+"""Reinforcement learning in the compiled environment: rollouts, credit, updates, again.
+
+An iteration samples groups of episodes where something can be learned, judges each
+choice by what became of the samples that made it, and makes a few clipped updates
+on exactly those choices. The order of things is that of GRPO (arXiv 2402.03300);
+left out are its value of deviations (Dr. GRPO, arXiv 2503.20783) and its reference
+policy; credit goes to single choices (see :mod:`train.algorithms.tree`).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from envgen.session import Session, Task
+from fde.engagement import Engagement, Run
+from fde.errors import InputError, MissingError, WorkError
+from serve.agent import episodes, run_episodes
+from serve.demonstrate import demonstrate
+from serve.engine import adapter as adapters
+from serve.engine.adapter import AdapterWeights
+from serve.engine.local import LocalEngine
+from serve.episodes import Group
+from serve.prompt import Prompt
+from train import checkpoint
+from train.algorithms import ALGORITHMS, Credit, sft
+from train.algorithms.returns import outcome
+from train.curriculum import Curriculum, Stratum
+from train.evaluation import evaluate
+from train.lora import Lora
+from train.loss import Clip
+from train.record import Point, Recorder
+from train.sft import make_config
+from train.source import Source
+from train.starts import Midway, Start, scenes
+from train.tree import Tree, packs, prune
+from train.update import Probe, Updater
+
+# Iterations in a row without any group that teaches, before the run is given up.
+_PATIENCE = 3
+_SOLVED = 0.98
+_LOOKED_AT_FOR_SCENES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RlConfig:
+    """Settings of reinforcement learning.
+
+    Attributes:
+        groups: Groups of an iteration; ``samples`` episodes each.
+        rate: Learning rate; ``batch_tokens`` tokens of one update; ``epochs`` over an iteration's trees.
+        trust, partial: See :class:`train.algorithms.returns.Credit`.
+        again, disturbed, whole: Shares of groups, see :class:`train.curriculum.Curriculum`.
+        seconds: Wall-clock budget of rollouts and updates, evaluation on dev aside; None goes by ``iterations``.
+        dev_tasks: Tasks of one evaluation; ``dev_times`` evaluations over the run.
+        start: Digest of the adapter it starts from (set by the run).
+    """
+
+    algorithm: str = "tree"
+    groups: int = 16
+    samples: int = 8
+    rate: float = 1e-3
+    batch_tokens: int = 1536
+    epochs: int = 1
+    trust: float = 0.7
+    partial: float = 0.5
+    again: float = 0.35
+    disturbed: float = 0.2
+    whole: float = 0.15
+    clip_low: float = 0.2
+    clip_high: float = 0.28
+    rank: int = 16
+    alpha: float = 32.0
+    frozen: float = 0.5
+    seconds: float | None = None
+    iterations: int = 12
+    dev_tasks: int = 16
+    dev_times: int = 2
+    max_actions: int = 30
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class _State:
+    """What is resumed beside the tensors."""
+
+    iteration: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    updates: int = 0
+    evaluated: int = 0
+    fruitless: int = 0
+    best: tuple[float, float] | None = None
+    best_iteration: int = 0
+    strata: list[dict[str, Any]] = field(default_factory=list)
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+
+def train_rl(
+    engagement: Engagement,
+    *,
+    name: str,
+    workflow: str,
+    start: str | Run | None = None,
+    seconds: float | None = None,
+    on_point: Callable[[Point], None] = lambda _: None,
+    engine: LocalEngine | None = None,
+    **settings: Any,
+) -> Run:
+    """Train an adapter by reinforcement; the run of the stage ``rl-<name>``.
+
+    Args:
+        name: Names the adapter and the stage.
+        workflow: The compiled workflow to learn.
+        start: A training run, or a stage (``sft-<name>``) whose latest run it is, to continue from.
+        seconds: Wall-clock budget, counted over interruptions.
+        on_point: Is told every point of the learning curve as it is made.
+        engine: One that is loaded already, to save the loading.
+        settings: Further fields of :class:`RlConfig`.
+
+    Raises:
+        InputError: unknown settings, missing workflow, model or start.
+        WorkError: training failed; what was checkpointed is kept.
+    """
+    from train.workflow import open_source
+
+    config: RlConfig = make_config(RlConfig, seconds=seconds, **settings)
+    if config.algorithm not in ALGORITHMS:
+        raise InputError(f"Unknown algorithm '{config.algorithm}'.", f"Known are: {', '.join(ALGORITHMS)}.")
+    source = open_source(engagement, workflow)
+    begin = engagement.latest(start) if isinstance(start, str) else start
+    inputs: dict[str, str] = {}
+    if begin is not None:
+        inputs["start"] = f"{begin.stage}/{begin.id}"
+    recorder = Recorder(engagement, f"rl-{name}", source, config, inputs=inputs, on_point=on_point)
+    if recorder.run.finished:
+        engagement.publish(recorder.run)
+        return recorder.run
+    weights = None if begin is None else start_weights(begin.path / "adapter")
+    with engagement.working(recorder.run):
+        frozen = config.frozen if weights is None else 0.0
+        loaded = recorder.engine(frozen, engine)
+        if weights is not None:
+            loaded.body.split = first_layer(weights)
+        improve(loaded, source, config, recorder, weights)
+    return recorder.run
+
+
+def start_weights(folder: Path) -> AdapterWeights:
+    """The adapter that training continues from."""
+    if not folder.is_dir():
+        raise MissingError(f"{folder} is not there: that run has no adapter.", "Train one with: fde train sft")
+    return adapters.read(folder)
+
+
+def first_layer(weights: AdapterWeights) -> int:
+    """The lowest decoder layer an adapter changes."""
+    return min(int(part) for path in weights.pairs for part in path.split(".") if part.isdigit())
+
+
+def improve(
+    engine: LocalEngine, source: Source, config: RlConfig, recorder: Recorder, start: AdapterWeights | None
+) -> None:
+    """Train and leave the best adapter, the curve and the result in the recorder's run."""
+    loop = _Loop(engine, source, config, recorder, start)
+    loop.run()
+
+
+class _Loop:
+    """The state and the steps of one RL run."""
+
+    def __init__(
+        self,
+        engine: LocalEngine,
+        source: Source,
+        config: RlConfig,
+        recorder: Recorder,
+        start: AdapterWeights | None,
+    ) -> None:
+        self.engine, self.source, self.config, self.recorder = engine, source, config, recorder
+        self.prompt = Prompt(engine.tokenizer)
+        rank = config.rank if start is None else start.rank
+        alpha = config.alpha if start is None else start.alpha
+        self.lora = Lora(engine, rank=rank, alpha=alpha, seed=config.seed)
+        if start is not None:
+            self.lora.load(start)
+        self.updater = Updater(engine, self.lora)
+        self.credit = Credit(config.trust, config.partial)
+        self.clip = Clip(config.clip_low, config.clip_high)
+        self.dev = source.tasks("dev", config.dev_tasks, config.seed)
+        self._tasks: dict[bool, list[Task]] = {False: [], True: []}
+        looked_at = self._task_list(False, _LOOKED_AT_FOR_SCENES)
+        self.scene_count = {task.id: scenes(source.session(task), task) for task in looked_at}
+        self.curriculum = Curriculum(
+            max(self.scene_count.values()), again=config.again, disturbed=config.disturbed, whole=config.whole
+        )
+        self.state = _State()
+        group = demonstrate(engine.grammar, self.prompt, source.session(looked_at[0]), looked_at[0])
+        trees = prune(group, sft.targets(group))
+        self.probe = Probe(engine, self.lora, max(trees, key=lambda tree: len(tree.targets)))
+
+    def run(self) -> None:
+        state, config = self.state, self.config
+        saved = checkpoint.load(self.recorder.run.path)
+        if saved is not None:
+            plain, tensors = saved
+            state = self.state = _State(**plain)
+            checkpoint.restore(self.lora, self.updater.optimizer, tensors)
+            self.updater.updates = state.updates
+            self.curriculum.restore(state.strata)
+        began = time.monotonic() - state.seconds
+
+        def progress() -> float:
+            if config.seconds:
+                return min(1.0, (time.monotonic() - began) / config.seconds)
+            return min(1.0, state.iteration / config.iterations)
+
+        while (share := progress()) < 1.0:
+            state.iteration += 1
+            point = self._iterate(share)
+            state.seconds = time.monotonic() - began
+            if progress() >= (state.evaluated + 1) / config.dev_times or progress() >= 1.0:
+                self.probe.check_used()
+                found = evaluate(self.engine, self.source, self.prompt, self.dev, config.max_actions)
+                began += found.seconds
+                point = point.with_dev(found)
+                state.evaluated += 1
+                if state.best is None or list(found.rank) >= list(state.best):
+                    state.best, state.best_iteration = found.rank, state.iteration
+                    self.recorder.save_best(self.lora)
+            self.recorder.point(point)
+            state.curve.append(asdict(point))
+            state.strata, state.updates = self.curriculum.state(), self.updater.updates
+            tensors = checkpoint.training_tensors(self.lora, self.updater.optimizer)
+            self.recorder.save(state.iteration, asdict(state), tensors)
+        self.recorder.finish(
+            state.curve,
+            step=state.best_iteration,
+            tokens=state.tokens,
+            seconds=state.seconds,
+            iterations=state.iteration,
+            updates=self.updater.updates,
+        )
+
+    # One iteration
+
+    def _iterate(self, share: float) -> Point:
+        config, state = self.config, self.state
+        began = time.perf_counter()
+        tokens_before = self.engine.counters.tokens
+        drawn = self.curriculum.draw(config.groups, f"{config.seed}/{state.iteration}")
+        groups = self._rollouts(drawn)
+        rollout_s = time.perf_counter() - began
+        trees: list[Tree] = []
+        taught = 0
+        for (stratum, task), group in zip(drawn, groups, strict=True):
+            targets = ALGORITHMS[config.algorithm](group, self.credit)
+            taught += bool(targets)
+            stratum.seen(task, taught=bool(targets), tokens=group.size)
+            trees.extend(prune(group, targets))
+        self._alarm(groups, taught)
+        state.tokens += self.engine.counters.tokens - tokens_before
+        updates = self._update(trees, share)
+        point = Point(
+            step=state.iteration,
+            seconds=state.seconds + time.perf_counter() - began,
+            tokens=state.tokens,
+            teaching=taught / len(groups),
+            rollout_seconds=rollout_s,
+            update_seconds=time.perf_counter() - began - rollout_s,
+            **updates,
+        )
+        return self._described(point, drawn, groups)
+
+    def _rollouts(self, drawn: Sequence[tuple[Stratum, int]]) -> list[Group]:
+        starts: dict[str, Start] = {}
+        tasks = []
+        for stratum, number in drawn:
+            task = self._task_list(stratum.disturbed, number + 1)[number]
+            start = self._fitting(Start(task, stratum.scene, stratum.whole))
+            named = start.as_task
+            starts[named.id] = start
+            tasks.append(named)
+
+        def session(task: Task) -> Session:
+            return Midway(self.source.session(task), starts[task.id])
+
+        return run_episodes(
+            self.engine,
+            tasks,
+            session,
+            prompt=self.prompt,
+            temperature=1.0,
+            samples_per_task=self.config.samples,
+            max_actions=self.config.max_actions,
+            seed=self.config.seed * 1_000_003 + self.state.iteration,
+            keep_lower=self.engine.body.split > 0,
+        )
+
+    def _task_list(self, disturbed: bool, count: int) -> list[Task]:
+        """The first ``count`` training tasks, at least; made in growing lots."""
+        known = self._tasks[disturbed]
+        if len(known) < count:
+            size = max(64, 2 * count)
+            known = self.source.tasks("train", size, self.config.seed + 1, disturbed=disturbed)
+            self._tasks[disturbed] = known
+        return known
+
+    def _fitting(self, start: Start) -> Start:
+        """The start, or the last scene of a task that has fewer."""
+        if not start.scene:
+            return start
+        count = self.scene_count.get(start.task.id)
+        if count is None:
+            count = scenes(self.source.session(start.task), start.task)
+            self.scene_count[start.task.id] = count
+        return Start(start.task, min(start.scene, count - 1), start.whole)
+
+    def _alarm(self, groups: Sequence[Group], taught: int) -> None:
+        done = episodes(groups)
+        failed = [episode for episode in done if episode.error is not None]
+        if len(failed) * 2 > len(done):
+            raise WorkError(
+                f"{len(failed)} of {len(done)} rollouts failed; the first: {failed[0].error}",
+                "The environment is at fault. Look with: fde envgen gate",
+            )
+        self.state.fruitless = 0 if taught else self.state.fruitless + 1
+        values = [value for episode in done if (value := outcome(episode, self.credit)) is not None]
+        if self.state.fruitless >= _PATIENCE and values and fmean(values) < _SOLVED:
+            raise WorkError(
+                f"All samples of every group fared the same in {_PATIENCE} iterations "
+                f"(mean reward {fmean(values):.2f}): there is nothing to learn from.",
+                "Start from an adapter that sometimes succeeds: fde train sft, then --start.",
+            )
+
+    def _update(self, trees: list[Tree], share: float) -> dict[str, Any]:
+        if not trees:
+            return {}
+        config = self.config
+        loss, norm, clipped, kl, decisions = [], [], 0, [], 0
+        lr = config.rate * (1.0 - 0.7 * share)
+        for epoch in range(config.epochs):
+            chance = random.Random(f"{config.seed}/{self.state.iteration}/{epoch}")
+            order = trees[:]
+            chance.shuffle(order)
+            for batch in packs(order, config.batch_tokens):
+                done = self.updater.step(batch, lr=lr, clip=self.clip)
+                loss.append(done.loss)
+                norm.append(done.norm)
+                kl.append(done.kl)
+                clipped += done.clipped
+                decisions += done.decisions
+                self.state.tokens += done.tokens
+        self.probe.check()
+        return {
+            "loss": fmean(loss), "norm": fmean(norm), "kl": fmean(kl), "clipped": clipped / decisions
+        }  # fmt: skip
+
+    def _described(
+        self, point: Point, drawn: Sequence[tuple[Stratum, int]], groups: Sequence[Group]
+    ) -> Point:
+        from dataclasses import replace
+
+        whole = [g for (stratum, _), g in zip(drawn, groups, strict=True) if stratum.whole]
+        known = [e.success for e in episodes(whole) if e.success is not None]
+        values = [value for e in episodes(groups) if (value := outcome(e, self.credit)) is not None]
+        entropies = [d.entropy for g in groups for s in g.segments for d in s.decisions]
+        return replace(
+            point,
+            success=fmean(known) if known else None,
+            reward=fmean(values) if values else None,
+            entropy=fmean(entropies) if entropies else None,
+        )

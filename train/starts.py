@@ -1,0 +1,99 @@
+"""Rollouts that begin inside an episode, at the scene where something is still to be learned.
+
+The environment's teacher (the compiled program) does what comes before, without
+a token of the model; the agent takes over on a fresh page. Only where the agent
+begins comes from the teacher: what it does and how that is judged does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from envgen.session import Score, Task, Teacher, View
+from fde.errors import WorkError
+from ingest.action import Action
+
+_MAX_STEPS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a rollout begins and ends.
+
+    Attributes:
+        scene: It begins on the ``scene``-th fresh page of the teacher's way; 0 is the beginning.
+        whole: It goes on to the end of the task; else it ends with the scene.
+    """
+
+    task: Task
+    scene: int = 0
+    whole: bool = True
+
+    @property
+    def as_task(self) -> Task:
+        """The task under a name of its own, so that draws at different starts differ."""
+        if not self.scene and self.whole:
+            return self.task
+        end = "" if self.whole else "-"
+        return self.task.model_copy(update={"id": f"{self.task.id}@{self.scene}{end}"})
+
+
+class Midway:
+    """A session whose episodes begin at a later scene, or end with it.
+
+    An episode that is cut at the end of its scene is not judged; the milestones it
+    reached speak for it.
+    """
+
+    def __init__(self, session: Teacher, start: Start) -> None:
+        self.session = session
+        self.start = start
+        self._cut = False
+
+    def reset(self, task: Task) -> View:
+        """Begin the task and let the teacher lead to the start."""
+        view = self.session.reset(self.start.task)
+        scene = 0
+        for _ in range(_MAX_STEPS):
+            if scene >= self.start.scene:
+                return view
+            action = self.session.next_action()
+            if action is None or view.finished:
+                break
+            view = self.session.step(action)
+            scene += view.fresh
+        raise WorkError(f"Task {self.start.task.id} has no scene {self.start.scene} on the program's way.")
+
+    def step(self, action: Action) -> View:
+        view = self.session.step(action)
+        if view.fresh and not view.finished and not self.start.whole:
+            self._cut = True
+            return replace(view, finished=True)
+        return view
+
+    def score(self) -> Score:
+        if self._cut:
+            return Score(value=None, reasons=("ended with its scene",))
+        return self.session.score()
+
+    def close(self) -> None:
+        self.session.close()
+
+    def clone(self) -> Midway:
+        return Midway(self.session.clone(), self.start)
+
+
+def scenes(session: Teacher, task: Task) -> int:
+    """How many scenes the teacher's way through the task has (at least 1)."""
+    view = session.reset(task)
+    found = 1
+    for _ in range(_MAX_STEPS):
+        action = session.next_action()
+        if action is None:
+            break
+        view = session.step(action)
+        if view.finished:
+            break
+        found += view.fresh
+    session.close()
+    return found

@@ -1,0 +1,211 @@
+"""Updates of the adapter, shared by supervised training and RL, and the alarms that stop a broken one."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from fde.errors import WorkError
+from serve.engine.local import LocalEngine
+from train.lora import Lora
+from train.loss import Clip, forward, policy_loss
+from train.tree import Packed, Target, Tree, pack, packs
+
+# Engine and trainer compute the same function along different paths; fp32 rounding stays far below.
+_TOLERANCE = {torch.float32: 2e-3, torch.bfloat16: 0.15}
+
+
+@dataclass(slots=True)
+class Updated:
+    """What one update did.
+
+    Attributes:
+        loss: Mean over decisions; ``norm`` is the gradient's before clipping.
+        tokens: Tokens computed forward and backward; ``decisions`` learned from.
+        losses: Each tree's own mean negative log-likelihood, in the order given.
+    """
+
+    loss: float
+    norm: float
+    tokens: int
+    decisions: int
+    clipped: int
+    kl: float
+    seconds: float
+    losses: list[float] = field(default_factory=list)
+
+
+class Updater:
+    """AdamW on a LoRA adapter.
+
+    Args:
+        budget: Tokens of one forward and backward; bounds memory.
+        max_norm: Gradients are clipped to this norm.
+    """
+
+    def __init__(
+        self, engine: LocalEngine, lora: Lora, *, budget: int = 1536, max_norm: float = 1.0, beta2: float = 0.99
+    ) -> None:
+        self.engine = engine
+        self.lora = lora
+        self.budget = budget
+        self.max_norm = max_norm
+        self.optimizer = torch.optim.AdamW(
+            lora.parameters(), lr=0.0, betas=(0.9, beta2), weight_decay=0.0, foreach=True
+        )
+        self.updates = 0
+
+    def step(self, trees: Sequence[Tree], *, lr: float, clip: Clip | None = None) -> Updated:
+        """One update on all trees together, normalised by their number of decisions.
+
+        Raises:
+            WorkError: when the loss is not a number, or nothing has a gradient.
+        """
+        began = time.perf_counter()
+        total = sum(target.weight for tree in trees for _, target in tree.targets)
+        done = Updated(0.0, 0.0, 0, 0, 0, 0.0, 0.0)
+        for batch in packs(trees, self.budget):
+            packed = pack(batch, self.engine.body.device)
+            losses = policy_loss(forward(self.engine, packed), packed.targets, total, clip)
+            value = float(losses.value.detach())
+            if not math.isfinite(value):
+                raise WorkError(
+                    f"The loss of update {self.updates + 1} is {value}.",
+                    "Lower the learning rate; the checkpoint before this update is kept.",
+                )
+            losses.value.backward()  # type: ignore[no-untyped-call]
+            done.loss += value
+            done.clipped += losses.clipped
+            done.kl += losses.kl / total
+            done.tokens += packed.size
+            done.decisions += len(packed.targets)
+            done.losses.extend(_per_tree(batch, losses.log_probs))
+        parameters = self.lora.parameters()
+        done.norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.max_norm))
+        if not math.isfinite(done.norm) or done.norm == 0.0:
+            raise WorkError(
+                f"The gradient of update {self.updates + 1} is {'zero' if done.norm == 0 else 'not a number'} "
+                f"over {done.decisions} decisions: nothing can be learned from it.",
+                "Either no decision has an advantage, or the adapter is not in the computation.",
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.lora.merge()
+        self.updates += 1
+        done.seconds = time.perf_counter() - began
+        return done
+
+
+def _per_tree(batch: Sequence[Tree], log_probs: Tensor) -> list[float]:
+    parts = log_probs.split([len(tree.targets) for tree in batch])
+    return [float(-part.mean()) if len(part) else 0.0 for part in parts]
+
+
+@torch.inference_mode()
+def add_lower(engine: LocalEngine, trees: Sequence[Tree], budget: int = 1024) -> int:
+    """Compute once what the frozen lower layers make of trees, and keep it with them; returns the tokens."""
+    if not engine.body.split:
+        return 0
+    total = 0
+    for batch in packs(trees, budget):
+        packed = pack(batch, engine.body.device)
+        _, lower = engine.body.run(packed.ids, packed.positions, packed.plan, upper=False)
+        parts = iter(lower.split([len(tokens) for tree in batch for tokens in tree.tokens]))
+        for tree in batch:
+            tree.lower = [next(parts).clone() for _ in tree.tokens]
+        total += packed.size
+    return total
+
+
+class Probe:
+    """A fixed conversation on which the engine's and the trainer's log-probabilities must agree.
+
+    It is checked after changes of the adapter, so that a stale cache, a weight that was not
+    brought up to date, or an adapter without effect stops training at once instead of wasting it.
+    """
+
+    def __init__(self, engine: LocalEngine, lora: Lora, tree: Tree) -> None:
+        self.engine = engine
+        self.lora = lora
+        place = tree.targets[0][0]
+        kept = [(p, t) for p, t in tree.targets if p == place][:8]
+        self.tree = Tree([-1], [0], [tree.tokens[place]], [None], [(0, t) for _, t in kept])
+        self.first = self._trainer()
+
+    @torch.no_grad()
+    def _trainer(self) -> Tensor:
+        packed: Packed = pack([self.tree], self.engine.body.device)
+        return forward(self.engine, packed).cpu()
+
+    def _engine(self) -> Tensor:
+        row = self.engine.row()
+        found = []
+        fed = 0
+        tokens = self.tree.tokens[0]
+        for _, target in self.tree.targets:
+            decision = target.decision
+            if decision.offset > fed:
+                last = self.engine.feed([(row, tokens[fed : decision.offset])]).hidden
+                fed = decision.offset
+            logs = self.engine.log_probs(last, [decision.allowed])[0]
+            place = decision.allowed.index(decision.chosen) if decision.allowed else decision.chosen
+            found.append(logs[place])
+        self.engine.free(row)
+        return torch.stack(found)
+
+    def check(self) -> float:
+        """Compare; returns the largest difference in log-probability.
+
+        Raises:
+            WorkError: when they disagree, or the adapter that is trained is not the one computed with.
+        """
+        for path, module in self.lora.modules.items():
+            a, b = self.lora.tensors[path]
+            if module.a is not a or module.b is not b:
+                raise WorkError(
+                    f"The adapter being trained is not in use: {path} computes with another one.",
+                    "This is a fault of the toolkit; nothing trained since the last checkpoint counts.",
+                )
+        path, module = next(iter(self.lora.modules.items()))
+        fresh = torch.addmm(module.base.float(), module.b.detach(), module.a.detach(), alpha=module.scale)  # type: ignore[union-attr, arg-type]
+        stale = float((fresh - module.weight.float()).abs().max())
+        limit = _TOLERANCE[self.engine.body.dtype]
+        if stale > limit:
+            raise WorkError(
+                f"The weights in use are stale: {path} differs from its adapter by {stale:.2g}.",
+                "This is a fault of the toolkit; nothing trained since the last checkpoint counts.",
+            )
+        difference = float((self._engine() - self._trainer()).abs().max())
+        if not difference <= limit:
+            raise WorkError(
+                f"Engine and trainer disagree: log-probabilities differ by {difference:.3g} on the probe "
+                f"(at most {limit} is rounding).",
+                "What is sampled is not what is trained. Nothing since the last checkpoint counts.",
+            )
+        return difference
+
+    def check_used(self) -> float:
+        """Make sure that training had an effect at all; returns the largest change since the beginning.
+
+        Raises:
+            WorkError: when the model answers exactly as before.
+        """
+        change = float((self._trainer() - self.first).abs().max())
+        if change == 0.0:
+            raise WorkError(
+                "The adapter has no effect: after training the model answers exactly as before.",
+                "Check that the adapter covers layers of this model (--first-layer, --rank).",
+            )
+        return change
+
+
+def plain_targets(trees: Sequence[Tree]) -> list[Target]:
+    """All targets of the trees, in order."""
+    return [target for tree in trees for _, target in tree.targets]
