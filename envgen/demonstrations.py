@@ -38,7 +38,7 @@ def recorded(recording: Recording, workflow: Workflow) -> Demonstration:
         raise WorkError(f"Recording {recording.id} has no pages, so it demonstrates nothing.")
     observer = Observer()
     first = found.moments[0].before.node
-    view = View(first, f"Task: {recording.instruction}\n{observer.first(first)}", fresh=True)
+    view = View(first, observer.first(first), fresh=True)
     steps: list[tuple[View, Action]] = []
     for moment in found.moments:
         action = _canonical(moment.before.node, moment.action)

@@ -81,7 +81,7 @@ class WorkflowEnv:
         self._expected = self._expectation(task, instance)
         self._observer = Observer()
         text = self._observer.first(self._page.page)
-        return self._view(f"Task: {task.instruction}\n{text}", fresh=True)
+        return self._view(text, fresh=True)
 
     def _start(self) -> None:
         self.state = State(self.workflow.start, self._ordered(self._instance))
