@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fde.errors import FdeError, InputError
-from playbooks import yamlfile
+from playbooks import schema, yamlfile
 from playbooks.schema import check, load, names
+from playbooks.stages import KINDS, Rl, Sft
 from tests.conftest import RunFde
 
 GOOD = """\
@@ -116,3 +117,28 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         read(text)
     except FdeError as error:
         assert "p.yaml" in str(error)
+
+
+def test_every_kind_of_stage_and_its_settings_are_documented() -> None:
+    page = (Path(schema.__file__).parent.parent / "docs" / "playbooks.md").read_text()
+    for name, kind in KINDS.items():
+        assert f"| `{name}` |" in page
+        for setting in kind.settings.model_fields:
+            assert f"`{setting}`" in page, (name, setting)
+
+
+def test_training_settings_are_those_of_the_trainers() -> None:
+    from dataclasses import fields
+
+    from train.rl import RlConfig
+    from train.sft import SftConfig
+
+    for kind, config in ((Sft, SftConfig), (Rl, RlConfig)):
+        mine = set(kind.model_fields) - {"workflow", "seconds_of", "start"}
+        assert mine == {field.name for field in fields(config)} - {"start"}
+
+
+def test_a_stage_can_only_build_on_one_before_it() -> None:
+    text = GOOD + "  - name: rl\n    uses: train.rl\n    with: {workflow: w, start: sft-start}\n"
+    with pytest.raises(InputError, match=r"line 17: stage 'rl' needs 'sft-start'"):
+        read(text)
