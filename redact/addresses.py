@@ -21,6 +21,7 @@ _COUNTRIES, _STATES, _SUFFIX, _COMPOUND, _PREFIX = (
 )
 # The rest of the street suffixes of USPS Publication 28: everyday words, so they need more around them.
 _RARE_SUFFIX = "|".join(_DATA["rare_streets"])
+COUNTRY_NAMES = _COUNTRIES
 COUNTRIES = frozenset(fold(name.replace("\\", "")) for name in _COUNTRIES.split("|"))
 _UNIT = (
     r"(?:apt|apartment|suite|ste|unit|flat|floor|fl|room|rm|bldg|building|block|tower|level|p\.?o\.? ?box|"
@@ -31,7 +32,7 @@ _ZIP = (
     r"\d{5}-\d{4}|\d{5}(?:-\d{3})?|[A-Za-z]{1,2}\d[A-Za-z\d]?[ ]?\d[A-Za-z]{2}|[A-Za-z]\d[A-Za-z][ -]?\d[A-Za-z]\d|"
     r"\d{4}[ ]?[A-Z]{2}|(?:[A-Z]{1,2}[- ])?\d{4,6}|\d{3}[ -]\d{2,4}|\d{2}-\d{3}"
 )
-_SEP = r"[ \t]{0,3}(?:[,;.·|/–-][ \t]{0,3})?(?:\r?\n[ \t>*|]{0,12}){0,3}[,;]?[ \t]{0,8}"
+_SEP = r"[ \t]{0,3}(?:[,;.·|/–-][ \t]{0,3})?(?:\r?\n[ \t>*|?]{0,12}){0,3}[,;]?[ \t]{0,8}"
 
 
 def _cases(words: str, *, small: bool = True) -> str:
@@ -46,7 +47,7 @@ class _Shapes:
         flags = 0 if capitals else re.IGNORECASE
         letter = rf"[{_UPPER}]" if capitals else r"[^\W\d_]"
         word = rf"(?:{letter}[^\W\d_]*(?:['’.-][^\W\d_]+)*\.?|\d{{1,3}}(?:st|nd|rd|th))"
-        small = r"(?:(?:de|du|des|da|do|dos|del|della|delle|dei|di|la|le|les|las|los|el|of|the|van|von|der|den|het|im|am|a|zu|zum|y|e)[ ]|[dlD]['’])"
+        small = r"(?:(?:de|du|des|da|das|do|dos|del|della|delle|dei|dalla|dallo|dal|degli|sul|sulla|alla|al|di|la|le|les|las|los|el|of|the|van|von|der|den|het|im|am|a|zu|zum|y|e)[ ]|[dlD]['’])"
         number = r"\d{1,5}(?:[ ]?[A-Za-z](?![\w]))?(?:[-/–]\d{1,4}[A-Za-z]?)?"
         suffix = _cases(_SUFFIX)
         direction = r"(?:(?:N|S|E|W|NE|NW|SE|SW|North|South|East|West)\.?[ ])?"
@@ -54,8 +55,10 @@ class _Shapes:
         streets = [
             rf"{number},?[ ]{direction}{name}{{1,4}}(?:{suffix})\b\.?(?:[ ](?:N|S|E|W|NE|NW|SE|SW|North|South|East|West)\b)?",
             rf"(?:{name}{{0,2}})[^\W\d_.-]*(?:[^\W\d_]-?(?i:{_COMPOUND})|(?<=[ -])(?i:{_COMPOUND}))[ ]{number}(?![\w.,]?\d)",
-            rf"(?:{number}(?:[ ](?:bis|ter))?,?[ ])(?:{_PREFIX}|rue|avenue|boulevard|place|chemin|impasse|quai|allée|via)[ ]{small}{{0,2}}{word}(?:[ ]{small}{{0,2}}{word}){{0,4}}",
+            rf"(?:{number}(?:[ ](?:bis|ter))?,?[ ])(?:{_PREFIX}|rue|avenue|boulevard|place|chemin|impasse|quai|allée|via)[ ]{small}{{0,2}}{word}(?:[ ]{small}{{0,2}}{word}){{0,4}}(?:,?[ ]{number}(?![\w.,]?\d))?",
             rf"\b(?:{_PREFIX})[ ]{small}{{0,2}}{word}(?:[ ]{small}{{0,2}}{word}){{0,4}},?[ ](?:n[º°o.]{{1,2}}[ ]?)?{number}(?![\w.,]?\d)",
+            r"(?:Unit|PSC|CMR)[ ]\d{1,5},?[ ]Box[ ]\d{1,5}|(?:USS|USNV|USNS|USCGC)[ ]\w+(?=[\s,]+[AFD]PO)",
+            r"[AFD]PO,?[ ]A[AEP],?[ ]\d{5}",
             r"P\.?[ ]?O\.?[ ]?Box[ ]\d{1,6}|Postfach[ ]\d[\d ]{1,8}|Postbus[ ]\d{1,6}|Apartado[ ]\d{1,6}|B\.?P\.?[ ]\d{2,5}",
         ]
         self.streets = [re.compile(rf"(?<![\w.,/-])(?:{s})", flags) for s in streets]
@@ -75,13 +78,14 @@ class _Shapes:
             rf"(?:{city},?[ ])?{state},?[ ]+(?:{_ZIP})(?![\w])",
             rf"(?:{_ZIP})(?![\w]),?[ ]+{city}",
             rf"{city},?[ ]+(?:{_ZIP})(?![\w])",
-            rf"(?:{_COUNTRIES})\b",
+            rf"(?:{_COUNTRIES})\b(?:[ ]{{1,3}}(?:{_ZIP})(?![\w-]))?",
             rf"{state}(?![\w])",
-            rf"(?:{_ZIP})(?![\w])",
+            rf"(?:{_ZIP})(?![\w-])",
         ]
         self.tail = re.compile(
             rf"{_SEP}(?:{'|'.join(f'(?:{t})' for t in tail)})", re.IGNORECASE if not capitals else 0
         )
+        self.country = re.compile(rf"{_SEP}(?:{_COUNTRIES})\b", re.IGNORECASE)
         self.unit = re.compile(rf"{_SEP}(?:{_UNIT})(?![\w])", re.IGNORECASE)
         # A place between street and postcode counts only when something surer follows it.
         self.city = re.compile(rf"{_SEP}(?:{city})(?=\b)", flags)
@@ -89,6 +93,8 @@ class _Shapes:
             rf"(?P<v>{number},?[ ]{small}{{0,2}}{word}(?:[ ]{small}{{0,2}}(?:{word}|\d{{1,4}})){{0,5}})",
             flags,
         )
+        # Words without capitals, for lines that go on like an address.
+        self.line = re.compile(rf"^[ \t>*|?]{{0,8}}(?P<v>{number},?(?:[ ][^\W\d_][\w.'’-]*){{1,4}}(?:[ ]\d{{1,4}})?)(?=[ ]*,?$)", re.M)
         self.local = re.compile(
             rf"(?<![\w.,-])(?:{city},?[ ]{state},?[ ]\d{{5}}(?:-\d{{4}})?|[A-Z]{{1,2}}\d[A-Z\d]?[ ]\d[A-Z]{{2}}|"
             rf"[A-Z]\d[A-Z][ ]\d[A-Z]\d)(?![\w-])"
@@ -132,14 +138,15 @@ def find(text: str) -> Iterator[Span]:
             span = _grow(text, match.start(), match.end(), shapes)
             taken.append(span)
             yield Span(*span, "ADDRESS", 0.85, "street")
-    for match in (*shapes.rare.finditer(text), *shapes.loose.finditer(text)):
+    for match in (*shapes.rare.finditer(text), *shapes.loose.finditer(text), *shapes.line.finditer(text)):
         if not fresh(*match.span("v")):
             continue
         span = _grow(text, *match.span("v"), shapes)
         announced = _ANNOUNCED.search(text[max(0, match.start("v") - 60) : match.start("v")])
-        grown = span[1] > match.end("v") and re.search(r"\d|,|\n", text[match.end("v") : span[1]])
-        line_start = not text[: match.start("v")].rpartition("\n")[2].strip(" >*|?\t")
-        if announced or (grown and line_start and re.search(r"\d", text[match.end("v") : span[1]])):
+        grown = text[match.end("v") : span[1]] if span[1] > match.end("v") else ""
+        line_start = not text[: span[0]].rpartition("\n")[2].strip(" >*|?\t")
+        line = line_start and re.search(r"\d", grown) and re.search(r"[,\n]", grown)
+        if announced or line or span[0] < match.start("v") or _CERTAIN.search(grown):
             taken.append(span)
             yield Span(*span, "ADDRESS", 0.65, "street announced")
     for pattern in (shapes.local, shapes.named, _ZIP_CONTEXT):
@@ -152,13 +159,25 @@ def find(text: str) -> Iterator[Span]:
                 yield Span(*match.span(group), "ADDRESS", 0.6, "place")
 
 
+_CERTAIN = re.compile(
+    rf"\b(?:apt|apartment|suite|ste|unit|flat|p\.?o\.? ?box)\b|\b(?:{_STATES})\b[ ,]{{1,3}}\d{{5}}|\b(?i:{_COUNTRIES})\b",
+    re.IGNORECASE,
+)
+
+
 def _no_street(text: str) -> bool:
     """ "Im Jahr 2024" is no address."""
     return bool(re.search(r"\b(?:19|20)\d{2}$", text))
 
 
 def _grow(text: str, start: int, end: int, shapes: _Shapes) -> tuple[int, int]:
+    stop = end
     for _ in range(6):
+        if end > stop and re.search(r"(?<!\d)\d{4,6}$|\d[A-Z]{2}$", text[end - 7 : end]):
+            # After the postcode only the country is left.
+            country = shapes.country.match(text, end)
+            end = country.end() if country else end
+            break
         match = shapes.tail.match(text, end) or shapes.unit.match(text, end)
         if match is None:
             city = shapes.city.match(text, end)
@@ -171,4 +190,7 @@ def _grow(text: str, start: int, end: int, shapes: _Shapes) -> tuple[int, int]:
     before = re.search(rf"(?:{_UNIT}){_SEP}$", text[max(0, start - 30) : start], re.IGNORECASE)
     if before:
         start -= len(before[0])
+    number = re.search(r"(?<![\w.,/-])\d{1,5},? $", text[max(0, start - 7) : start])
+    if number:
+        start -= len(number[0])
     return start, end

@@ -236,4 +236,6 @@ def plausible(label: str, value: str) -> bool:
         return (bool(digits) and len(value) > 3) or len(value.split()) > 2
     if label in ("IP_ADDRESS", "MAC_ADDRESS"):
         return False  # their recognisers are sure by themselves
+    if label == "BANK_ACCOUNT":
+        return 6 <= digits <= 18 and len(value) <= 30  # ledger accounts are shorter
     return digits >= 3 and len(value) <= 40 and len(compact(value)) >= 4

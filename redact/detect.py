@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -80,10 +81,19 @@ def analyse(engine: AnalyzerEngine, nlp: Any, texts: Iterable[str]) -> list[list
     """Run the analyser over pieces of text."""
     batch = list(texts)
     results: list[list[Span]] = []
-    for text, artifacts in nlp.process_batch(batch, "en", batch_size=64):
+    artifacts_of = (a for _, a in nlp.process_batch([_capitals(t) for t in batch], "en", batch_size=64))
+    for text, artifacts in zip(batch, artifacts_of, strict=True):
         raw = engine.analyze(text, "en", nlp_artifacts=artifacts)
         results.append(refine(text, [_span(r) for r in raw]))
     return results
+
+
+def _capitals(text: str) -> str:
+    """Text typed without capitals as the model expects it: what is no everyday word begins with one."""
+    if any(c.isupper() for c in text) or len(text) < 12:
+        return text
+    new = re.sub(r"[^\W\d_]{3,}", lambda m: m[0] if fold(m[0]) in words() else m[0].capitalize(), text)
+    return new if len(new) == len(text) else text
 
 
 def _span(result: Any) -> Span:
@@ -115,6 +125,7 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
     The model's people count with what our recognisers say of the same words:
     agreement raises the strength, a firm's or a form's word lowers it.
     """
+    cased = any(c.isupper() for c in text)
     ours = [s for s in spans if s.type == "PERSON" and s.source != "model"]
     kept: list[Span] = []
     for span in spans:
@@ -123,14 +134,14 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
             continue
         start, end = trim_person(text, span.start, span.end)
         found = text[start:end]
-        if end - start < 2 or people.foreign(found) or not any(c.isupper() for c in found):
+        if end - start < 2 or people.foreign(found) or (cased and not any(c.isupper() for c in found)):
             continue
         agree = [s for s in ours if s.start < end and start < s.end]
         if agree and max(s.end - s.start for s in agree) >= end - start:
             continue
         value = people.strength(found)
         single = " " not in found.strip()
-        if single and fold(found) in words():
+        if single and (fold(found) in words() or (not cased and re.search(r"(?:ing|ed|ly|s)$", found) and not value)):
             continue
         if single and value == 0 and not agree:
             kept.append(Span(start, end, "PERSON", 0.5, "model", 0))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from redact.labels import labelled_lines
 from redact.names import (
     ORG_WORDS,
     PARTICLES,
@@ -19,6 +20,8 @@ from redact.names import (
     is_initial,
     known_family,
     known_given,
+    looks_like_firm,
+    parse,
     word_list,
     words,
 )
@@ -27,6 +30,7 @@ from redact.spans import Span
 _UPPER = "".join(chr(c) for c in range(0x41, 0x530) if chr(c).isupper())
 # A capitalised word of a name, an initial, and particles between them.
 _W = rf"(?:(?:[dDlLO]['’]|Mc|Mac|al-|Al-|El-)?[{_UPPER}][^\W\d_]+(?:['’](?!s\b)[^\W\d_]+)?(?:-[{_UPPER}]?[^\W\d_]+)*)"
+NAME_WORD = _W
 _I = rf"[{_UPPER}]\."
 _P = r"(?:(?:van|von|der|den|de|del|della|di|da|dos|das|do|du|la|le|ter|ten|bin|ibn|zu|zur|af|av|st\.|St\.)[ ]){0,3}"
 _FULL = rf"{_W}(?:[ ](?:{_I}[ ]?){{0,2}}{_P}{_W}){{1,3}}"
@@ -59,6 +63,8 @@ _CALLED_SMALL = re.compile(
     r"\b(?:my name is|name is|maiden name is|last name is|calls? me|call me|named him|named her|it's under)[ ]"
     r"(?P<v>[^\W\d_]{2,}(?:[ ][^\W\d_]{2,}){0,2})(?=[ ]*(?:[.,?!;:]|$| but | and ))"
 )
+_PAIR = re.compile(rf"(?<![\w@] )(?<![\w@])(?P<a>{_W}) (?:and|&) (?P<b>{_W})(?= [a-z]|[.,;!?]|$)")
+_LIST = re.compile(rf"(?<![\w@])(?:{_W}, ){{1,12}}{_W},? (?:and|&|or) (?:{_W})(?!\w)")
 _NAMED_ADDRESS = re.compile(rf"[\"']?(?P<v>{_ANY}|{_W},[ ]{_W})[\"']?[ ]{{0,2}}[<\[(](?=[\w.+-]{{1,64}}@)")
 _STOP = words() | SUFFIXES | TITLES
 _SENTENCE = re.compile(r"(?:^|[.!?:]\s+|\n\s*|[\"“(]\s*)$")
@@ -174,12 +180,29 @@ def find(text: str) -> Iterator[Span]:
             found = text[start:end]
             if start < end and not foreign(found) and plain(found.split(" ")[0]) not in _STOP - _GIVEN_WORDS:
                 known = strength(found)
-                if known or (
+                if known or (source == "speaks" and " " not in found and plain(found) not in _STOP) or (
                     " " not in found
                     and plain(found) not in _STOP
                     and not (source == "speaks" and _SENTENCE.search(text[:start]) and not known)
                 ):
                     yield Span(start, end, "PERSON", 0.7, source, max(1, known))
+    for match in _PAIR.finditer(text):
+        first, second = match["a"], match["b"]
+        both = all(known_given(w) or known_family(w) for w in (first, second))
+        if both and plain(first) not in words() and not foreign(second):
+            yield Span(*match.span("a"), "PERSON", 0.55, "pair", 1)
+            yield Span(*match.span("b"), "PERSON", 0.55, "pair", 1)
+    for kind, start, end in labelled_lines(text):
+        value = text[start:end]
+        name = parse(value) if kind in ("PERSON", "NAME", "GIVEN", "FAMILY") else None
+        known = name is not None and any(known_given(p) or known_family(p) for p in name.parts)
+        if name is not None and known and not looks_like_firm(value):
+            yield Span(start, end, "PERSON", 0.85, "label", 3 if kind == "PERSON" and len(name.parts) > 1 else 2)
+    for match in _LIST.finditer(text):
+        members = list(re.finditer(_W, match[0]))
+        if 2 * sum(known_given(m[0]) and plain(m[0]) not in words() for m in members) >= len(members):
+            for member in members:
+                yield Span(match.start() + member.start(), match.start() + member.end(), "PERSON", 0.6, "list", 1)
     yield from _single(text)
 
 
@@ -233,14 +256,11 @@ def _find_small(text: str) -> Iterator[Span]:
         for match in pattern.finditer(text):
             if not foreign(match["v"]) and plain(match["v"].split(" ")[0]) not in words():
                 yield Span(*match.span("v"), "PERSON", 0.7, source, 2)
-    for match in re.finditer(r"(?<![\w@.-])([^\W\d_]{3,}) (?=([^\W\d_]{3,})(?![\w@-]))", text):
-        first, last = match[1], match[2]
-        if known_given(first) and plain(first) not in words() and plain(last) not in words():
-            yield Span(
-                match.start(),
-                match.end() + len(last),
-                "PERSON",
-                0.6 if known_family(last) else 0.5,
-                "name list",
-                1,
-            )
+    for match in re.finditer(r"(?<![\w@.-])([^\W\d_]{3,})(?: ([^\W\d_]{3,}))?(?![\w@-])", text):
+        first, last = match[1], match[2] or ""
+        if not known_given(first) or plain(first) in words() or known_place(first):
+            continue
+        if last and plain(last) not in words() and (known_family(last) or not known_given(last)):
+            yield Span(*match.span(), "PERSON", 0.6 if known_family(last) else 0.5, "name list", 1)
+        else:
+            yield Span(*match.span(1), "PERSON", 0.5, "given name", 1)

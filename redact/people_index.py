@@ -126,7 +126,7 @@ class People:
             return False
         if evidence.strength == 2 or _is_name_word(folded):
             return evidence.prose or evidence.strength == 2
-        return evidence.strength == 1 and evidence.prose
+        return evidence.prose
 
 
 def _without_short(full: list[Evidence]) -> list[Evidence]:

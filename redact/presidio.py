@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from redact import addresses, patterns, people
+from redact import addresses, locations, patterns, people
 from redact.spans import Span
 
 
@@ -145,6 +145,7 @@ def build(model: str) -> tuple[AnalyzerEngine, OfflineSpacy]:
         recognizers=[
             SpanRecognizer("patterns", list(patterns.FOUND), patterns.find),
             SpanRecognizer("addresses", ["ADDRESS"], addresses.find),
+            SpanRecognizer("places", ["LOCATION"], locations.find),
             SpanRecognizer("people", ["PERSON"], people.find),
             ModelRecognizer(),
         ],

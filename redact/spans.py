@@ -36,10 +36,18 @@ class Span:
 
 
 def settle(spans: Iterable[Span]) -> list[Span]:
-    """Spans that do not overlap, in text order."""
+    """Spans that do not overlap, in text order; of one that a better one cuts into, the longer rest is kept."""
     ordered = sorted(spans, key=lambda s: (_RANK.get(s.type, 10), -s.score, s.start - s.end, s.start))
     kept: list[Span] = []
     for span in ordered:
-        if all(span.end <= other.start or span.start >= other.end for other in kept):
+        start, end = span.start, span.end
+        for other in kept:
+            if other.end <= start or end <= other.start:
+                continue
+            left, right = other.start - start, end - other.end
+            start, end = (start, other.start) if left >= right else (other.end, end)
+        if end - start > 1 and (start, end) == (span.start, span.end):
             kept.append(span)
+        elif span.type == "ADDRESS" and 2 * (end - start) >= span.end - span.start:
+            kept.append(Span(start, end, span.type, span.score, span.source, span.strength))
     return sorted(kept, key=lambda s: s.start)
