@@ -7,7 +7,7 @@ understand more (templates, images by address) than a client should reach.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -128,6 +128,15 @@ class ChatRequest(BaseModel):
         body = self.model_dump(mode="json", exclude_none=True)
         body["messages"] = [message.plain() for message in self.messages]
         return body
+
+
+def likeliest(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Token -> log-probability, from ``top_logprobs``; of tokens that look alike the likeliest counts."""
+    found: dict[str, float] = {}
+    for entry in entries:
+        value = float(entry["logprob"])
+        found[entry["token"]] = max(value, found.get(entry["token"], value))
+    return found
 
 
 class Backend(Protocol):

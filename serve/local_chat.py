@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fde.errors import FdeError
-from serve.chat import ChatError, ChatRequest
+from serve.chat import ChatError, ChatRequest, likeliest
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -71,7 +71,7 @@ class LocalChat:
         row = self.engine.row()
         try:
             fed = self.engine.feed([(row, self._prompt(messages))])
-            return {entry["token"]: entry["logprob"] for entry in self._top(self._logs(fed.hidden), 20)}
+            return likeliest(self._top(self._logs(fed.hidden), 20))
         finally:
             self.engine.free(row)
 

@@ -29,13 +29,15 @@ import httpx
 from fde.artifacts import PRIVATE_FILE
 from fde.errors import InputError, MissingError, WorkError
 from fde.ports import free_port
-from serve.chat import ChatError, ChatRequest
+from serve.chat import ChatError, ChatRequest, likeliest
 
 MODULE = "vllm.entrypoints.openai.api_server"
 # The ranks vLLM has kernels for.
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 TAIL_LINES = 25
 STOP_S = 20.0
+_TAIL_BYTES = 100_000
+_LINE = 300
 _PR_SET_PDEATHSIG = 1
 
 
@@ -248,11 +250,13 @@ class VllmServer:
         try:
             with self.log_path.open("rb") as log:
                 size = log.seek(0, os.SEEK_END)
-                log.seek(max(0, size - 400 * lines))
+                log.seek(max(0, size - _TAIL_BYTES))
                 text = log.read().decode("utf-8", "replace")
         except OSError as error:
             return f"({self.log_path} cannot be read: {error.strerror})"
-        return "\n".join(text.splitlines()[-lines:]) or "(it is empty)"
+        # Some errors list everything there is in one line.
+        last = [f"{line[:_LINE]} …" if len(line) > _LINE else line for line in text.splitlines()[-lines:]]
+        return "\n".join(last) or "(it is empty)"
 
     def load_adapter(self, name: str, folder: Path) -> None:
         """Load a peft adapter under a name.
@@ -277,7 +281,7 @@ class VllmServer:
         if answer.status_code != 200:
             raise WorkError(f"{model} does not answer: {_told(answer)}", f"vLLM's log: {self.log_path}")
         (first,) = answer.json()["choices"][0]["logprobs"]["content"][:1]
-        return {entry["token"]: float(entry["logprob"]) for entry in first["top_logprobs"]}
+        return likeliest(first["top_logprobs"])
 
     def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
         try:
