@@ -19,7 +19,7 @@ from playbooks.quickstart.app.seed import draw
 from playbooks.quickstart.truth import read_state
 
 WANTED = (
-    Wanted("new", "Packaging", 123_400, contract=False, budget_used=False),
+    Wanted("new", "Packaging", 73_400, contract=False, budget_used=False),
     Wanted("new", "Travel", 500_001, contract=True, budget_used=False),
     Wanted("new", "Software", 90_000, contract=False, budget_used=True),
     Wanted("same"),
@@ -153,11 +153,11 @@ def test_two_clerks_at_once_code_once(client: Client, numbers: list[str], databa
 @pytest.mark.parametrize(
     ("form", "alert"),
     [
-        ({}, "Choose a cost centre. Choose an approver. PO number is required above 5,000."),
+        ({}, "Choose a cost centre. Choose an approver. PO number is required above 1,000."),
         ({"cost_centre": "CC-420", "approver": "CFO", "po": "PO-11111"}, "Choose an account."),
         (
             {"cost_centre": "CC-420", "account": "6340", "approver": "CFO"},
-            "PO number is required above 5,000.",
+            "PO number is required above 1,000.",
         ),
         (
             {"cost_centre": "CC-420", "account": "6340", "approver": "CFO", "po": "11111"},

@@ -136,10 +136,10 @@ def coding(facts: dict[str, str]) -> tuple[str, str, str, str]:
     """Cost centre, account, approver and PO number for an invoice as its page shows it."""
     centre, account = company.MATRIX[facts["Category"]]
     cents = int(facts["Amount"].replace(",", "").replace(".", ""))
-    level = (cents > 250_000) + (cents > 1_000_000)
+    level = (cents > 100_000) + (cents > 1_000_000)
     if facts["Contract"] == "Yes":
         level = max(level - 1, 0)
-    return centre, account, company.APPROVERS[level], facts["PO"] if cents > 500_000 else ""
+    return centre, account, company.APPROVERS[level], facts["PO"] if cents > 100_000 else ""
 
 
 class _InvoiceExpert:

@@ -89,8 +89,8 @@ POLICY: tuple[Block, ...] = (
     ),
     Heading("3 Purchase orders"),
     Paragraph(
-        "3.1 For invoices above 5,000.00 the number of the purchase order is entered, as it stands on the "
-        "invoice's page. Up to and including 5,000.00 the field is left empty: a number entered there would "
+        "3.1 For invoices above 1,000.00 the number of the purchase order is entered, as it stands on the "
+        "invoice's page. Up to and including 1,000.00 the field is left empty: a number entered there would "
         "block the remaining value of the order."
     ),
     Heading("4 Approval"),
@@ -98,8 +98,8 @@ POLICY: tuple[Block, ...] = (
     Grid(
         ("Amount", "Approver"),
         (
-            ("up to and including 1,000.00", "Team lead"),
-            ("above 1,000.00, up to and including 10,000.00", "Head of finance"),
+            ("up to and including 500.00", "Team lead"),
+            ("above 500.00, up to and including 10,000.00", "Head of finance"),
             ("above 10,000.00", "CFO"),
         ),
     ),
@@ -154,15 +154,15 @@ MEMO: tuple[Block, ...] = (
     Paragraph(f"Date: {MEMO_DATE}. From: {PRIYA.name}, CFO. To: all accounts payable staff."),
     Paragraph(
         "1. The limit of the Team lead in section 4.1 of the Accounts Payable Policy is raised from "
-        "1,000.00 to "
-        "2,500.00. Invoices of exactly 2,500.00 are still the Team lead's."
+        "500.00 to "
+        "1,000.00. Invoices of exactly 1,000.00 are still the Team lead's."
     ),
     Paragraph("2. This memo supersedes the table in section 4.1 of version 4.2. The limits are now:"),
     Grid(
         ("Amount", "Approver"),
         (
-            ("up to and including 2,500.00", "Team lead"),
-            ("above 2,500.00, up to and including 10,000.00", "Head of finance"),
+            ("up to and including 1,000.00", "Team lead"),
+            ("above 1,000.00, up to and including 10,000.00", "Head of finance"),
             ("above 10,000.00", "CFO"),
         ),
     ),
@@ -177,7 +177,7 @@ MEMO: tuple[Block, ...] = (
 MEMO_MAIL = f"""Dear all,
 
 please find attached the memo on approval limits. In short: from 1 March 2026 {ELEANOR.first} may approve
-up to 2,500.00 herself, so that {VIKTOR.first} sees fewer small invoices. The rest of the policy
+up to 1,000.00 herself, so that {VIKTOR.first} sees fewer small invoices. The rest of the policy
 stands.
 
 {MARIA.name} has already changed her checklist; ask her for a copy ({MARIA.phone}).
@@ -245,7 +245,7 @@ WIKI: tuple[Block, ...] = (
     ),
     Heading("The portal asks for a PO number"),
     Paragraph(
-        "The invoice is above 5,000.00. Copy the PO number from the page of the invoice, "
+        "The invoice is above 1,000.00. Copy the PO number from the page of the invoice, "
         "not from the supplier's paper."
     ),
     Heading("Which cost centre has the category …?"),

@@ -131,7 +131,7 @@ def _code(state: State, number: str) -> None:
     contract = bool(state["vendors"][row["vendor"]]["contract"])
     cents = row["amount_cents"]
     # Policy 4.1 as amended by the memo of 2026-02-18; policy 4.2 for framework contracts.
-    if cents <= 250_000 or (contract and cents <= 1_000_000):
+    if cents <= 100_000 or (contract and cents <= 1_000_000):
         approver = "Team lead"
     elif cents <= 1_000_000 or contract:
         approver = "Head of finance"
@@ -143,7 +143,7 @@ def _code(state: State, number: str) -> None:
         "cost_centre": centre,
         "account": account,
         "approver": approver,
-        "po": row["po"] if cents > 500_000 else "",
+        "po": row["po"] if cents > 100_000 else "",
     }
     row["status"] = "Routed"
 

@@ -16,7 +16,7 @@ from playbooks.quickstart import company
 from playbooks.quickstart.app import store
 
 # The portal's own settings. Its purchase orders start mattering above this amount.
-PO_LIMIT_CENTS = 500_000
+PO_LIMIT_CENTS = 100_000
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),

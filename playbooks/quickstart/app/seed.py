@@ -20,10 +20,10 @@ which they differ in nothing, in the supplier's reference, in the amount, or in 
 HELD_KINDS: tuple[Kind, ...] = ("same", "reference", "amount", "both")
 # The bands lie around the limits of the company's policy, so that every rule is met often.
 AMOUNT_BANDS_CENTS = (
-    (12_000, 100_000),
-    (100_000, 250_000),
-    (250_000, 500_000),
-    (500_000, 1_000_000),
+    (5_000, 50_000),
+    (50_000, 100_000),
+    (100_000, 300_000),
+    (300_000, 1_000_000),
     (1_000_000, 4_800_000),
 )
 _BUDGET_USED_SHARE = 0.25
