@@ -18,9 +18,13 @@ _ABOVE = re.compile(
 )
 _FROM = re.compile(r"\b(at least|from|starting at|less than|below|under|minimum|min\.?)\b", re.IGNORECASE)
 _FROM_AFTER = re.compile(r"^\W{0,3}(or more|or above|and above|and more|or over)\b", re.IGNORECASE)
-_NUMBER = re.compile(r"(?<![\w.,-])\d{1,3}(?:[,.' ]\d{3})+(?:[.,]\d{1,2})?(?![\w])|(?<![\w.,-])\d+(?:[.,]\d+)?(?![\w])")
+# Not parts of dates, section numbers, codes or telephone numbers.
+_NUMBER = re.compile(
+    r"(?<![\w.,/+-])(?:\d{1,3}(?:[,.']\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d+)?)(?![\w%]|[-/.:,]\d|\.\d)"
+)
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+")
 _WINDOW = 40
+_STEM = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,21 @@ class Knowledge:
             self.numbers.append(fact)
 
     @cached_property
+    def _passages(self) -> list[frozenset[str]]:
+        """The words of every paragraph and of every table with its header, lower case."""
+        texts = [part for document in self.documents for part in re.split(r"\n\s*\n|\n(?=\d)", document.text)]
+        texts += [" ".join((*table.header, *(cell for row in table.rows for cell in row))) for table in self.tables]
+        return [frozenset(_words(text)) for text in texts]
+
+    def relates(self, label: str, others: Iterable[str]) -> bool:
+        """Whether some passage speaks of a field together with one of the other texts."""
+        own = frozenset(_words(label))
+        wanted = [words for words in (frozenset(_words(text)) for text in others) if words]
+        if not own or not wanted:
+            return False
+        return any(own <= passage and any(words <= passage for words in wanted) for passage in self._passages)
+
+    @cached_property
     def vocabulary(self) -> str:
         """All text of the documents, lower case, to ask whether a word is mentioned."""
         texts = [document.text for document in self.documents]
@@ -103,19 +122,32 @@ class Knowledge:
     def table(self, table_id: str) -> TableFact:
         return next(table for table in self.tables if table.id == table_id)
 
-    def within(self, low: Decimal, high: Decimal) -> list[NumberFact]:
+    @staticmethod
+    def on_topic(fact: NumberFact, topics: Iterable[str]) -> bool:
+        """Whether the sentence of a number speaks of one of the topics."""
+        said = frozenset(_words(fact.sentence))
+        wanted = [frozenset(_words(text)) for text in topics]
+        return any(words and words <= said for words in wanted)
+
+    def within(self, low: Decimal, high: Decimal, topics: Iterable[str] = ()) -> list[NumberFact]:
         """Numbers that could be a limit between two seen values, the best supported first.
 
-        Later documents outrank earlier ones; a number whose wording says which side the
-        limit itself is on outranks a bare one.
+        A number whose sentence speaks of one of the topics outranks others, then one whose
+        wording says which side the limit itself is on, then one of a later document.
         """
+        wanted = tuple(topics)
         found = [
             fact
             for fact in self.numbers
             if (low <= fact.value < high and fact.inclusive is not True)
             or (low < fact.value <= high and fact.inclusive is not False)
         ]
-        return sorted(found, key=lambda f: (f.inclusive is not None, f.dated), reverse=True)
+        return sorted(found, key=lambda f: (self.on_topic(f, wanted), f.inclusive is not None, f.dated), reverse=True)
+
+
+def _words(text: str) -> list[str]:
+    """Words cut to their beginnings, so that "referred" speaks of "Refer"."""
+    return [word[:_STEM] for word in re.findall(r"[^\W_]+", text.lower())]
 
 
 def _inclusive(before: str, after: str) -> bool | None:

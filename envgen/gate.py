@@ -8,10 +8,12 @@ families of mutants of right work, and cheap ways of doing nothing useful.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
+from envgen.behaviour import observe
 from envgen.choices import choices
 from envgen.compile import compile_workflow
 from envgen.environment import WorkflowEnv
@@ -22,6 +24,7 @@ from envgen.statistics import wilson
 from envgen.tasks import make_tasks
 from envgen.traces import Parser, Trace, trace
 from envgen.workflow import Workflow
+from envgen.world import World
 from fde.errors import FdeError
 from ingest.action import Action
 from ingest.document import Document
@@ -32,6 +35,8 @@ MAX_FALSE_REJECT = 0.02
 TASKS = 50
 _MUTATED_TASKS = 16
 _RANDOM_TASKS = 30
+_HELD_OUT = 3
+_MIN_TO_HOLD_OUT = 4
 _DONE = Action(verb="done")
 
 
@@ -171,28 +176,50 @@ def _percent(share: float | None) -> str:
 def _held_out(
     recordings: Sequence[Recording], documents: Sequence[Document], parser: Parser
 ) -> list[Replay]:
-    """Compile without some recordings and replay those; fewer than four recordings leave none out."""
-    count = min(3, len(recordings) // 4)
-    if not count:
+    """Compile without one recording and replay it, for up to three recordings in turn.
+
+    Only a recording whose every kind of page, exit and message another one shows as well can
+    be held out: what nobody else shows, the others cannot teach.
+    """
+    traces = {r.id: trace(r, parser) for r in recordings}
+    usable = [r for r in recordings if traces[r.id].moments]
+    if len(usable) < _MIN_TO_HOLD_OUT:
         return []
-    # Evenly spread, so that early and late habits are both left out once.
-    step = len(recordings) // count
-    chosen = {step // 2 + index * step for index in range(count)}
-    kept = [r for i, r in enumerate(recordings) if i not in chosen]
-    held = [r for i, r in enumerate(recordings) if i in chosen]
-    traces: list[Trace] = [trace(recording, parser) for recording in held]
+    shown = _shown(World([traces[r.id] for r in usable]))
+    counts = Counter(thing for things in shown.values() for thing in things)
+    common = [r for r in usable if all(counts[thing] > 1 for thing in shown[r.id])]
+    step = max(1, len(common) // _HELD_OUT)
+    found = []
+    for one in common[step // 2 :: step][:_HELD_OUT]:
+        kept = [r for r in recordings if r.id != one.id]
+        found.append(_replayed(traces[one.id], kept, documents, parser))
+    return found
+
+
+def _shown(world: World) -> dict[str, set[tuple[str, ...]]]:
+    """Per recording, the kinds of pages, exits and messages it shows."""
+    messages = observe(world).messages
+    shown: dict[str, set[tuple[str, ...]]] = {}
+    for recording, visits in world.visits.items():
+        things: set[tuple[str, ...]] = set()
+        for visit in visits:
+            things |= {("page", visit.page), ("page", visit.next_page), (visit.verb, visit.page, visit.target)}
+            things |= {
+                ("message", visit.next_page, m) for m in messages[visit.next_page] & visit.next_reading.present
+            }
+        shown[recording] = things
+    return shown
+
+
+def _replayed(one: Trace, kept: Sequence[Recording], documents: Sequence[Document], parser: Parser) -> Replay:
     try:
         workflow = compile_workflow(kept, documents, parser=parser)
     except FdeError as error:
-        score = Score(value=0.0, reasons=(f"The rest does not compile: {error.message}",))
-        return [Replay(t.recording, score, 0) for t in traces]
-    found = []
-    for one in traces:
-        if match_template(workflow.instructions, one.instruction) is None:
-            # Worded as no other recording: what its parameters are has to be told by the values.
-            one = _reworded(workflow, one)
-        found.append(replay(workflow, one))
-    return found
+        return Replay(one.recording, Score(value=0.0, reasons=(f"The rest does not compile: {error.message}",)), 0)
+    if match_template(workflow.instructions, one.instruction) is None:
+        # Worded as no other recording: what its parameters are has to be told by the values.
+        one = _reworded(workflow, one)
+    return replay(workflow, one)
 
 
 def _reworded(workflow: Workflow, one: Trace) -> Trace:

@@ -147,6 +147,13 @@ def with_extra_write(
     return None
 
 
+def _reaches(env: WorkflowEnv, action: Action) -> bool:
+    """Whether an entry is into a field that is sent."""
+    probe = env.clone()
+    probe.step(action)
+    return any(probe.state.last_control in write.controls for write in env.workflow.writes)
+
+
 def overwritten(
     env: WorkflowEnv, task: Task, path: Sequence[Action], rng: random.Random
 ) -> list[Action] | None:
@@ -156,23 +163,24 @@ def overwritten(
     if root is None:
         return None
     other = _aimed_at(env, env.instance.parameters[root])
-    actions: list[Action] = []
-    changed = False
     for _ in range(env.max_steps):
         action = other.next_action()
-        if action is None or action.verb == "done":
+        if action is None or action.verb == "done" or other.state.writes:
             return None
-        if not changed and action.verb in ("fill", "select"):
-            mutant = next(mutated_entry(other, action, rng), None)
-            if mutant is not None:
-                # The program would put the value right again, so from here its steps are repeated blindly.
-                changed = True
-                rest = _until_write(other.clone())
-                if rest is None:
-                    return None
-                return [*done, *actions, mutant, *rest[1:], _DONE]
-        actions.append(action)
+        if action.verb in ("fill", "select") and _reaches(other, action):
+            break
+        done.append(action)
         other.step(action)
-        if other.state.writes:
-            return None
-    return None
+    else:
+        return None
+    # From here the program would put the wrong value right, so its steps are carried out blindly.
+    rest = _until_write(other.clone())
+    mutant = next(mutated_entry(other, action, rng), None)
+    if rest is None or mutant is None:
+        return None
+    for step in (mutant, *rest[1:]):
+        fitting = adapted(other, step)
+        if fitting is not None:
+            done.append(fitting)
+            other.step(fitting)
+    return [*done, _DONE] if other.state.writes else None

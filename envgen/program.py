@@ -158,9 +158,21 @@ class Programmer:
         atoms += [Told(page=page, slot=slot) for page, slot in told]
         return [*atoms, *controls]
 
-    def _messages(self, found: Sequence[Stay]) -> list[Shown]:
-        told = dict.fromkeys(k for s in found for k in self._context(s).messages if "." not in k[1])
+    def _messages(self, found: Sequence[Stay], control: str = "") -> list[Shown]:
+        """Messages that may be asked about: for a field, those after which somebody changed it."""
+        told = dict.fromkeys(
+            place
+            for stay in found
+            for place in self._context(stay).messages
+            if "." not in place[1] and (not control or self._changed_after(stay, place, control))
+        )
         return [Shown(page=page, node=node, words=self._words(page, node)) for page, node in told]
+
+    def _changed_after(self, stay: Stay, place: tuple[str, str], control: str) -> bool:
+        return any(
+            visit.target == control and place in self._contexts[visit.recording][visit.index].messages
+            for visit in stay.visits
+        )
 
     def _words(self, page: str, node: str) -> str:
         texts = []
@@ -220,7 +232,12 @@ class Programmer:
             for s in found
         ]
         search = Search(
-            examples, self._atoms(found, earlier), self._knowledge, self._messages(found), self._written()
+            examples,
+            self._atoms(found, earlier),
+            self._knowledge,
+            self._messages(found, node),
+            self._written(),
+            label=label,
         )
         result = search.run()
         control = f"{kind.id}.{node}"

@@ -37,12 +37,16 @@ from envgen.expressions import (
     Valid,
     Written,
     evaluate,
+    parts,
 )
 from envgen.expressions import test as holds
 from envgen.values import CONVERSIONS, FORMATS, convert, number
 
 MAX_LEAVES = 6
 _MAX_STEPS = 60_000
+_MAX_SOURCES = 3
+_SOURCE_COST = 0.8
+_RIVAL_MARGIN = 0.3
 _CATEGORIES = 12
 
 
@@ -103,6 +107,7 @@ class _Split:
     mask: int
     cost: float
     test: Test
+    sources: frozenset[str]
     evidence: Evidence | None = None
 
 
@@ -114,6 +119,8 @@ class Search:
         atoms: The sources an explanation may use.
         shown: Messages whose appearance may be asked about.
         writes: Writes whose having happened may be asked about.
+        label: What is being explained; fields that documents mention together with it, or with
+            one of the answers, are asked about first.
     """
 
     def __init__(
@@ -124,6 +131,7 @@ class Search:
         shown: Sequence[Shown] = (),
         writes: Sequence[str] = (),
         *,
+        label: str = "",
         equalities: bool = True,
         max_leaves: int = MAX_LEAVES,
     ) -> None:
@@ -141,6 +149,8 @@ class Search:
         self._shown = shown
         self._writes = writes
         self._equalities = equalities
+        self._topics = [label, *dict.fromkeys(e.output for e in examples)]
+        self._related: dict[str, bool] = {}
         self._max_leaves = max_leaves
         self._steps = 0
         self._leaf_memo: dict[int, _Candidate | None] = {}
@@ -163,20 +173,68 @@ class Search:
         learned = whole[0] if whole else None
         # A learned map says nothing about values nobody recorded: any cheaper rule is better.
         self._candidates = [c for c in self._candidates if c is not learned]
-        self._splits = self._make_splits()
+        self._all_splits = self._make_splits()
+        best = self._best_tree()
+        if best is None or (learned is not None and learned.cost <= best[0]):
+            return Explanation(None) if learned is None else Explanation(learned.expression, learned.cost)
+        cost, expression, sources = best
+        used = [
+            split.evidence
+            for split in self._all_splits
+            if split.evidence is not None and _contains(expression, split.test)
+        ]
+        return Explanation(expression, cost, used, self._rivals(cost, expression, sources))
+
+    def _best_tree(self, without: frozenset[str] = frozenset()) -> tuple[float, Expression, frozenset[str]] | None:
+        """The cheapest tree over tests on few sources: every further source asked about costs.
+
+        Args:
+            without: Sources of which at least one must not be used.
+        """
+        names = dict.fromkeys(name for split in self._all_splits for name in sorted(split.sources))
+        best: tuple[float, Expression, frozenset[str]] | None = None
+        for count in range(_MAX_SOURCES + 1):
+            if best is not None and best[0] < _SOURCE_COST * count + 2.5:
+                break
+            for chosen in itertools.combinations(names, count):
+                sources = frozenset(chosen)
+                if without and without <= sources:
+                    continue
+                self._splits = [s for s in self._all_splits if s.sources <= sources]
+                if count and not any(s.sources for s in self._splits) or not self._separable():
+                    continue
+                bound = None if best is None else best[0] - _SOURCE_COST * count
+                found = self._grow(bound)
+                if found is not None:
+                    best = (found[0] + _SOURCE_COST * count, found[1], sources)
+                if self._steps > _MAX_STEPS:
+                    return best
+        return best
+
+    def _separable(self) -> bool:
+        """Whether examples that all usable tests see alike share an answer."""
+        alike: dict[int, int] = {}
+        for index in range(len(self._examples)):
+            key = sum(1 << at for at, split in enumerate(self._splits) if split.mask >> index & 1)
+            alike[key] = alike.get(key, 0) | 1 << index
+        return all(self._leaf(mask) is not None for mask in alike.values())
+
+    def _grow(self, bound: float | None) -> tuple[float, Expression] | None:
+        """The cheapest of the smallest trees and those one leaf larger, below a cost."""
+        self._memo = {}
+        best: tuple[float, Expression] | None = None
+        size = self._max_leaves
         for leaves in range(2, self._max_leaves + 1):
             found = self._tree(self._all, leaves)
-            if found is not None and (learned is None or found[0] < learned.cost):
-                cost, expression = found
-                used = [
-                    split.evidence
-                    for split in self._splits
-                    if split.evidence is not None and _contains(expression, split.test)
-                ]
-                return Explanation(expression, cost, used, self._rivals(leaves, cost, expression))
-            if found is not None or self._steps > _MAX_STEPS:
+            if found is not None and (best is None or found[0] < best[0] - 0.01):
+                # One leaf more may rest on better evidence, two more hardly ever do.
+                size = min(size, leaves + 1)
+                best = found
+            if leaves >= size or self._steps > _MAX_STEPS:
                 break
-        return Explanation(None) if learned is None else Explanation(learned.expression, learned.cost)
+        if best is None or (bound is not None and best[0] >= bound - 0.01):
+            return None
+        return best
 
     # Leaves
 
@@ -199,7 +257,7 @@ class Search:
         if keep:
             found.append(_Candidate(keep, 0.5, Keep()))
         for text in dict.fromkeys(outputs):
-            add(Constant(text=text), [text] * len(outputs), 1.0)
+            add(Constant(text=text), [text] * len(outputs), 0.6)
         for atom, values in self._values:
             add(atom, values, _atom_cost(atom))
             self._conversions(atom, values, outputs, add)
@@ -265,8 +323,21 @@ class Search:
 
     # Tests
 
+    def _extra(self, atom: Expression) -> float:
+        """What asking about a source costs more than asking about one the documents relate to the answer."""
+        if isinstance(atom, FieldOf):
+            label = atom.path[-1]
+        elif isinstance(atom, Entered):
+            label = atom.label
+        else:
+            return 0.0
+        if label not in self._related:
+            self._related[label] = self._knowledge.relates(label, self._topics)
+        # What was entered elsewhere on the form follows from the records itself.
+        return (0.0 if self._related[label] else 0.4) + (0.3 if isinstance(atom, Entered) else 0.0)
+
     def _make_splits(self) -> list[_Split]:
-        found: dict[int, _Split] = {}
+        found: dict[tuple[int, frozenset[str]], _Split] = {}
 
         def add(test: Test, results: Sequence[bool | None], cost: float, evidence: Evidence | None = None) -> None:
             if any(result is None for result in results):
@@ -274,9 +345,10 @@ class Search:
             mask = sum(1 << i for i, result in enumerate(results) if result)
             if mask in (0, self._all):
                 return
-            known = found.get(mask)
+            sources = frozenset(str(p) for p in parts(test) if isinstance(p, Parameter | FieldOf | Entered))
+            known = found.get((mask, sources))
             if known is None or cost < known.cost:
-                found[mask] = _Split(mask, cost, test, evidence)
+                found[mask, sources] = _Split(mask, cost, test, sources, evidence)
 
         contexts = [example.context for example in self._examples]
         for shown in self._shown:
@@ -284,8 +356,11 @@ class Search:
         for write in self._writes:
             add(Written(write=write), [c.done(write) for c in contexts], 0.8)
         for atom, values in self._values:
-            self._categories(atom, values, add)
+            if not isinstance(atom, Told):
+                self._categories(atom, values, add)
             self._limits(atom, values, add)
+            if isinstance(atom, Told):
+                continue
             empty = Empty(of=atom)
             add(empty, [not v for v in values], 1.2 if isinstance(atom, Entered) else 1.6)
             if isinstance(atom, Entered):
@@ -304,9 +379,15 @@ class Search:
             # Almost every example has its own text: an identifier, not a category.
             return
         for text in texts:
-            cost = 1.3 if self._knowledge.mentions(text) else 1.7
+            cost = 1.3 if self._knowledge.mentions(text) else 2.2
+            if cost < 1.5 and not self._extra(atom):
+                cost = 1.0
+            if values.count(text) == 1 and self._extra(atom):
+                # Anything sets a single example apart; without a document that is no reason.
+                cost += 1.5
             if not text:
                 cost = 1.6
+            cost += self._extra(atom)
             add(Among(of=atom, texts=(text,)), [None if v is None else v == text for v in values], cost)
 
     def _limits(self, atom, values, add) -> None:  # type: ignore[no-untyped-def]
@@ -316,13 +397,17 @@ class Search:
         ordered = sorted({n for n in numbers if n is not None})
         for low, high in itertools.pairwise(ordered):
             test, evidence = self._limit(atom, low, high)
-            cost = 1.3 if evidence.fact is not None and evidence.fact.inclusive is not None else 1.6
+            add_cost = self._extra(atom)
             if evidence.fact is None:
-                cost = 2.0
+                cost = 2.0 + add_cost
+            else:
+                cost = 0.9 if evidence.fact.inclusive is not None else 1.2
+                if not self._knowledge.on_topic(evidence.fact, self._topics):
+                    cost += 0.3 + add_cost
             add(test, [holds(test, e.context) for e in self._examples], cost, evidence)
 
     def _limit(self, atom: Expression, low: Decimal, high: Decimal) -> tuple[Above, Evidence]:
-        facts = self._knowledge.within(low, high)
+        facts = self._knowledge.within(low, high, self._topics)
         if facts:
             fact = facts[0]
             inclusive = fact.inclusive if fact.inclusive is not None else fact.value == high
@@ -387,21 +472,14 @@ class Search:
         self._memo[key] = best
         return best
 
-    def _rivals(self, leaves: int, cost: float, best: Expression) -> list[Expression]:
-        """Trees of the same size and cost that ask about something else first."""
-        found: list[Expression] = []
-        used = {str(getattr(s.test, "of", s.test)) for s in self._splits if _contains(best, s.test)}
-        for split in self._splits:
-            if str(getattr(split.test, "of", split.test)) in used or self._steps > _MAX_STEPS:
-                continue
-            for first in range(1, leaves):
-                left = self._tree(self._all & split.mask, first)
-                right = self._tree(self._all & ~split.mask, leaves - first)
-                if left is not None and right is not None:
-                    if split.cost + left[0] + right[0] <= cost + 0.05:
-                        found.append(Choose(test=split.test, then=left[1], otherwise=right[1]))
-                    break
-        return found[:3]
+    def _rivals(self, cost: float, best: Expression, sources: frozenset[str]) -> list[Expression]:
+        """A tree as cheap that does without one of the sources of the best one."""
+        if not sources:
+            return []
+        other = self._best_tree(without=sources)
+        if other is None or other[0] > cost + _RIVAL_MARGIN:
+            return []
+        return [other[1]]
 
 
 def _atom_cost(atom: Expression) -> float:
@@ -419,8 +497,6 @@ def _conversions_of(value: str, output: str) -> list[str]:
 
 
 def _contains(expression: Expression, test: Test) -> bool:
-    from envgen.expressions import parts
-
     return any(part == test for part in parts(expression))
 
 
