@@ -44,8 +44,8 @@ class _Branch:
     """Samples that have chosen the same so far: one row, one session."""
 
     __slots__ = (
-        "actions", "cursor", "episodes", "group", "path", "pending", "prompt", "prompt_tokens", "repeats", "row",
-        "said_tokens", "seconds", "session", "view",
+        "actions", "cursor", "episodes", "group", "path", "pending", "prompt", "prompt_tokens", "repeats",
+        "row", "said_tokens", "seconds", "session", "view",
     )  # fmt: skip
 
     def __init__(self, group: Group, prompt: Prompt, session: Session, view: View, row: Row) -> None:
@@ -184,7 +184,9 @@ class Agent:
             rest = [] if shares else rest[1:]
             self._begin(group, mine, session, view, time.perf_counter() - began)
 
-    def _begin(self, group: Group, episodes: list[Episode], session: Session, view: View, seconds: float) -> None:
+    def _begin(
+        self, group: Group, episodes: list[Episode], session: Session, view: View, seconds: float
+    ) -> None:
         prompt = self.prompt if isinstance(self.prompt, Prompt) else self.prompt(group.task)
         branch = _Branch(group, prompt, session, view, self.engine.row())
         branch.episodes = episodes

@@ -98,7 +98,8 @@ def _taught(session: Session, task: Task) -> Iterator[Action]:
         action = session.next_action()  # type: ignore[attr-defined]  # a Teacher, by the caller's word
         if action is None:
             raise WorkError(
-                f"The compiled program is stuck in task {task.id}.", "Look at the workflow with: fde envgen show"
+                f"The compiled program is stuck in task {task.id}.",
+                "Look at the workflow with: fde envgen show",
             )
         yield action
     raise WorkError(f"The compiled program did not finish task {task.id} in {MAX_ACTIONS} actions.")

@@ -123,7 +123,7 @@ class Grammar:
         return root, (*self.line_tokens(line), self.newline)
 
     def free_tokens(self) -> Tensor:
-        """Which tokens free text may hold, as booleans ``[vocabulary]``: no special ones, one newline only."""
+        """Tokens of free text as booleans ``[vocabulary]``: no special ones, one newline only."""
         import torch
 
         if self._free is None:

@@ -50,7 +50,9 @@ class Prompt:
         self.tokenizer = tokenizer
         self.system = system
         self.prefix = tuple(prefix)
-        tokens = {str(token) for token in tokenizer.added_tokens_decoder.values()} | set(tokenizer.all_special_tokens)
+        tokens = {str(token) for token in tokenizer.added_tokens_decoder.values()} | set(
+            tokenizer.all_special_tokens
+        )
         longest_first = sorted((token for token in tokens if token.strip()), key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
         head = self._render([*self._opening(()), {"role": "user", "content": _USER}], True)
@@ -73,7 +75,9 @@ class Prompt:
 
     def _render(self, messages: list[dict[str, str]], generate: bool) -> str:
         try:
-            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generate)
+            text = self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=generate
+            )
         except Exception:
             # Some families know no system role: its text goes before the first user message.
             first = {"role": "user", "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}

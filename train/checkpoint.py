@@ -98,9 +98,9 @@ def restore(lora: Lora, optimizer: torch.optim.Optimizer, tensors: Mapping[str, 
             names = ("step", "exp_avg", "exp_avg_sq")
             if f"optimizer.step.{letter}.{path}" in tensors:
                 optimizer.state[tensor] = {
-                    name: tensors[f"optimizer.{name}.{letter}.{path}"].clone().to(
-                        "cpu" if name == "step" else tensor.device
-                    )
+                    name: tensors[f"optimizer.{name}.{letter}.{path}"]
+                    .clone()
+                    .to("cpu" if name == "step" else tensor.device)
                     for name in names
                 }
     lora.merge()

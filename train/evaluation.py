@@ -34,7 +34,9 @@ class Dev:
         return (self.success or 0.0, self.potential or 0.0)
 
 
-def evaluate(engine: LocalEngine, source: Source, prompt: Prompt, tasks: Sequence[Task], max_actions: int) -> Dev:
+def evaluate(
+    engine: LocalEngine, source: Source, prompt: Prompt, tasks: Sequence[Task], max_actions: int
+) -> Dev:
     """Do dev tasks with the adapter as it is now."""
     began = time.perf_counter()
     before = engine.counters.tokens

@@ -61,7 +61,9 @@ def choice_log_probs(engine: LocalEngine, hidden: Tensor, targets: list[Target])
         logits = engine.body.some_logits(hidden[where][owners], ids)
         # A table with -inf where a position has fewer tokens than the widest.
         table = logits.new_full((len(closed), int(counts.max())), float("-inf"))
-        column = torch.arange(len(ids), device=device) - torch.repeat_interleave(counts.cumsum(0) - counts, counts)
+        column = torch.arange(len(ids), device=device) - torch.repeat_interleave(
+            counts.cumsum(0) - counts, counts
+        )
         table = table.index_put((owners, column), logits)
         place = torch.tensor(
             [tokens.index(targets[i].decision.chosen) for i, tokens in zip(closed, allowed, strict=True)],

@@ -1,4 +1,4 @@
-"""What a training run leaves on disk: the adapter, the learning curve, the result; and its place in MLflow."""
+"""What a training run leaves: adapter, learning curve and result on disk, its figures in MLflow."""
 
 from __future__ import annotations
 
@@ -50,9 +50,7 @@ class Point:
     update_seconds: float | None = None
 
     def with_dev(self, dev: Dev) -> Point:
-        return replace(
-            self, dev_success=dev.success, dev_judged=dev.judged, dev_potential=dev.potential
-        )
+        return replace(self, dev_success=dev.success, dev_judged=dev.judged, dev_potential=dev.potential)
 
 
 class Recorder:

@@ -56,9 +56,9 @@ class RlConfig:
         rate: Learning rate; ``batch_tokens`` tokens of one update; ``epochs`` over an iteration's trees.
         trust, partial: See :class:`train.algorithms.returns.Credit`.
         again, disturbed, whole: Shares of groups, see :class:`train.curriculum.Curriculum`.
-        seconds: Wall-clock budget of rollouts and updates, evaluation on dev aside; None goes by ``iterations``.
+        seconds: Wall-clock budget of rollouts and updates, evaluation on dev aside; None goes by
+            ``iterations``.
         dev_tasks: Tasks of one evaluation; ``dev_times`` evaluations over the run.
-        start: Digest of the adapter it starts from (set by the run).
     """
 
     algorithm: str = "tree"
@@ -154,7 +154,9 @@ def train_rl(
 def start_weights(folder: Path) -> AdapterWeights:
     """The adapter that training continues from."""
     if not folder.is_dir():
-        raise MissingError(f"{folder} is not there: that run has no adapter.", "Train one with: fde train sft")
+        raise MissingError(
+            f"{folder} is not there: that run has no adapter.", "Train one with: fde train sft"
+        )
     return adapters.read(folder)
 
 

@@ -181,9 +181,7 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
     recorder.finish(state.curve, step=state.best_step, tokens=state.tokens, seconds=state.seconds)
 
 
-def demonstration_trees(
-    engine: LocalEngine, source: Source, config: SftConfig, prompt: Prompt
-) -> list[Tree]:
+def demonstration_trees(engine: LocalEngine, source: Source, config: SftConfig, prompt: Prompt) -> list[Tree]:
     """The scenes of the demonstrations, each as a tree of its own."""
     groups = []
     if config.demonstrations in ("recordings", "both"):

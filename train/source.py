@@ -37,7 +37,9 @@ class Source(Protocol):
         ...
 
 
-def program_demonstrations(source: Source, grammar: Grammar, prompt: Prompt, tasks: Sequence[Task]) -> list[Group]:
+def program_demonstrations(
+    source: Source, grammar: Grammar, prompt: Prompt, tasks: Sequence[Task]
+) -> list[Group]:
     """The compiled program's own work on tasks, as demonstrations.
 
     Raises:

@@ -61,9 +61,10 @@ class Tree:
 
 
 def prune(group: Group, targets: Sequence[Target]) -> list[Tree]:
-    """The parts of a group that the targets need, one tree per scene: nothing after the last target of each branch.
+    """The parts of a group that the targets need, one tree per scene.
 
-    The token of the target itself is not needed, only what came before it.
+    Nothing after the last target of each branch is kept; the token of the target itself is not
+    needed, only what came before it.
     """
     needed = [0] * len(group.segments)
     for target in targets:
@@ -151,7 +152,9 @@ def pack(trees: Sequence[Tree], device: torch.device | str = "cpu") -> Packed:
     targets: list[Target] = []
     for tree in trees:
         first = len(paths)
-        for parent, start, tokens, lower in zip(tree.parents, tree.starts, tree.tokens, tree.lower, strict=True):
+        for parent, start, tokens, lower in zip(
+            tree.parents, tree.starts, tree.tokens, tree.lower, strict=True
+        ):
             span = (len(ids), len(ids) + len(tokens))
             paths.append([*(paths[first + parent] if parent >= 0 else ()), span])
             ids.extend(tokens)

@@ -49,7 +49,13 @@ class Updater:
     """
 
     def __init__(
-        self, engine: LocalEngine, lora: Lora, *, budget: int = 1536, max_norm: float = 1.0, beta2: float = 0.99
+        self,
+        engine: LocalEngine,
+        lora: Lora,
+        *,
+        budget: int = 1536,
+        max_norm: float = 1.0,
+        beta2: float = 0.99,
     ) -> None:
         self.engine = engine
         self.lora = lora
@@ -78,7 +84,7 @@ class Updater:
                     f"The loss of update {self.updates + 1} is {value}.",
                     "Lower the learning rate; the checkpoint before this update is kept.",
                 )
-            losses.value.backward()  # type: ignore[no-untyped-call]
+            losses.value.backward()
             done.loss += value
             done.clipped += losses.clipped
             done.kl += losses.kl / total
@@ -89,8 +95,8 @@ class Updater:
         done.norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.max_norm))
         if not math.isfinite(done.norm) or done.norm == 0.0:
             raise WorkError(
-                f"The gradient of update {self.updates + 1} is {'zero' if done.norm == 0 else 'not a number'} "
-                f"over {done.decisions} decisions: nothing can be learned from it.",
+                f"The gradient of update {self.updates + 1} over {done.decisions} decisions is "
+                f"{'zero' if done.norm == 0 else 'not a number'}: nothing can be learned from it.",
                 "Either no decision has an advantage, or the adapter is not in the computation.",
             )
         for group in self.optimizer.param_groups:
@@ -174,7 +180,7 @@ class Probe:
                     "This is a fault of the toolkit; nothing trained since the last checkpoint counts.",
                 )
         path, module = next(iter(self.lora.modules.items()))
-        fresh = torch.addmm(module.base.float(), module.b.detach(), module.a.detach(), alpha=module.scale)  # type: ignore[union-attr, arg-type]
+        fresh = torch.addmm(module.base.float(), module.b.detach(), module.a.detach(), alpha=module.scale)  # type: ignore[union-attr]
         stale = float((fresh - module.weight.float()).abs().max())
         limit = _TOLERANCE[self.engine.body.dtype]
         if stale > limit:

@@ -2,47 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from envgen.demonstrations import Demonstration, recorded
 from envgen.disturbances import DISTURBANCES
 from envgen.environment import WorkflowEnv
-from envgen.session import Split, Task
+from envgen.session import Score, Split, Task, View
+from envgen.stage import load_gate, load_workflow, read_recordings
 from envgen.tasks import make_tasks
 from envgen.workflow import Workflow
+from fde.engagement import Engagement
+from fde.errors import InputError
+from ingest.action import Action
 from ingest.recording import Recording
 from serve.demonstrate import demonstrate
 from serve.episodes import Group
 from serve.grammar import Grammar
 from serve.prompt import Prompt
-from serve.recorded import RecordedSession, actions, task_of, usable
 
 
 class WorkflowSource:
     """Tasks and sessions of a workflow, and the recordings it was compiled from."""
 
-    def __init__(self, workflow: Workflow, recordings: list[Recording], inputs: dict[str, str]) -> None:
+    def __init__(self, workflow: Workflow, recordings: Sequence[Recording], inputs: dict[str, str]) -> None:
         self.name = workflow.name
         self.inputs = inputs
         self.workflow = workflow
         self._recordings = recordings
-        self._env = WorkflowEnv(workflow)
 
     def tasks(self, split: Split, count: int, seed: int, *, disturbed: bool = False) -> list[Task]:
+        """``count`` tasks of a split; disturbed ones show every kind of disturbance by turns."""
         if not disturbed:
             return make_tasks(self.workflow, split, count, seed)
         each = -(-count // len(DISTURBANCES))
-        found = [
-            task
-            for name in DISTURBANCES
-            for task in make_tasks(self.workflow, split, each, seed, disturbances=(name,))
-        ]
-        # By turns, so that the first few already show every disturbance.
-        return sorted(found, key=lambda task: found.index(task) % each)[:count]
+        kinds = [make_tasks(self.workflow, split, each, seed, (name,)) for name in DISTURBANCES]
+        return [task for turn in zip(*kinds, strict=True) for task in turn][:count]
 
     def session(self, task: Task) -> WorkflowEnv:
+        """An environment for the task."""
         return WorkflowEnv(self.workflow)
 
     def recordings(self, grammar: Grammar, prompt: Prompt) -> list[Group]:
-        return [
-            demonstrate(grammar, prompt, RecordedSession(recording), task_of(recording), actions(recording))
-            for recording in self._recordings
-            if usable(recording)
-        ]
+        """The experts' recordings as demonstrations, detours and corrections included."""
+        found = []
+        for recording in self._recordings:
+            shown = recorded(recording, self.workflow)
+            task = Task(
+                id=f"{self.name}/recording/{recording.id}",
+                workflow=self.name,
+                split="train",
+                seed=0,
+                instruction=recording.instruction,
+                parameters={},
+            )
+            steps = [action for _, action in shown.steps]
+            found.append(demonstrate(grammar, prompt, _Shown(shown), task, steps))
+        return found
+
+
+class _Shown:
+    """A demonstration as a session: its views one after the other, whatever is done."""
+
+    def __init__(self, shown: Demonstration) -> None:
+        self._views = [view for view, _ in shown.steps]
+        self._next = 0
+
+    def reset(self, task: Task) -> View:
+        self._next = 1
+        return self._views[0]
+
+    def step(self, action: Action) -> View:
+        if self._next >= len(self._views):
+            return View(self._views[-1].page, "", finished=True)
+        self._next += 1
+        return self._views[self._next - 1]
+
+    def score(self) -> Score:
+        return Score(value=None, reasons=("a recording is not judged",))
+
+    def close(self) -> None:
+        return
+
+
+def open_source(engagement: Engagement, workflow: str) -> WorkflowSource:
+    """The latest compiled workflow of that name, with its recordings.
+
+    Raises:
+        MissingError: nothing compiled, or no such workflow.
+        InputError: its verifier did not pass the gate.
+    """
+    run = engagement.latest("envgen")
+    compiled = load_workflow(run, workflow)
+    if not load_gate(run, workflow).published:
+        raise InputError(
+            f"The environment '{workflow}' did not pass its gate: what it rewards may be wrong.",
+            "Look at it with: fde envgen gate",
+        )
+    recordings = read_recordings(engagement.latest("redact")).get(workflow, [])
+    return WorkflowSource(compiled, recordings, {"envgen": run.id})

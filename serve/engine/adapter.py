@@ -107,7 +107,9 @@ class AdaptedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.a is not None and self.b is not None and self.a.requires_grad and torch.is_grad_enabled():
-            out: Tensor = _MergedLinear.apply(x, self.weight, self.a, self.b, self.scale)
+            out: Tensor = _MergedLinear.apply(  # type: ignore[no-untyped-call]
+                x, self.weight, self.a, self.b, self.scale
+            )
             return out if self.bias is None else out + self.bias
         return functional.linear(x, self.weight, self.bias)
 
@@ -139,7 +141,9 @@ def adapt(model: nn.Module, paths: Iterable[str]) -> dict[str, AdaptedLinear]:
             module = AdaptedLinear(module)
             setattr(parent, name, module)
         if not isinstance(module, AdaptedLinear):
-            raise InputError(f"The adapter changes '{path}', which is a {type(module).__name__}, not a linear layer.")
+            raise InputError(
+                f"The adapter changes '{path}', which is a {type(module).__name__}, not a linear layer."
+            )
         found[path] = module
     return found
 
@@ -164,7 +168,9 @@ def read(folder: Path) -> AdapterWeights:
         raise InputError(f"The adapter {folder} is damaged: {error}", "Train it again.") from error
     odd = [key for key in _UNSUPPORTED if config.get(key)]
     if config.get("peft_type") != "LORA" or odd or config.get("bias", "none") != "none":
-        raise InputError(f"The adapter {folder} is not plain LoRA ({', '.join(odd) or config.get('peft_type')}).")
+        raise InputError(
+            f"The adapter {folder} is not plain LoRA ({', '.join(odd) or config.get('peft_type')})."
+        )
     rank, alpha = int(config["r"]), float(config["lora_alpha"])
     if rank < 1:
         raise InputError(f"The adapter {folder} says rank {rank}.")
@@ -180,7 +186,9 @@ def _pairs(folder: Path, tensors: dict[str, Tensor], rank: int) -> dict[str, tup
             continue
         other = key.replace(".lora_A.", ".lora_B.")
         if not path.endswith(".lora_A.weight") or other not in tensors:
-            raise InputError(f"The adapter {folder} holds '{key}', which is no LoRA weight of a linear layer.")
+            raise InputError(
+                f"The adapter {folder} holds '{key}', which is no LoRA weight of a linear layer."
+            )
         a, b = tensors[key].float(), tensors[other].float()
         if a.dim() != 2 or b.dim() != 2 or a.shape[0] != rank or b.shape[1] != rank:
             raise InputError(f"The adapter {folder}: '{key}' has shape {tuple(a.shape)}, its rank is {rank}.")

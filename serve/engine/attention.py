@@ -37,7 +37,9 @@ _masks: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 class Plan(Protocol):
     """Which tokens of a flat forward attend to which."""
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float) -> Tensor:
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float
+    ) -> Tensor:
         """Attention of one layer.
 
         Args:
@@ -82,7 +84,7 @@ def attention(
         raise RuntimeError(f"A model with attention '{NAME}' was called outside of planned().")
     if sliding_window is not None and plan.longest > sliding_window:
         raise InputError(
-            f"A conversation of {plan.longest} tokens exceeds this model's attention window of {sliding_window}.",
+            f"A conversation of {plan.longest} tokens exceeds the model's window of {sliding_window}.",
             "Use a model with a longer window, or shorter pages.",
         )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
@@ -210,9 +212,13 @@ class CachePlan:
 
     @property
     def longest(self) -> int:
-        return max(row.length + stop - start for row, (start, stop) in zip(self.rows, self.spans, strict=True))
+        return max(
+            row.length + stop - start for row, (start, stop) in zip(self.rows, self.spans, strict=True)
+        )
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float) -> Tensor:
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float
+    ) -> Tensor:
         out = torch.empty_like(query)
         for row, (start, stop) in zip(self.rows, self.spans, strict=True):
             keys, values = row.write(layer, key[:, :, start:stop], value[:, :, start:stop])
@@ -235,11 +241,15 @@ class TreePlan:
     def longest(self) -> int:
         return max(sum(stop - start for start, stop in path) for path in self.paths)
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float) -> Tensor:
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float
+    ) -> Tensor:
         parts = []
         for path in self.paths:
             start, stop = path[-1]
-            parts.append(causal(query[:, :, start:stop], _along(key, path), _along(value, path), scale, softcap))
+            parts.append(
+                causal(query[:, :, start:stop], _along(key, path), _along(value, path), scale, softcap)
+            )
         return torch.cat(parts, dim=2)
 
 

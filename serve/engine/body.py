@@ -91,7 +91,9 @@ class Body:
         self._upper, self._captured = upper, None
         try:
             with attention.planned(plan):
-                out = self.decoder(input_ids=ids.unsqueeze(0), position_ids=positions.unsqueeze(0), use_cache=False)
+                out = self.decoder(
+                    input_ids=ids.unsqueeze(0), position_ids=positions.unsqueeze(0), use_cache=False
+                )
             captured = self._captured
             assert captured is not None
             return out.last_hidden_state[0], captured[0]
@@ -99,7 +101,7 @@ class Body:
             self._lower, self._upper, self._captured = None, True, None
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Logits over the whole vocabulary, fp32 ``[n, vocabulary]``, of final hidden states ``[n, width]``."""
+        """Logits over the whole vocabulary, ``[n, vocabulary]``, of final hidden states."""
         head = self.model.get_output_embeddings()
         return self._finish(head(hidden).float())
 
@@ -140,7 +142,7 @@ class Body:
         if not error <= tolerance:
             name = getattr(self.model.config, "model_type", "this")
             raise InputError(
-                f"The in-process engine does not reproduce models of type '{name}': relative error {error:.2g}.",
+                f"The in-process engine does not reproduce '{name}' models: relative error {error:.2g}.",
                 "Serve it with vLLM instead (fde serve start --engine vllm), or choose another base model.",
             )
         return error

@@ -130,8 +130,11 @@ class LocalEngine:
                 folder, dtype=kind, local_files_only=True, use_safetensors=True
             )
         except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"The model {folder} cannot be loaded: {error}", "See: fde model list") from error
-        return cls(loaded.to(where), tokenizer, split=split, cache_bytes=cache_bytes, name=str(model))
+            raise InputError(
+                f"The model {folder} cannot be loaded: {error}", "See: fde model list"
+            ) from error
+        loaded = loaded.to(torch.device(where))
+        return cls(loaded, tokenizer, split=split, cache_bytes=cache_bytes, name=str(model))
 
     # Rows
 
@@ -162,7 +165,7 @@ class LocalEngine:
         text = self.body.model.config.get_text_config()
         heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
         size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-        return 2 * self.body.depth * heads * size * self.body.embedding.weight.element_size()
+        return int(2 * self.body.depth * heads * size * self.body.embedding.weight.element_size())
 
     @torch.inference_mode()
     def feed(self, items: Sequence[tuple[Row, Sequence[int]]], *, keep_lower: bool = False) -> Fed:
@@ -195,7 +198,9 @@ class LocalEngine:
         lower = [torch.cat(piece.lower) for piece in pieces] if keep_lower else None
         return Fed(torch.stack([found for found in last if found is not None]), lower, seconds, total)
 
-    def _forward(self, batch: Sequence[tuple[_Piece, int]], last: list[Tensor | None], keep_lower: bool) -> None:
+    def _forward(
+        self, batch: Sequence[tuple[_Piece, int]], last: list[Tensor | None], keep_lower: bool
+    ) -> None:
         ids: list[int] = []
         positions: list[int] = []
         spans = []

@@ -27,5 +27,7 @@ def targets(group: Group, credit: Credit) -> list[Target]:
     for index, segment in enumerate(group.segments):
         mine = [value - usual for sample in segment.samples if (value := values[sample]) is not None]
         if mine and abs(advantage := fmean(mine)) > _NEGLIGIBLE:
-            found.extend(Target(index, decision, advantage, float(len(mine))) for decision in segment.decisions)
+            found.extend(
+                Target(index, decision, advantage, float(len(mine))) for decision in segment.decisions
+            )
     return found

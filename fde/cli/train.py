@@ -1,0 +1,176 @@
+"""``fde train``: an open-weights model learns a workflow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fde.cli.options import JsonOption
+from fde.console import emit, out, progress
+
+if TYPE_CHECKING:
+    from fde.engagement import Run
+    from train.record import Point
+
+app = typer.Typer(help="Train an open-weights model in the environments.", no_args_is_help=True)
+
+Workflow = Annotated[
+    str, typer.Argument(metavar="WORKFLOW", help="A compiled workflow; see: fde envgen show")
+]
+Name = Annotated[str | None, typer.Option(help="Names the adapter and its stage (default: the workflow).")]
+Seconds = Annotated[
+    float | None, typer.Option(help="Wall-clock budget of training, evaluation on dev tasks aside.", min=1)
+]
+Seed = Annotated[int, typer.Option(help="What every draw depends on.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any other setting; docs/train.md lists them."),
+]
+
+
+@app.command("sft")
+def sft_command(
+    ctx: typer.Context,
+    workflow: Workflow,
+    name: Name = None,
+    demonstrations: Annotated[
+        str, typer.Option(help="recordings (the experts'), program (the compiled program's), or both.")
+    ] = "both",
+    count: Annotated[int, typer.Option(help="Demonstrations by the program.", min=0)] = 48,
+    seconds: Seconds = None,
+    seed: Seed = 0,
+    settings: Set = None,
+    json: JsonOption = False,
+) -> None:
+    """Fine-tune on demonstrations, and keep the checkpoint that does best on dev tasks.
+
+    Example: fde train sft code-invoice --demonstrations recordings
+    """
+    from train.sft import train_sft
+
+    more = _settings(settings)
+    with progress(f"sft-{name or workflow}") as advance:
+        run = train_sft(
+            ctx.obj.engagement(),
+            name=name or workflow,
+            workflow=workflow,
+            demonstrations=_one_of("--demonstrations", demonstrations, ("recordings", "program", "both")),
+            count=count,
+            seconds=seconds,
+            on_point=lambda point: advance(note=_note(point)),
+            seed=seed,
+            **more,
+        )
+    _show(run, json)
+
+
+@app.command("rl")
+def rl_command(
+    ctx: typer.Context,
+    workflow: Workflow,
+    name: Name = None,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="STAGE", help="The training stage to go on from, such as sft-code-invoice."),
+    ] = None,
+    seconds: Seconds = None,
+    iterations: Annotated[int, typer.Option(help="Without --seconds: how many iterations.", min=1)] = 12,
+    seed: Seed = 0,
+    settings: Set = None,
+    json: JsonOption = False,
+) -> None:
+    """Improve by reinforcement in the compiled environment.
+
+    Example: fde train rl code-invoice --start sft-code-invoice --seconds 330
+    """
+    from train.rl import train_rl
+
+    more = _settings(settings)
+    with progress(f"rl-{name or workflow}") as advance:
+        run = train_rl(
+            ctx.obj.engagement(),
+            name=name or workflow,
+            workflow=workflow,
+            start=start,
+            seconds=seconds,
+            on_point=lambda point: advance(note=_note(point)),
+            iterations=iterations,
+            seed=seed,
+            **more,
+        )
+    _show(run, json)
+
+
+@app.command("show")
+def show_command(
+    ctx: typer.Context,
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="For instance rl-code-invoice.")],
+    json: JsonOption = False,
+) -> None:
+    """Show a training stage's latest result and learning curve."""
+    from fde.artifacts import read_json
+
+    run = ctx.obj.engagement().latest(stage)
+    curve = read_json(run.path / "curve.json")
+    if json:
+        emit({**read_json(run.path / "result.json"), "run": f"{run.stage}/{run.id}", "curve": curve})
+        return
+    _show(run, False)
+    for point in curve:
+        told = {
+            key: value for key, value in point.items() if value is not None and key not in ("step", "seconds")
+        }
+        figures = "  ".join(f"{key} {value:.3g}" for key, value in told.items())
+        out(f"{point['step']:>5}  {point['seconds']:7.1f} s  {figures}")
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> Any:
+    from fde.errors import InputError
+
+    if value not in known:
+        raise InputError(f"{option} {value}: not known.", f"Known are: {', '.join(known)}.")
+    return value
+
+
+def _settings(pairs: list[str] | None) -> dict[str, Any]:
+    """``--set key=value`` as settings; numbers are numbers."""
+    from fde.errors import InputError
+
+    found: dict[str, Any] = {}
+    for pair in pairs or []:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set {pair}: not of the form KEY=VALUE.", "For instance: --set rate=0.001")
+        found[key.strip()] = _value(text.strip())
+    return found
+
+
+def _value(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _note(point: Point) -> str:
+    parts = [f"{point.tokens / 1000:.0f}k tokens"]
+    for label, value in (("loss", point.loss), ("reward", point.reward), ("dev", point.dev_success)):
+        if value is not None:
+            parts.append(f"{label} {value:.3f}")
+    return ", ".join(parts)
+
+
+def _show(run: Run, json: bool) -> None:
+    from fde.artifacts import read_json
+
+    result = read_json(run.path / "result.json")
+    if json:
+        emit({**result, "run": f"{run.stage}/{run.id}", "path": run.path})
+        return
+    dev = result["dev_success"]
+    told = "not measured" if dev is None else f"{dev:.0%} of {result['dev_n']} dev tasks"
+    out(f"{run.stage} {run.id}: {told}, {result['tokens']} tokens, {result['seconds']:.0f} s")
+    out(f"adapter {result['adapter'][:60]}  {run.path / 'adapter'}")
