@@ -1,7 +1,6 @@
 # make demo: set everything up and run the quickstart mission; make test: every check.
 PYTHON ?= python3
 BIN := .venv/bin
-OURS := fde ingest redact envgen train evaluate serve playbooks scripts benchmarks tests
 
 .PHONY: demo test setup lint types imports docs clean-demo
 
@@ -15,7 +14,7 @@ setup:
 	@$(PYTHON) scripts/setup.py
 
 lint:
-	$(BIN)/ruff check $(OURS)
+	$(BIN)/ruff check .
 
 types:
 	$(BIN)/mypy
