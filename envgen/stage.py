@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from typing import TypeVar
+
 from pydantic import ValidationError
 
 from envgen.compile import compile_workflow
@@ -89,7 +91,10 @@ def read_recordings(run: Run) -> dict[str, list[Recording]]:
     return dict(sorted(found.items()))
 
 
-def _read[Model: (Document, Recording)](path: Path, model: type[Model]) -> Model:
+_Model = TypeVar("_Model", Document, Recording)
+
+
+def _read(path: Path, model: type[_Model]) -> _Model:
     try:
         return model.model_validate(read_json(path))
     except (ValueError, ValidationError) as error:
