@@ -166,7 +166,7 @@ def test_a_real_server(tmp_path: Path) -> None:
         os.kill(child.pid, signal.SIGKILL)
         _, told = process.communicate(timeout=60)
         assert process.returncode == 1 and "vLLM was ended by signal 9" in told and "The end of" in told
-        assert not [p for p in whole if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        assert psutil.wait_procs(whole, timeout=20)[1] == [], "something vLLM started is left"
 
 
 def _as_local(base: Path, registry: AdapterRegistry, first: dict[str, list[float]]) -> None:
