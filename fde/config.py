@@ -33,12 +33,6 @@ base = {base}
 # A CSV file with the names of people, beside this file.
 # roster = "raw/people.csv"
 
-[envgen]
-# seed = 0
-
-[train]
-# seed = 0
-
 [evaluate]
 # The workflow that is compared (default: the one with the most recordings).
 # workflow = "name"
@@ -62,11 +56,17 @@ base = {base}
 # success = 0.85         # share of held-out tasks done right
 # gain = 0.15            # over supervised fine-tuning, 0.15 is 15 points
 
+# A staging copy of the real application, for evaluation: see docs/live.md.
+# [live]
+# factory = "package.module:function"
+
 [serve]
 # host = "127.0.0.1"
 # port = 8000
+# Where the key lies that clients must send (none when it is not named).
+# api_key = "env:FDE_API_KEY"
 """
-SECTIONS = ("engagement", "model", "redact", "envgen", "train", "evaluate", "live", "serve")
+SECTIONS = ("engagement", "model", "redact", "evaluate", "live", "serve")
 
 Settings = TypeVar("Settings", bound=BaseModel)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import signal
 import stat
@@ -221,3 +222,27 @@ def test_time_before_an_interruption_counts(engagement: Engagement) -> None:
     with engagement.working(make_run(engagement)):
         pass
     assert engagement.latest("envgen").manifest().seconds >= 0.2
+
+
+def test_what_the_template_shows_can_be_said(engagement: Engagement) -> None:
+    from envgen.live_config import LiveSettings
+    from evaluate.settings import settings as evaluate_settings
+    from redact.policy import load as redact_policy
+    from serve.service import ServeSettings
+
+    text = engagement.config_path.read_text()
+    shown = re.sub(r"^# (\[?[a-z_.]+(?:\]| = ))", r"\1", text, flags=re.MULTILINE)
+    assert shown.count("\n# ") < text.count("\n# ") - 15
+    engagement.config_path.write_text(shown)
+    (engagement.raw / "people.csv").write_text("name\nAnn Example\n")
+    assert redact_policy(engagement).people == ("Ann Example",)
+    assert evaluate_settings(engagement).tasks == 100
+    assert section(engagement, "live", LiveSettings).factory == "package.module:function"
+    assert section(engagement, "serve", ServeSettings).port == 8000
+    # What the template says is taken when nothing is said.
+    engagement.config_path.write_text(text)
+    defaults = evaluate_settings(engagement)
+    engagement.config_path.write_text(shown)
+    assert evaluate_settings(engagement).model_copy(update={"workflow": None}) == defaults.model_copy(
+        update={"costs": evaluate_settings(engagement).costs}
+    )
