@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from redact import names
-from redact.checks import compact
+from redact.checks import compact, iban
 from redact.collect import EMPTY, NUMBERS, Collected, plausible
 from redact.lexicon import TOKEN, Form, Lexicon
 from redact.mailboxes import Mailboxes
@@ -40,6 +40,7 @@ class Knowledge:
         self.entries: dict[str, Entry] = {}
         self._lexicon = Lexicon()
         self._endings: dict[str, str] = {}
+        self._ibans: dict[str, str] = {}
         self._names = self._name_forms()
         self._mailboxes = Mailboxes(
             self._names,
@@ -155,7 +156,9 @@ class Knowledge:
         for kind in (*NUMBERS, "CUSTOM_NUMBER"):
             if not self._replaces("CUSTOM" if kind == "CUSTOM_NUMBER" else kind):
                 continue
-            for shown in dict(sorted(self._found.values[kind].items())).values():
+            found = sorted(self._found.values[kind].items())
+            # What is right first: a number half typed or mistyped is made like the one that was meant.
+            for _, shown in sorted(found, key=lambda item: not iban(_alnum(item[1]).upper())):
                 self._add_number(kind, shown, clashes)
         for tail in clashes:
             del self._endings[tail]
@@ -199,7 +202,7 @@ class Knowledge:
         if kind == "PHONE_NUMBER":
             return self._phone_forms(shown).get(compact_key(shown), plain)
         if kind == "IBAN_CODE":
-            return self.surrogates.iban(plain.upper())
+            return self._iban(plain.upper())
         if kind == "CREDIT_CARD":
             return self.surrogates.card(plain)
         if kind == "NATIONAL_ID":
@@ -210,12 +213,28 @@ class Knowledge:
             return _alnum(self.surrogates.mac(shown))
         return self.surrogates.shape(kind, plain)
 
+    def _iban(self, plain: str) -> str:
+        """An account; one half typed or mistyped differs from the stand-in as it differs from what was meant."""
+        if iban(plain):
+            self._ibans.setdefault(plain, self.surrogates.iban(plain))
+            return self._ibans[plain]
+        for original, made in self._ibans.items():
+            wrong = [i for i, (a, b) in enumerate(zip(plain, original, strict=False)) if a != b]
+            allowed = 0 if len(plain) < 12 else 2
+            if len(plain) > 4 and len(wrong) <= allowed and len(plain) <= len(original):
+                new = list(made[: len(plain)])
+                for i in wrong:
+                    new[i] = _step(made[i], original[i], plain[i])
+                return "".join(new)
+        return self.surrogates.iban(plain) if len(plain) > 14 else self.surrogates.shape("IBAN_CODE", plain, keep=2)
+
     def _extension(self, value: str) -> str:
         """An extension agrees with the one telephone number that ends with it."""
         phones = self._found.values["PHONE_NUMBER"].values()
-        known = [shown for shown in phones if compact(shown).endswith(value)]
-        if len(known) == 1:
-            return compact(self.number("PHONE_NUMBER", known[0]))[-len(value) :]
+        longer = [shown for shown in phones if len(compact(shown)) > 6 and compact(shown).endswith(value)]
+        tails = {compact(self.number("PHONE_NUMBER", shown))[-len(value) :] for shown in longer}
+        if len(tails) == 1:
+            return tails.pop()
         return self.surrogates.shape("EXTENSION", value)
 
     # --- everything else --------------------------------------------------------------------------
@@ -336,6 +355,9 @@ class Knowledge:
         elif label == "PHONE_NUMBER":
             if re.fullmatch(r"\d{2,6}", value):
                 made = self._extension(value)
+        elif label == "IBAN_CODE":
+            if re.fullmatch(r"[A-Za-z]{2}\d[\w -]{2,40}", value):  # still being typed
+                made = overlay(value, self._iban(_alnum(value).upper()))
         elif label in ("BANK_ACCOUNT", "NATIONAL_ID") and plausible(label, value):
             made = overlay(value, self.number(label, value))
         return None if made is None else self._treat(label, value, made)
@@ -356,6 +378,8 @@ class Knowledge:
             return self._local_name(text, shown, span.strength)
         if span.type in ("ID_NUMBER", "BANK_ACCOUNT", "NATIONAL_ID") and len(compact_key(shown)) < 6:
             return overlay(shown, self.number(span.type, shown))
+        if span.type == "PHONE_NUMBER" and len(compact_key(shown)) < 6:
+            return self._extension(shown)
         if span.type == "SECRET" and len(shown) < 6:
             return self.surrogates.secret(shown)
         if span.type == "DATE_TIME":
@@ -376,6 +400,13 @@ class Knowledge:
         if made is None or not (strength > 1 or (prose and found[0] not in self._found.people.protected)):
             return None
         return made.upper() if shown.isupper() else made
+
+
+def _step(made: str, original: str, typed: str) -> str:
+    """The character as far from the stand-in's as the one typed is from the original's."""
+    if made.isdigit() and original.isdigit() and typed.isdigit():
+        return str((int(made) + int(typed) - int(original)) % 10)
+    return typed
 
 
 def _alnum(text: str) -> str:

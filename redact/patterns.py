@@ -38,6 +38,7 @@ _PHONE_CONTEXT = re.compile(
     r"answering|telefon|mobil|handy|durchwahl|extension|number is)\b[^\d\n]{0,30}$",
     re.IGNORECASE,
 )
+_EXTENSION = re.compile(r"\b(?:ext(?:ension)?|durchwahl|apparat)\b\.?[ :]{0,2}(?P<v>\d{2,5})(?![\w.,-]?\d)", re.IGNORECASE)
 _PHONE_AFTER = re.compile(r"^[ \-,(]{0,3}(?:office|fax|mobile|cell|desk|home|work|direct)\b", re.IGNORECASE)
 _PHONE_SHAPE = re.compile(
     r"\(0?\d{2,5}\)[ -]?\d{2,4}[ .-]?\d{2,4}(?:[ .-]?\d{2,4})?|(?:1[ .-])?\d{3}[ .-]\d{3}[ .-]\d{4}|"
@@ -199,6 +200,11 @@ def phones(text: str) -> Iterator[Span]:
                 yield Span(start, match.end(), "PHONE_NUMBER", 0.6, "phone-shape")
 
 
+def extensions(text: str) -> Iterator[Span]:
+    for match in _EXTENSION.finditer(text):
+        yield Span(*match.span("v"), "PHONE_NUMBER", 0.8, "extension")
+
+
 def identifiers(text: str) -> Iterator[Span]:
     for spec in IDENTIFIERS:
         for match in spec.pattern.finditer(text):
@@ -331,6 +337,6 @@ def find(text: str) -> list[Span]:
     found.extend(emails(text))
     found.extend(urls(text))
     if any(char.isdigit() for char in text):
-        for finder in (ibans, cards, phones, identifiers, numbers, dates, addresses_on_networks):
+        for finder in (ibans, cards, phones, extensions, identifiers, numbers, dates, addresses_on_networks):
             found.extend(finder(text))
     return found

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from fde.config import section
 from fde.engagement import Engagement
 from fde.errors import InputError, MissingError
 from redact.spans import TYPES
@@ -75,16 +76,7 @@ def load(engagement: Engagement) -> Policy:
         InputError: on a key, type or treatment that does not exist.
         MissingError: when the roster file is not there.
     """
-    section: Any = engagement.config().get("redact", {})
-    try:
-        parsed = _Section.model_validate(section)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"{engagement.config_path}: [redact] {where}: {first['msg']}.",
-            "Known keys: model, allow, deny, roster, policy. Treatments: surrogate, tag, mask, keep, drop.",
-        ) from error
+    parsed = section(engagement, "redact", _Section)
     unknown = sorted(set(parsed.policy) - set(DEFAULTS))
     if unknown:
         raise InputError(
