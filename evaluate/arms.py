@@ -19,6 +19,7 @@ from evaluate.retrieval import Retriever
 from evaluate.rows import ArmResult, Kind, Row
 from evaluate.watch import Watch
 from fde.artifacts import digest
+from ingest.recording import Recording
 from serve.episodes import Episode, Stop
 from serve.prompt import SYSTEM
 
@@ -67,45 +68,49 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A task done right, laid out as the agent's own conversation (``user``, ``assistant`` in turn)."""
+
+    id: str
+    instruction: str
+    talk: tuple[dict[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Material:
-    """What prompts are made of: tasks done right as examples, and the redacted documents.
+    """What prompts are made of: the experts' recordings as examples, and the redacted documents."""
 
-    Attributes:
-        examples: Tasks of the train split, each with its conversation (``user`` and
-            ``assistant`` in turn), laid out as the agent has it.
-    """
-
-    examples: tuple[tuple[Task, tuple[dict[str, str], ...]], ...]
+    examples: tuple[Example, ...]
     retriever: Retriever
 
 
-def examples(
-    tasks: Sequence[Task], make: Callable[[Task], Session]
-) -> tuple[tuple[Task, tuple[dict[str, str], ...]], ...]:
-    """Demonstrations of tasks by the compiled program, as chat messages."""
+def recorded_examples(recordings: Sequence[Recording]) -> tuple[Example, ...]:
+    """The recordings that can be shown as a conversation."""
     from serve.demonstrate import messages
+    from serve.recorded import RecordedSession, actions, task_of, usable
 
     found = []
-    for task in tasks:
-        session = make(task)
-        scenes = messages(session, task)
-        session.close()
-        found.append((task, tuple(message for scene in scenes for message in scene)))
+    for recording in recordings:
+        if usable(recording):
+            task = task_of(recording)
+            scenes = messages(RecordedSession(recording), task, actions(recording))
+            talk = tuple(message for scene in scenes for message in scene)
+            found.append(Example(recording.id, task.instruction, talk))
     return tuple(found)
 
 
-def nearest(instruction: str, pool: Sequence[Task], k: int) -> list[Task]:
-    """The ``k`` tasks whose instruction shares most words with this one, nearest last.
+def nearest(instruction: str, pool: Sequence[Example], k: int) -> list[Example]:
+    """The ``k`` examples whose instruction shares most words with this one, nearest last.
 
     Overlap is Jaccard's over words without digits: the numbers a task is about never match.
     """
     mine = set(_WORD.findall(instruction.lower()))
 
-    def overlap(task: Task) -> float:
-        theirs = set(_WORD.findall(task.instruction.lower()))
+    def overlap(example: Example) -> float:
+        theirs = set(_WORD.findall(example.instruction.lower()))
         return len(mine & theirs) / max(1, len(mine | theirs))
 
-    return sorted(pool, key=lambda task: (-overlap(task), task.id))[:k][::-1]
+    return sorted(pool, key=lambda example: (-overlap(example), example.id))[:k][::-1]
 
 
 def build_prompt(
@@ -120,12 +125,10 @@ def build_prompt(
         made: dict[tuple[str, ...], Prompt] = {}
 
         def with_examples(task: Task) -> Prompt:
-            chosen = nearest(task.instruction, [shown for shown, _ in material.examples], shots)
-            ids = tuple(shown.id for shown in chosen)
+            chosen = nearest(task.instruction, material.examples, shots)
+            ids = tuple(example.id for example in chosen)
             if ids not in made:
-                talks = {shown.id: talk for shown, talk in material.examples}
-                talk = [message for name in ids for message in talks[name]]
-                made[ids] = Prompt(tokenizer, prefix=talk)
+                made[ids] = Prompt(tokenizer, prefix=[turn for example in chosen for turn in example.talk])
             return made[ids]
 
         return with_examples

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from evaluate.arms import Arm
+from evaluate.rows import SIMPLICITY
 from evaluate.settings import EvaluateSettings
 from fde.artifacts import digest_file, read_json
 from fde.engagement import Engagement, Manifest, Run
@@ -41,7 +42,10 @@ def find_arms(engagement: Engagement, workflow: str, envgen_run: str, chosen: Ev
             settings={"passages": chosen.passages},
         ),
     ]
-    return arms + _trained(engagement, workflow)
+    trained = _trained(engagement, workflow)
+    return arms + sorted(
+        trained, key=lambda arm: (SIMPLICITY.index(arm.kind), arm.data != "recordings", arm.name)
+    )
 
 
 def _latest(engagement: Engagement, stage: str) -> Run | None:

@@ -60,6 +60,21 @@ def finished_runs(engagement: Engagement) -> Iterator[tuple[Run, Manifest]]:
         yield run, manifest
 
 
+def finished_run(engagement: Engagement, stage: str, run_id: str) -> Run:
+    """One finished run, whether it is the latest or not.
+
+    Raises:
+        MissingError: when it is not there.
+    """
+    for run, _ in finished_runs(engagement):
+        if (run.stage, run.id) == (stage, run_id):
+            return run
+    raise MissingError(
+        f"The run {stage}/{run_id} is not in {engagement.root}.",
+        "It was removed: make what was built from it anew.",
+    )
+
+
 def lineage(engagement: Engagement, run: str) -> list[Manifest]:
     """The manifests of a run and of everything it was made from, upstream last, each once.
 

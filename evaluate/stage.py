@@ -17,24 +17,22 @@ from itertools import cycle, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from envgen.session import Session, Split, Task, Teacher
-from evaluate.arms import Arm, Material, examples, result, run_model, run_replay
+from evaluate.arms import Arm, Material, recorded_examples, result, run_model, run_replay
 from evaluate.discover import find_arms
-from evaluate.results import arm_path, arms_of, compare, load_test_set
+from evaluate.results import arm_path, arms_of, compare, finished_run, load_test_set
 from evaluate.retrieval import Retriever, passages
 from evaluate.rows import ArmResult, TestSet, load_arm
 from evaluate.settings import settings
-from fde.artifacts import read_json, write_json
+from fde.artifacts import write_json
 from fde.config import ModelSettings, section
 from fde.engagement import Engagement, Run
 from fde.errors import InputError, MissingError
-from ingest.document import Document
 
 if TYPE_CHECKING:
     from serve.engine.local import LocalEngine
 
 # Seed of the tasks on the real application: no other stage uses it.
 LIVE_SEED = 7_001
-EXAMPLE_POOL = 8
 # An arm may take this many times the actions of the compiled program's longest way.
 SLACK = 2
 # Raise when arms would be run differently: earlier rows are then not taken over.
@@ -51,12 +49,14 @@ class Workplace:
         run: The run it comes from, ``envgen/<run id>``.
         tasks: ``tasks(split, n, disturbed)``: the split's first ``n`` tasks, always the same.
         session: A session that knows the next right action.
+        material: What prompted arms are given.
     """
 
     workflow: str
     run: str
     tasks: Callable[[Split, int, bool], Sequence[Task]]
     session: Callable[[Task], Teacher]
+    material: Callable[[], Material]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,6 @@ class _Work:
     place: Workplace
     live: LivePlace | None
     model: str
-    passages: int
     progress: Progress
     tests: TestSet = field(init=False)
     max_actions: int = field(init=False)
@@ -93,8 +92,7 @@ class _Work:
 
     @cached_property
     def material(self) -> Material:
-        shown = examples(self.place.tasks("train", EXAMPLE_POOL, False), self.place.session)
-        return Material(shown, Retriever(passages(_documents(self.engagement))))
+        return self.place.material()
 
 
 def evaluate(
@@ -150,7 +148,7 @@ def evaluate(
     run = engagement.run("evaluate", inputs=inputs, config=config)
     with engagement.working(run):
         if not run.finished:
-            work = _Work(engagement, place, live_place, model, chosen.passages, progress)
+            work = _Work(engagement, place, live_place, model, progress)
             _run_all(work, run, found)
     return run
 
@@ -300,11 +298,6 @@ def _only(found: Sequence[Arm], names: Sequence[str] | None) -> list[Arm]:
     return [arm for arm in found if arm.name in set(names)]
 
 
-def _documents(engagement: Engagement) -> list[Document]:
-    folder = engagement.latest("redact").path / "documents"
-    return [Document.model_validate(read_json(path)) for path in sorted(folder.glob("*.json"))]
-
-
 def _model_input(model: str) -> dict[str, str]:
     from fde.models import model_digest
 
@@ -350,11 +343,11 @@ def compiled(engagement: Engagement, workflow: str | None = None) -> Workplace:
     """
     from envgen.disturbances import DISTURBANCES
     from envgen.environment import WorkflowEnv
-    from envgen.stage import load_workflow
+    from envgen.stage import load_workflow, read_documents, read_recordings, workflow_names
     from envgen.tasks import make_tasks
 
     run = engagement.latest("envgen")
-    names = sorted(path.parent.name for path in run.path.glob("*/workflow.json"))
+    names = workflow_names(run)
     if not names or (workflow is not None and workflow not in names):
         raise MissingError(
             f"No environment for '{workflow}'." if workflow else "No workflow was compiled.",
@@ -375,4 +368,9 @@ def compiled(engagement: Engagement, workflow: str | None = None) -> Workplace:
         ]
         return [task for group in zip_longest(*made) for task in group if task is not None]
 
-    return Workplace(name, f"envgen/{run.id}", tasks, lambda _task: WorkflowEnv(model))
+    def material() -> Material:
+        redacted = finished_run(engagement, "redact", run.inputs["redact"])
+        recordings = read_recordings(redacted).get(name, [])
+        return Material(recorded_examples(recordings), Retriever(passages(read_documents(redacted))))
+
+    return Workplace(name, f"envgen/{run.id}", tasks, lambda _task: WorkflowEnv(model), material)
