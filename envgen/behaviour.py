@@ -101,7 +101,7 @@ def _list_behaviour(world: World, kind: PageKind, rows_id: str) -> ListBehaviour
                 for key, record in world.records[visit.recording].get(kind.lists[rows_id].entity, {}).items():
                     if key not in shown:
                         contradicted |= {n for n in fields.values() if query in record.get(n, "").lower()}
-    for node in _sometimes_there(kind.template, False):
+    for node in _outside_rows(kind.template):
         if node.role not in ("link", "button", "clickable"):
             continue
         if _NEXT.search(node.label()):
@@ -116,14 +116,11 @@ def _list_behaviour(world: World, kind: PageKind, rows_id: str) -> ListBehaviour
     return found
 
 
-def _sometimes_there(node: TemplateNode, inside: bool) -> Iterator[TemplateNode]:
-    """Nodes that some pages lack, by themselves or with what they stand in."""
-    inside = inside or node.optional
-    if inside:
-        yield node
+def _outside_rows(node: TemplateNode) -> Iterator[TemplateNode]:
+    yield node
     for child in node.children:
         if child.kind != "rows":
-            yield from _sometimes_there(child, inside)
+            yield from _outside_rows(child)
 
 
 def _answers(after: Reading, rows_id: str, query: str) -> bool:
@@ -203,10 +200,12 @@ def request_pattern(effects: Sequence[tuple[Visit, Effect]]) -> str:
     """Method and path of a write, its record's key masked."""
     visit, effect = effects[0]
     path = re.sub(r"^[a-z]+://[^/]+", "", effect.url.split("?")[0])
-    for key in (visit.before_key, visit.after_key):
-        if key:
-            path = path.replace(key, "{key}")
-    return f"{effect.method} {path}"
+    keys = (visit.before_key, visit.after_key)
+    parts = [
+        "{key}" if part and part in keys else "{id}" if any(c.isdigit() for c in part) else part
+        for part in path.split("/")
+    ]
+    return f"{effect.method} {'/'.join(parts)}"
 
 
 def explain_body(effects: Sequence[tuple[Visit, Effect]], world: World) -> tuple[dict[str, str], list[str]]:

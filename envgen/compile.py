@@ -11,7 +11,7 @@ from envgen.examples import Historian, Known
 from envgen.expressions import Constant, Entered, Expression, FieldOf, Lookup, Test, Told, evaluate, parts
 from envgen.instructions import Instructions, understand
 from envgen.options import complete_options
-from envgen.modelling import Modeller, Models, page_title
+from envgen.modelling import Modeller, Models, page_title, without_mistakes
 from envgen.program import Program, Programmer
 from envgen.search import Example, Search
 from envgen.traces import Parser, Trace, trace
@@ -53,6 +53,7 @@ def compile_workflow(
     contexts = {t.recording: historian.contexts(t.recording) for t in traces}
     models = Modeller(world, behaviour, historian, contexts, knowledge).run()
     program = Programmer(world, behaviour, instructions, contexts, knowledge).run()
+    without_mistakes(models, program.plans, contexts)
     writes = _writes(world, behaviour, contexts, knowledge)
     findings += _about_recordings(recordings, traces, instructions, behaviour, world)
     expressions = list(_expressions(models, program, writes))

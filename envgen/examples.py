@@ -26,6 +26,7 @@ class Known:
     controls: Mapping[str, str] = field(default_factory=dict)
     messages: dict[tuple[str, str], str] = field(default_factory=dict)
     writes: frozenset[str] = frozenset()
+    records: Records = field(default_factory=dict)
 
     def parameter(self, name: str) -> str | None:
         return self.parameters.get(name)
@@ -47,6 +48,9 @@ class Known:
 
     def done(self, write: str) -> bool:
         return write in self.writes
+
+    def exists(self, entity: str, key: str) -> bool:
+        return key in self.records.get(entity, {})
 
 
 class Historian:
@@ -146,6 +150,7 @@ class Historian:
             controls=base.controls,
             messages=base.messages,
             writes=base.writes,
+            records=self._world.records[visit.recording],
         )
         if kind.entity and key:
             records = self._world.records[visit.recording]

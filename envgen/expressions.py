@@ -43,6 +43,10 @@ class Context(Protocol):
         """Whether a write of this kind happened in this episode."""
         ...
 
+    def exists(self, entity: str, key: str) -> bool:
+        """Whether there is a record with this key."""
+        ...
+
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -151,6 +155,14 @@ class Valid(_Data):
     format: str
 
 
+class Exists(_Data):
+    """The text in ``of`` is the key of a record of ``entity``."""
+
+    kind: Literal["exists"] = "exists"
+    of: Expression
+    entity: str
+
+
 class Shown(_Data):
     """A message of a page appeared in this episode."""
 
@@ -180,10 +192,10 @@ Expression = Annotated[
     Field(discriminator="kind"),
 ]
 Test = Annotated[
-    Equal | Among | Above | Empty | Valid | Shown | Written | Not | All,
+    Equal | Among | Above | Empty | Valid | Exists | Shown | Written | Not | All,
     Field(discriminator="kind"),
 ]
-for _model in (Convert, Lookup, Mapped, Choose, Equal, Among, Above, Empty, Valid, Not, All):
+for _model in (Convert, Lookup, Mapped, Choose, Equal, Among, Above, Empty, Valid, Exists, Not, All):
     _model.model_rebuild()
 
 
@@ -249,6 +261,9 @@ def test(check: Test, context: Context) -> bool | None:
         case Valid():
             value = evaluate(check.of, context)
             return None if value is None else FORMATS[check.format](value)
+        case Exists():
+            value = evaluate(check.of, context)
+            return None if value is None else context.exists(check.entity, value)
         case Shown():
             return context.told(check.page, check.node) is not None
         case Written():
@@ -267,7 +282,7 @@ def parts(expression: Expression | Test) -> Iterator[Expression | Test]:
     """The expression and everything inside it."""
     yield expression
     match expression:
-        case Convert() | Lookup() | Mapped() | Among() | Above() | Empty() | Valid():
+        case Convert() | Lookup() | Mapped() | Among() | Above() | Empty() | Valid() | Exists():
             yield from parts(expression.of)
         case Choose():
             yield from parts(expression.test)
@@ -322,6 +337,8 @@ def in_words(expression: Expression | Test, names: Mapping[str, str] | None = No
             return f"{say(expression.of)} is empty"
         case Valid():
             return f"{say(expression.of)} is a valid {expression.format}"
+        case Exists():
+            return f"there is a {expression.entity} {say(expression.of)}"
         case Shown():
             return f"the message “{expression.words}” was shown"
         case Written():

@@ -10,15 +10,41 @@ from dataclasses import dataclass, field
 from envgen.behaviour import ENTRY_VERBS, Behaviour, mapping_of, shown_messages
 from envgen.documents import Knowledge
 from envgen.examples import PAGE_ROOT, Historian, Known
-from envgen.expressions import Constant, Entered, Expression, FieldOf, Told, parts
+from envgen.expressions import (
+    Among,
+    Choose,
+    Constant,
+    Empty,
+    Entered,
+    Exists,
+    Expression,
+    FieldOf,
+    Mapped,
+    Told,
+    Valid,
+    evaluate,
+    parts,
+)
 from envgen.search import Example, Search
 from envgen.templates import Reading, TemplateNode, only_holds_optional
 from envgen.texts import slots_of
-from envgen.workflow import Control, Exit, Finding, Hidden, ListView, Outcome, PageModel, RecordRule
+from envgen.workflow import (
+    Control,
+    Exit,
+    Finding,
+    Hidden,
+    ListView,
+    Outcome,
+    PageModel,
+    PagePlan,
+    RecordRule,
+)
 from envgen.world import PageKind, Visit, World
 from ingest.action import CHECKABLE_ROLES, SELECTABLE_ROLES
 
 YES, NO = "yes", "no"
+NEVER = "never"
+"""Hidden flag of outcomes that no instance has."""
 
 
 @dataclass(slots=True)
@@ -28,6 +54,7 @@ class Models:
     pages: list[PageModel] = field(default_factory=list)
     hidden: list[Hidden] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    struck: dict[str, list[Visit]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +398,7 @@ class Modeller:
             else:
                 name = f"{kind.id}.{node_id}.{len(self._models.hidden) + 1}"
                 self._models.hidden.append(self._hidden(kind, name, found))
+                self._models.struck[name] = found
                 outcomes[index] = outcomes[index].model_copy(update={"hidden": name})
         if decision is None and len(outcomes) > 1 and not outcomes[0].hidden and plain:
             decision = Constant(text=str(plain[0][0]))
@@ -443,7 +471,7 @@ class Modeller:
         used = [p for p in parts(result.expression) if isinstance(p, Entered)]
         if not used:
             return None
-        if len({(v.recording, v.before_key) for v in refused}) < 2 and not _asks_for_empty(result.expression):
+        if len({(v.recording, v.before_key) for v in refused}) < 2 and not _natural(result.expression):
             return None
         return result.expression
 
@@ -484,9 +512,47 @@ class Modeller:
                 text=f"A refusal on “{page_title(kind)}” is explained by nothing the recordings show. It strikes "
                 f"{share:.0%} of the tasks until “{label or 'the form'}” is changed.",
                 evidence=tuple(sorted({v.recording for v in refused})),
+                about=name,
             )
         )
         return Hidden(name=name, share=share, control=f"{kind.id}.{best}" if best else "", accepted=expression)
+
+
+def without_mistakes(models: Models, plans: Sequence[PagePlan], contexts: dict[str, list[Known]]) -> None:
+    """Take out hidden refusals that struck only what the expert had entered against the rules.
+
+    A refusal that no rule-abiding entry ever met is not a hazard of the work; what exactly
+    the application refuses is not known, so in the environment wrong entries are judged, not refused.
+    """
+    rules = {rule.control: rule.expression for plan in plans for rule in plan.entries}
+    for hidden in list(models.hidden):
+        expression = rules.get(hidden.control)
+        if expression is None:
+            continue
+        node = hidden.control.partition(".")[2]
+        mistakes = 0
+        for visit in models.struck[hidden.name]:
+            right = evaluate(expression, contexts[visit.recording][visit.index])
+            mistakes += right is not None and visit.reading.controls.get(node) != right
+        if mistakes * 2 > len(models.struck[hidden.name]):
+            _remove(models, hidden)
+
+
+def _remove(models: Models, hidden: Hidden) -> None:
+    models.hidden.remove(hidden)
+    models.findings[:] = [f for f in models.findings if f.about != hidden.name]
+    for index, page in enumerate(models.pages):
+        exits = tuple(
+            e.model_copy(
+                update={
+                    "outcomes": tuple(
+                        o.model_copy(update={"hidden": NEVER}) if o.hidden == hidden.name else o for o in e.outcomes
+                    )
+                }
+            )
+            for e in page.exits
+        )
+        models.pages[index] = page.model_copy(update={"exits": exits})
 
 
 def page_title(kind: PageKind) -> str:
@@ -498,7 +564,7 @@ def page_title(kind: PageKind) -> str:
             ) if node.children else node.label()
             if re.sub(r"[…\s]", "", title):
                 return title
-    return kind.address
+    return f"{kind.entity} …" if kind.entity else kind.address
 
 
 def _outside_rows(template: TemplateNode) -> list[TemplateNode]:
@@ -528,17 +594,21 @@ def _distinct(examples: Sequence[Example]) -> list[Example]:
 
 def _graft(test: Expression, index: str, base: Expression) -> Expression:
     """A yes/no tree with ``index`` for yes and ``base`` for no."""
-    from envgen.expressions import Choose
-
     if isinstance(test, Choose):
         return Choose(test=test.test, then=_graft(test.then, index, base), otherwise=_graft(test.otherwise, index, base))
+    if isinstance(test, Mapped):
+        texts = tuple(key for key, answer in test.pairs if answer == YES)
+        return Choose(test=Among(of=test.of, texts=texts), then=Constant(text=index), otherwise=base)
     return Constant(text=index) if isinstance(test, Constant) and test.text == YES else base
 
 
-def _asks_for_empty(expression: Expression) -> bool:
-    from envgen.expressions import Empty
-
-    return any(isinstance(p, Empty) and isinstance(p.of, Entered) for p in parts(expression))
+def _natural(expression: Expression) -> bool:
+    """Whether a refusal asks what forms usually ask: something entered, well formed, known. One example will do."""
+    return any(
+        (isinstance(p, Empty | Exists) or (isinstance(p, Valid) and p.format in ("IBAN", "card number")))
+        and isinstance(p.of, Entered)
+        for p in parts(expression)
+    )
 
 
 __all__ = ["CHECKABLE_ROLES", "Modeller", "Models", "page_title"]

@@ -40,14 +40,14 @@ def address_pattern(url_path: str) -> str:
     return "/".join(parts) or "/"
 
 
-def features(page: Node) -> Features:
+def features(page: Node, data: frozenset[str]) -> Features:
     """What a page is made of, without its data: labelled things by name, the rest by role."""
     found: Features = {}
-    _collect(page, found, in_row=False)
+    _collect(page, found, data, in_row=False)
     return found
 
 
-def _collect(node: Node, found: Features, in_row: bool) -> None:
+def _collect(node: Node, found: Features, data: frozenset[str], in_row: bool) -> None:
     for child in node.children:
         if child.role in _FRAME_ROLES:
             continue
@@ -57,12 +57,13 @@ def _collect(node: Node, found: Features, in_row: bool) -> None:
             found[child.role, masked(labelled)] = 3
         elif child.role == "heading":
             # The first word of a heading says the kind of page more often than the record.
-            words = [w for w in masked(own_text(child)).split() if not any(c == "0" for c in w)]
-            found[child.role, words[0] if words else ""] = 2
+            text = own_text(child)
+            words = [w for w in masked(text).split() if "0" not in w]
+            found[child.role, words[0] if words and text not in data else ""] = 2
         elif child.role not in ("option", "alert", "status", "text"):
             found[child.role, ""] = _ROLE_WEIGHT
         if child.role not in CONTROL_ROLES:
-            _collect(child, found, in_row or child.role in ("row", "listitem"))
+            _collect(child, found, data, in_row or child.role in ("row", "listitem"))
 
 
 def alike(a: Features, b: Features) -> float:
@@ -72,7 +73,7 @@ def alike(a: Features, b: Features) -> float:
     return sum(min(a.get(key, 0.0), b.get(key, 0.0)) for key in keys) / total if total else 1.0
 
 
-def cluster(traces: Sequence[Trace]) -> list[Kind]:
+def cluster(traces: Sequence[Trace], data: frozenset[str]) -> list[Kind]:
     """Group all pages of the traces into kinds, in order of first appearance."""
     kinds: list[Kind] = []
     placed: dict[tuple[str, Node], Kind] = {}
@@ -82,7 +83,7 @@ def cluster(traces: Sequence[Trace]) -> list[Kind]:
             key = (address, page.node)
             kind = placed.get(key)
             if kind is None:
-                own = features(page.node)
+                own = features(page.node, data)
                 kind = _closest(kinds, own, address)
                 if kind is None:
                     kind = Kind(address, features=own)

@@ -68,12 +68,12 @@ def instance_of(workflow: Workflow, trace: Trace, reader: Reader) -> Instance:
     searched: dict[str, dict[str, Record]] = {e.name: {} for e in workflow.entities}
     session: dict[str, str] = {}
     hidden: set[str] = set()
+    known_hidden = {h.name for h in workflow.hidden}
     more: set[str] = set()
-    last_query: dict[str, bool] = {}
     for page in trace.pages():
         model, reading = reader.read(page)
         _note_session(model, reading, session)
-        hidden |= _struck(model, reading)
+        hidden |= _struck(model, reading) & known_hidden
         for view in model.lists:
             query = reading.controls.get(view.search_control, "")
             rows = reading.rows.get(view.rows, [])
@@ -81,15 +81,16 @@ def instance_of(workflow: Workflow, trace: Trace, reader: Reader) -> Instance:
             filtered = bool(query) and all(
                 any(query.lower() in text.lower() for text in row.slots.values()) for row in rows
             )
-            last_query[view.rows] = filtered
             into = searched if filtered else shown
+            new = [row for row in rows if row.slots.get(view.key_slot, "") not in into[view.entity]]
+            if new and not filtered:
+                # Whether the list goes on is what its last page says.
+                (more.add if view.next in reading.present else more.discard)(view.entity)
             for row in rows:
                 record = into[view.entity].setdefault(row.slots.get(view.key_slot, ""), {})
                 for slot, name in view.fields:
                     if slot in row.slots:
                         record.setdefault(name, row.slots[slot])
-            if view.next and view.next in reading.present and not filtered:
-                more.add(view.entity)
         if model.entity and model.key_slot in reading.slots:
             key = reading.slots[model.key_slot]
             record = searched[model.entity].setdefault(key, {})

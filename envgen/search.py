@@ -25,6 +25,7 @@ from envgen.expressions import (
     Empty,
     Entered,
     Equal,
+    Exists,
     Expression,
     FieldOf,
     Keep,
@@ -149,6 +150,7 @@ class Search:
         self._shown = shown
         self._writes = writes
         self._equalities = equalities
+        self._entities = list(dict.fromkeys(entity for e in examples for entity in e.context.records))
         self._topics = [label, *dict.fromkeys(e.output for e in examples)]
         self._related: dict[str, bool] = {}
         self._max_leaves = max_leaves
@@ -345,7 +347,7 @@ class Search:
             mask = sum(1 << i for i, result in enumerate(results) if result)
             if mask in (0, self._all):
                 return
-            sources = frozenset(str(p) for p in parts(test) if isinstance(p, Parameter | FieldOf | Entered))
+            sources = _sources(test)
             known = found.get((mask, sources))
             if known is None or cost < known.cost:
                 found[mask, sources] = _Split(mask, cost, test, sources, evidence)
@@ -367,6 +369,9 @@ class Search:
                 for name, valid in FORMATS.items():
                     checked = [None if v is None else valid(v) for v in values]
                     add(Valid(of=atom, format=name), checked, 1.1 if name in ("IBAN", "card number") else 1.4)
+                for entity in self._entities:
+                    there = [None if v is None else c.exists(entity, v) for v, c in zip(values, contexts, strict=True)]
+                    add(Exists(of=atom, entity=entity), there, 1.1)
         if self._equalities:
             self._equal(add)
         return sorted(found.values(), key=lambda s: s.cost)
@@ -432,7 +437,9 @@ class Search:
             results = [None if x is None or y is None else x == y for x, y in zip(a, b, strict=True)]
             if any(r is None for r in results) or len(set(results)) < 2:
                 continue
-            add(Equal(left=left, right=right), results, 1.5 + extra_a + extra_b)
+            # One thing compared on two records is the most natural equality there is.
+            cost = 0.8 if _same_thing(left, right) else 1.5 + extra_a + extra_b
+            add(Equal(left=left, right=right), results, cost)
 
     # Trees
 
@@ -480,6 +487,18 @@ class Search:
         if other is None or other[0] > cost + _RIVAL_MARGIN:
             return []
         return [other[1]]
+
+
+def _same_thing(left: Expression, right: Expression) -> bool:
+    return isinstance(left, FieldOf) and isinstance(right, FieldOf) and left.path[-1] == right.path[-1]
+
+
+def _sources(test: Test) -> frozenset[str]:
+    """What a test asks about; comparing one thing on two records asks about one thing."""
+    if isinstance(test, Equal) and _same_thing(test.left, test.right):
+        assert isinstance(test.left, FieldOf)
+        return frozenset({f"both {test.left.path[-1]}"})
+    return frozenset(str(p) for p in parts(test) if isinstance(p, Parameter | FieldOf | Entered))
 
 
 def _atom_cost(atom: Expression) -> float:

@@ -152,3 +152,6 @@ class StateContext:
 
     def done(self, write: str) -> bool:
         return any(made.kind == write for made in self.state.writes)
+
+    def exists(self, entity: str, key: str) -> bool:
+        return key in self.state.records.get(entity, {})

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from envgen.environment import WorkflowEnv
 
 _MAX_LINKS = 6
+_LOOK_AHEAD = 4
 Where = tuple[str, str]
 """A page and the key of the record it shows ("" for none)."""
 
@@ -63,19 +64,47 @@ class Teacher:
     # What has to be seen first
 
     def _need(self, env: WorkflowEnv, plan: PagePlan) -> list[Where] | None:
-        """Places that show something a rule of this page asks for and that was not seen yet."""
+        """Places that show something a rule asks for and that was not seen yet.
+
+        Rules of the pages that follow are asked as well: from there it may be a long way back.
+        """
         asked = env.context.asking()
-        for rule in plan.entries:
-            if rule.expression is not None:
-                evaluate(rule.expression, env.context)
-        if plan.exit is not None:
-            evaluate(plan.exit, env.context)
+        following: PagePlan | None = plan
+        for _ in range(_LOOK_AHEAD):
+            if following is None:
+                break
+            for rule in following.entries:
+                if rule.expression is not None:
+                    evaluate(rule.expression, env.context)
+            following = self._following(env, following)
         for entity, key, name in dict.fromkeys(asked):
             places = list(self._shown_on(entity, key, name))
             if places and not any(place in env.state.visited for place in places):
                 # Rows are seen in passing; what has to be gone to is a page of the record.
-                return [p for p in places if "." not in p[0]] or None
+                goals = [place for place in places if "." not in place[0]]
+                # What the way itself is going to show need not be gone to before.
+                if goals and not any(self._on_the_way(env, plan, place) for place in goals):
+                    return goals
         return None
+
+    def _following(self, env: WorkflowEnv, plan: PagePlan) -> PagePlan | None:
+        """The page of the way that the exit leads to when all goes well."""
+        node = None if plan.exit is None else evaluate(plan.exit, env.context)
+        found = self._facts.exits[plan.page].get((node, "click")) if node is not None else None
+        if found is None or any(outcome.write for outcome in found.outcomes):
+            return None
+        return self._facts.plans.get(found.outcomes[0].page)
+
+    def _on_the_way(self, env: WorkflowEnv, plan: PagePlan, place: Where) -> bool:
+        following = self._following(env, plan)
+        for _ in range(_LOOK_AHEAD):
+            if following is None:
+                return False
+            key = None if following.key is None else evaluate(following.key, env.context)
+            if (following.page, key or "") == place:
+                return True
+            following = self._following(env, following)
+        return False
 
     def _shown_on(self, entity: str, key: str, name: str) -> Iterator[Where]:
         for page in self._facts.pages.values():

@@ -244,6 +244,7 @@ class Finding(_Data):
     severity: Literal["question", "warning", "note"]
     text: str
     evidence: tuple[str, ...] = ()
+    about: str = ""
 
 
 class Workflow(_Data):

@@ -111,7 +111,7 @@ class World:
         self.data = data_texts(traces)
         self.kinds: dict[str, PageKind] = {}
         self._page_ids: dict[tuple[str, int], str] = {}
-        for index, kind in enumerate(cluster(traces)):
+        for index, kind in enumerate(cluster(traces, self.data)):
             page_id = f"p{index + 1}"
             self.kinds[page_id] = PageKind(page_id, kind.address, template_of(kind, self.data))
             for _, page in kind.members:
@@ -233,6 +233,7 @@ class World:
     def _entity_name(self, page: str, rows_id: str, column: str) -> str:
         base = self.kinds[page].labels.get(column) or f"{page} {rows_id}"
         taken = {kind.entity for kind in self.kinds.values()}
+        taken |= {rows.entity for kind in self.kinds.values() for rows in kind.lists.values()}
         name, count = base, 1
         while name in taken:
             count += 1
@@ -279,23 +280,39 @@ class World:
         return ""
 
     def _lists_by_value(self) -> None:
-        """Lists nobody clicked in are lists of an entity when a column holds its keys."""
+        """Lists nobody clicked in: of a known entity when a column holds its keys, else of one of their own."""
         keys: dict[str, set[str]] = defaultdict(set)
+        open_lists: dict[tuple[str, str], list[list[Reading]]] = defaultdict(list)
         for kind, reading in self._all_readings():
             if kind.entity and kind.key_slot in reading.slots:
                 keys[kind.entity].add(reading.slots[kind.key_slot])
-            for rows_id, rows in kind.lists.items():
-                keys[rows.entity] |= {row.slots.get(rows.key_slot, "") for row in reading.rows.get(rows_id, ())}
-        for kind, reading in self._all_readings():
             for rows_id, rows_found in reading.rows.items():
-                if rows_id in kind.lists or not rows_found:
-                    continue
-                for column in rows_found[0].slots:
-                    texts = {row.slots.get(column, "") for row in rows_found}
-                    entity = next((e for e, known in keys.items() if len(texts & known) * 2 > len(texts)), "")
-                    if entity and len(texts) == len(rows_found):
-                        kind.lists[rows_id] = RowKind(entity, column)
-                        break
+                rows = kind.lists.get(rows_id)
+                if rows is not None:
+                    keys[rows.entity] |= {row.slots.get(rows.key_slot, "") for row in rows_found}
+                elif rows_found:
+                    open_lists[kind.id, rows_id].append(rows_found)
+        for (page, rows_id), readings in open_lists.items():
+            column = self._unique_column(page, rows_id, readings)
+            if not column:
+                continue
+            texts = {row.slots.get(column, "") for rows_found in readings for row in rows_found}
+            entity = next((e for e, known in keys.items() if len(texts & known) * 2 > len(texts)), "")
+            if not entity:
+                entity = self._entity_name(page, rows_id, column)
+                keys[entity] = texts
+            self.kinds[page].lists[rows_id] = RowKind(entity, column)
+
+    def _unique_column(self, page: str, rows_id: str, readings: Sequence[Sequence[Reading]]) -> str:
+        """The first column that names each row by a text of its own, on every page seen."""
+        rows_node = self.kinds[page].nodes[rows_id]
+        for column in rows_node.slots(into_rows=True):
+            if all(
+                len({row.slots.get(column, "") for row in rows}) == len(rows) and all(row.slots.get(column) for row in rows)
+                for rows in readings
+            ):
+                return column
+        return ""
 
     def _all_readings(self) -> Iterator[tuple[PageKind, Reading]]:
         for (page_id, _), reading in self._readings.items():
