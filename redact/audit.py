@@ -309,7 +309,8 @@ def _numbers(text: str, dropped: set[str]) -> Iterator[tuple[str, str, str]]:
                 yield "IBAN_CODE", "check digits", plain[:length]
     if "CREDIT_CARD" not in dropped:
         for match in _CARD.finditer(text):
-            if card(_compact(match[0])):
+            account = re.search(r"[A-Z]{2}\d{2}(?:[ -][A-Z0-9]{4})*[ -]?$", text[max(0, match.start() - 40) : match.start()])
+            if card(_compact(match[0])) and not account:
                 yield "CREDIT_CARD", "check digits", match[0]
     if "NATIONAL_ID" not in dropped:
         for match in _SSN.finditer(text):
@@ -322,7 +323,7 @@ def _numbers(text: str, dropped: set[str]) -> Iterator[tuple[str, str, str]]:
 def _random(word: str) -> bool:
     """Whether a word looks drawn at random: all kinds of characters, and many different ones."""
     kinds = (sum(c.isdigit() for c in word), sum(c.isupper() for c in word), sum(c.islower() for c in word))
-    if min(kinds) < 3:
+    if min(kinds) < 3 or re.fullmatch(r"[A-Z_]+_[0-9a-f]{6}", word):  # the latter are tags of the policy
         return False
     counts = Counter(word)
     entropy = -sum(n / len(word) * math.log2(n / len(word)) for n in counts.values())

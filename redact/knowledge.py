@@ -98,12 +98,9 @@ class Knowledge:
         full, single = people.accepted()
         usernames = {compact_key(e.partition("@")[0]) for e in self._found.emails}
         usernames |= set(self._found.values["USERNAME"])
-        # A known name is one even where the application has the word, unless on a button or in a code.
-        ambiguous = {
-            w
-            for w in people.protected | people.lower
-            if w in self._found.control_words or not (names.known_given(w) or names.known_family(w))
-        }
+        # A known name is one even where the word is written small, unless a button or a code has it.
+        controls = self._found.control_words
+        ambiguous = controls | {w for w in people.lower if not (names.known_given(w) or names.known_family(w))}
         self._confirmed = {compact_key(e.shown) for e in full}
         return NameForms(full, single, self.surrogates, ambiguous, usernames)
 

@@ -120,11 +120,7 @@ def _accepts(form: Form, text: str, words: tuple[tuple[int, int], ...]) -> bool:
     joined = len(words) > 1 and all(
         text[e:s] and text[e:s] in "._-+" for (_, e), (s, _) in zip(words, words[1:], strict=False)
     )
-    if (
-        form.capital
-        and not joined
-        and not all(text[s].isupper() or text[s].isdigit() for s, e in words if e - s > 1)
-    ):
+    if form.capital and not joined and not _capitals(text, words):
         return False
     if form.dotted and not joined:
         for start, end in words:
@@ -132,6 +128,15 @@ def _accepts(form: Form, text: str, words: tuple[tuple[int, int], ...]) -> bool:
                 text[start].isupper() and (text[end : end + 1] == "." or text[start] not in "AI")
             ):
                 return False
+    return True
+
+
+def _capitals(text: str, words: tuple[tuple[int, int], ...]) -> bool:
+    """Whether every word begins with a capital; what follows an invisible character is no new word."""
+    for start, end in words:
+        inside = start > 0 and text[start - 1] in _INVISIBLE
+        if end - start > 1 and not inside and not (text[start].isupper() or text[start].isdigit()):
+            return False
     return True
 
 

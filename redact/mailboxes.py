@@ -57,19 +57,31 @@ class Mailboxes:
 
     def username(self, shown: str) -> str:
         """Stand-in of a user name: its name words mapped, other letters and digits at random."""
+        known = self._known(shown)
+        return known if known is not None else self._by_parts(shown)
+
+    def _by_parts(self, shown: str) -> str:
         parts = re.split(r"([._+-]+)", shown)
         return "".join(p if re.fullmatch(r"[._+-]*", p) else self._part(p, shown) for p in parts)
 
     def _local(self, local: str) -> str:
-        stem = local.rstrip("0123456789")
-        hit = next((h for h in self._names.scan(local) if h.start == 0 and h.end == len(stem)), None)
-        if hit is not None:
-            return render(hit, local).lower() + self._few(local[hit.end :], local)
+        known = self._known(local)
+        if known is not None:
+            return known
         words = [fold(w) for w in re.split(r"[._+-]+", local) if w]
         function = all(w in names.words() or w in names.ORG_WORDS or w == "noreply" for w in words)
         if function and not any(self._people.made(w) for w in words):
             return self._surrogates.mailbox(local)
-        return self.username(local)
+        return self._by_parts(local)
+
+    def _known(self, local: str) -> str | None:
+        """Stand-in of a user name that is somebody's name in one of its forms, perhaps with a number."""
+        stem = local.rstrip("0123456789")
+        hit = next((h for h in self._names.scan(local) if h.start == 0 and h.end == len(stem)), None)
+        if hit is None:
+            return None
+        made = render(hit, local)
+        return (made.lower() if local.islower() else made) + self._few(local[hit.end :], local)
 
     def _part(self, part: str, whole: str) -> str:
         word = fold(part)
