@@ -384,9 +384,10 @@ class Search:
             # Almost every example has its own text: an identifier, not a category.
             return
         for text in texts:
-            cost = 1.3 if self._knowledge.mentions(text) else 2.2
-            if cost < 1.5 and not self._extra(atom):
+            if self._knowledge.relates(text, self._topics):
                 cost = 1.0
+            else:
+                cost = 1.4 if self._knowledge.mentions(text) else 2.2
             if values.count(text) == 1 and self._extra(atom):
                 # Anything sets a single example apart; without a document that is no reason.
                 cost += 1.5
