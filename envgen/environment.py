@@ -15,13 +15,14 @@ is counted in :attr:`WorkflowEnv.unmodelled`.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from envgen.disturbances import Overlay, check_disturbances, overlay_page
 from envgen.expressions import evaluate
 from envgen.generators import Generator, Instance, Record
 from envgen.observe import Observer
-from envgen.render import Place, PageRenderer, Rendered
+from envgen.render import PageRenderer, Place, Rendered
+from envgen.replies import field_of, refusal
 from envgen.session import Score, Task, View
 from envgen.state import Facts, State, StateContext, Write
 from envgen.teacher import Teacher
@@ -29,10 +30,8 @@ from envgen.verifier import Expectation, judge, milestones
 from envgen.workflow import Control, Exit, ListView, Outcome, Workflow
 from fde.errors import InputError
 from ingest.action import CHECKABLE_ROLES, FILLABLE_ROLES, SELECTABLE_ROLES, Action, Target
-from ingest.snapshot import Node
 
 NOT_MODELLED = "Not modelled: no recording shows what this does."
-NOTHING_NAMED = "There is no {what} on this page."
 _MAX_STEPS_FACTOR = 3
 
 
@@ -136,8 +135,8 @@ class WorkflowEnv:
             raise InputError("No task has begun.", "Call reset(task) first.")
         if self.state.done or self.state.steps >= self.max_steps:
             return self._view("", fresh=False)
-        message, acted_on = self._apply(action)
-        text = self._observer.next(self._page.page, acted_on=acted_on, message=message)
+        message = self._apply(action)
+        text = self._observer.next(self._page.page, acted_on=field_of(action), message=message)
         return self._view(text, fresh=self._observer.fresh)
 
     def score(self) -> Score:
@@ -285,38 +284,36 @@ class WorkflowEnv:
 
     # Acting
 
-    def _apply(self, action: Action) -> tuple[str, tuple[str, str] | None]:
-        """Carry out an action on the state and look again: the message, and the field acted on."""
+    def _apply(self, action: Action) -> str:
+        """Carry out an action on the state and look again; what the agent is told about it."""
         state = self.state
         state.steps += 1
         if action.verb == "done":
             state.done, state.answer = True, action.value
-            return "", None
+            return ""
         if action.verb == "goto":
             state.unmodelled += 1
-            return NOT_MODELLED, None
+            return NOT_MODELLED
         if action.verb == "press":
-            return self._press(action), None
+            return self._press(action)
         place = None if action.target is None else self._find(action.target)
-        if place is None or action.target is None:
-            what = action.target.text() if action.target is not None else action.verb
-            return NOTHING_NAMED.format(what=what), None
-        if place.disabled:
-            return f"{action.target.text()} is disabled.", None
+        if place is None or action.target is None or place.disabled:
+            return refusal(self._page.page, action) or NOT_MODELLED
         if state.overlay:
             state.overlay = ""
             self._look()
-            return "", None
+            return ""
         control = self._facts.controls.get(f"{state.page}.{place.node}")
         if control is not None:
-            message = self._enter(control, action)
+            if not self._enter(control, action):
+                return refusal(self._page.page, action)
             self._look()
-            return message, (control.role, control.label) if not message else None
+            return ""
         if action.verb != "click":
-            return f"{action.target.text()} takes no {action.verb}.", None
+            return refusal(self._page.page, action) or NOT_MODELLED
         message = self._click(place, action.target.name)
         self._look()
-        return message, None
+        return message
 
     def _find(self, target: Target) -> Place | None:
         places = self._page.index.get((target.role, target.name), ())
@@ -324,22 +321,21 @@ class WorkflowEnv:
             places = [place for place in places if place.row_label == target.row]
         return places[target.nth - 1] if len(places) >= target.nth else None
 
-    def _enter(self, control: Control, action: Action) -> str:
+    def _enter(self, control: Control, action: Action) -> bool:
+        """Put a value into a control; False when the control does not take it."""
         state = self.state
         verb, value = action.verb, action.value or ""
         if verb == "fill" and control.role in FILLABLE_ROLES:
             new = " ".join(value.split()) if "\n" in value else value
         elif verb == "select" and control.role in SELECTABLE_ROLES:
             if value not in self.options_in(control):
-                return f"“{control.label}” has no option “{value}”."
+                return False
             new = value
         elif control.role in CHECKABLE_ROLES and verb in ("check", "uncheck", "click"):
             on = state.drafts.get(control.id, "") == "on"
             new = "off" if verb == "uncheck" or (verb == "click" and on and control.role != "radio") else "on"
-        elif verb == "click":
-            return ""
         else:
-            return f"{control.role} “{control.label}” takes no {verb}."
+            return verb == "click"
         state.drafts[control.id] = new
         state.last_control = control.id
         if control.role == "radio" and new == "on":
@@ -348,7 +344,7 @@ class WorkflowEnv:
             state.messages = frozenset()
             state.message_slots = {}
         self._dependents(control)
-        return ""
+        return True
 
     def _one_of(self, control: Control) -> None:
         """Radio buttons of a page side by side exclude each other."""
@@ -407,9 +403,9 @@ class WorkflowEnv:
     def _leave(self, found: Exit, place: Place, name: str) -> str:
         outcome = self._outcome(found)
         state = self.state
-        if outcome.write or outcome.page == state.page and outcome.shows:
+        if outcome.write or (outcome.page == state.page and outcome.shows):
             blocked = self._blocked(outcome)
-            if blocked:
+            if blocked is not None:
                 return blocked
         if outcome.write and self._overlay.refuses(state):
             return self._injected(outcome)
@@ -462,18 +458,19 @@ class WorkflowEnv:
         accepted = evaluate(hidden.accepted, self._context)
         return accepted is None or entered != accepted
 
-    def _blocked(self, outcome: Outcome) -> str:
-        """Why a form cannot be sent: a required field is empty, or nobody ever sent it so."""
+    def _blocked(self, outcome: Outcome) -> str | None:
+        """What is said when a form cannot be sent because a field is empty; None when it can."""
         page = self._facts.pages[self.state.page]
         for control in page.controls:
             if not (control.optional_node and not self.present(page.id, control.node)):
                 empty = self.state.drafts.get(control.id, "") in ("", "off")
                 if empty and control.required:
-                    return f"“{control.label}” is required."
+                    # The browser itself keeps the form back; the page says nothing.
+                    return ""
                 if empty and not control.sometimes_empty and outcome.write:
                     self.state.unmodelled += 1
                     return f"{NOT_MODELLED} Nobody sent this form with “{control.label}” empty."
-        return ""
+        return None
 
     def _injected(self, outcome: Outcome) -> str:
         """A disturbance: the submission is refused once and a field has to be entered again."""
@@ -542,7 +539,3 @@ class WorkflowEnv:
 def _sent(value: str) -> str:
     return "" if value == "off" else value
 
-
-def labels_of(nodes: Sequence[Node]) -> list[str]:
-    """Names of nodes, for messages."""
-    return [node.name for node in nodes if node.name]
