@@ -71,14 +71,16 @@ class Key:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
+        self._surrogates = self.derive("surrogates")
 
     def derive(self, purpose: str) -> bytes:
+        """32 bytes for one purpose (HKDF, RFC 5869)."""
         return HKDF(SHA256(), 32, None, f"fde vault {purpose}".encode()).derive(self._secret)
 
     def hmac(self, *parts: str) -> bytes:
         """A keyed digest: the source of every choice a surrogate makes."""
         message = "\x1f".join(parts).encode("utf-8", "surrogatepass")
-        return hmac.new(self.derive("surrogates"), message, hashlib.sha256).digest()
+        return hmac.new(self._surrogates, message, hashlib.sha256).digest()
 
     def number(self, *parts: str) -> int:
         return int.from_bytes(self.hmac(*parts)[:8], "big")

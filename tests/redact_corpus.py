@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -188,9 +189,12 @@ def ingest(
             engagement.publish(run)
 
 
-def key_file(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
-    """Keep the vault's key in a folder of the test."""
+def key_file(monkeypatch: pytest.MonkeyPatch, folder: Path, secret: bytes = b"k" * 32) -> Path:
+    """Keep the vault's key in a folder of the test; the same key, so the same stand-ins, every time."""
     path = folder / "keys" / "vault.key"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(base64.urlsafe_b64encode(secret))
+    path.chmod(0o600)
     monkeypatch.setenv(KEY_FILE_VARIABLE, str(path))
     return path
 

@@ -99,7 +99,10 @@ def score(
 @app.command()
 def reveal(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="ID", help="An id of the vault, or a surrogate as it stands in the output.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="An id of the vault, or a surrogate as it stands in the output."),
+    ],
     reason: Annotated[str, typer.Option(help="Why you need the original: it is logged.")],
     as_json: JsonOption = False,
 ) -> None:
