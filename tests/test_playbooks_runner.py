@@ -153,3 +153,17 @@ def test_the_meter_sees_what_a_child_of_a_child_takes() -> None:
     with MemoryMeter(child.pid, every_s=0.1) as meter:
         child.wait()
     assert 120_000_000 < meter.peak_bytes < 400_000_000
+
+
+def test_a_full_disk_ends_it_with_a_message_and_loses_nothing(here: Path, fde: RunFde) -> None:
+    # No file may grow beyond 2 kB: to a program that is the same as a disk without room.
+    run = f"{sys.executable} -B -m fde.cli.main playbook run p.yaml"
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 2; exec {run}"],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "disk is full" in done.stderr and "Traceback" not in done.stderr
+    told = fde("playbook", "run", "p.yaml", "--json")
+    assert told.code == 0, told.err
+    assert Engagement(here / "demo").latest("ingest-recordings").manifest().counts["recordings"] == 1
