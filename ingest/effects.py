@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from email import policy
 from email.parser import BytesParser
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from ingest.recording import Effect
 
@@ -54,7 +54,7 @@ class Secrets:
         netloc = parts.netloc.rpartition("@")[2]
         fields = parse_qsl(parts.query, keep_blank_values=True)
         masked = [(name, MASK if self.hides(name, value) else value) for name, value in fields]
-        query = parts.query if masked == fields else urlencode(masked, safe="•")
+        query = parts.query if masked == fields else urlencode(masked).replace(quote(MASK), MASK)
         return urlunsplit((parts.scheme, netloc, parts.path, query, parts.fragment))
 
 

@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 
 from fde.artifacts import digest
 from fde.errors import InputError, WorkError
-from ingest.browser import VIEWPORT
 from ingest.effects import Secrets, make_effect
 from ingest.formats.base import blob_name
 from ingest.inpage import TOKEN, source
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 REST_S = 0.5
 REST_LIMIT_S = 10.0
 PICTURE = {"format": "webp", "quality": 40}
-PICTURE_WIDTH = 800
 # A new page that opens within this time of an action was opened by it.
 CAUSED_MS = 5_000
 
@@ -261,9 +259,9 @@ class Listener:
             session = self._sessions.get(page)
             if session is None:
                 session = self._sessions[page] = self.context.new_cdp_session(page)
-            size = page.viewport_size or VIEWPORT
-            clip = {"x": 0, "y": 0, **size, "scale": min(1.0, PICTURE_WIDTH / size["width"])}
-            reply = session.send("Page.captureScreenshot", {**PICTURE, "clip": clip})
+            # Of the window as it is: a clip or a scale makes the browser lay out anew, and frames of
+            # other origins then miss clicks.
+            reply = session.send("Page.captureScreenshot", PICTURE)
         except Error:
             return None
         data = base64.b64decode(reply["data"])

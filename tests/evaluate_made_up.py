@@ -117,9 +117,9 @@ def engagement_with_results(
         "false_reject_ci": [0.0, 0.03],
         "mutants": 214,
         "families": {
-            "nothing": {"killed": 20, "total": 20},
-            "wrong record": {"killed": 60, "total": 60},
-            "mutated value": {"killed": 132, "total": 134},
+            "nothing": {"hits": 20, "total": 20},
+            "wrong record": {"hits": 60, "total": 60},
+            "mutated value": {"hits": 132, "total": 134},
         },
         "published": True,
     }

@@ -123,9 +123,7 @@ class Portal:
             reference=f"{chance.randint(1000, 9999)}-{chance.randint(10, 99)}",
         )
         self.clerk = chance.choice(CLERKS)
-        self.listed = [
-            (_number(chance), chance.choice(VENDORS), f"{_money(chance):,.2f}") for _ in range(4)
-        ]
+        self.listed = [(_number(chance), chance.choice(VENDORS), f"{_money(chance):,.2f}") for _ in range(4)]
         self.query = ""
         self.place = "inbox"
         self.form = Form()
@@ -206,7 +204,9 @@ class Portal:
             self._act(action)
         page = self.page()
         told = self.observer.next(page, acted_on=field_of(action), message=message)
-        return View(page, told, fresh=self.observer.fresh, finished=action.verb == "done", potential=self.potential())
+        return View(
+            page, told, fresh=self.observer.fresh, finished=action.verb == "done", potential=self.potential()
+        )
 
     def _act(self, action: Action) -> None:
         name = action.target.name if action.target else ""
@@ -304,7 +304,11 @@ def make_tasks(count: int, split: str = "train", seed: int = 0) -> list[Task]:
         chance = random.Random(base + index)
         number = _number(chance)
         said = chance.choice(
-            ("Code and route invoice {}.", "Please code {} and route it.", "Invoice {} needs coding and routing.")
+            (
+                "Code and route invoice {}.",
+                "Please code {} and route it.",
+                "Invoice {} needs coding and routing.",
+            )
         )
         tasks.append(
             Task.model_validate(
