@@ -147,10 +147,14 @@ def _vllm() -> Check:
         return Check("vllm", "note", "not installed", "make setup tries to install it.")
     try:
         done = subprocess.run(
-            [sys.executable, "-c", "import vllm"], capture_output=True, text=True, timeout=180, check=False
+            [sys.executable, "-c", "import vllm.entrypoints.openai.api_server"],
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
         )
     except subprocess.TimeoutExpired:
-        return Check("vllm", "note", f"{version}, but importing it takes more than 3 minutes")
+        return Check("vllm", "note", f"{version}, but importing its server takes more than 3 minutes")
     if done.returncode == 0:
         return Check("vllm", "ok", version)
     reason = (done.stderr.strip().splitlines() or ["no message"])[-1]

@@ -67,7 +67,7 @@ def _parameter(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         names = f"`{parameter.metavar or parameter.name.upper()}`"
     default = parameter.default
-    told = "" if default in (None, False, (), []) or callable(default) else f" (default: {default})"
+    told = "" if default in (None, False, "", (), []) or callable(default) else f" (default: {default})"
     return f"- {names}: {parameter.help}{told}"
 
 

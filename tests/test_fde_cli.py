@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from fde.cli import main as cli
 from fde.errors import FdeError, InputError, WorkError, explain_os_error
 from tests.conftest import RunFde
 
+ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "transformers", "pandas", "numpy", "playwright", "spacy", "mlflow", "pydantic")
 
 
@@ -149,3 +151,31 @@ def test_a_closed_pipe_is_no_traceback() -> None:
         )  # fmt: skip
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+
+
+def test_every_command_is_documented_with_its_help(fde: RunFde) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "docs_cli.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    page = (ROOT / "docs" / "cli.md").read_text()
+    for name in cli.COMMANDS:
+        assert f"\n## fde {name}\n" in page
+    assert "### fde envgen gate\n" in page
+
+
+def test_the_readme_names_commands_that_are_there() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text()
+    rows = re.findall(r"^\| (`fde .*?) \|", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    assert len(rows) >= len(cli.COMMANDS) - 1
+    for row in rows:
+        first, *more = re.findall(r"`([^`]+)`", row)
+        group = first.split()[1]
+        if group in cli.SINGLE:
+            assert f"## fde {group}\n" in page
+            continue
+        for name in [first.split()[2], *(command.split()[0] for command in more)]:
+            assert f"### fde {group} {name}\n" in page, row
