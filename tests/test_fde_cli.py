@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,10 @@ def test_the_readme_names_commands_that_are_there() -> None:
             continue
         for name in [first.split()[2], *(command.split()[0] for command in more)]:
             assert f"### fde {group} {name}\n" in page, row
+
+
+def test_the_import_contract_knows_every_module_of_the_ground_floor() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    modules = {f"fde.{path.stem}" for path in (ROOT / "fde").glob("*.py") if path.stem != "__init__"}
+    assert set(layers[-1].split(" : ")) == modules
