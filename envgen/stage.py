@@ -106,6 +106,16 @@ def workflow_names(run: Run) -> list[str]:
     return sorted(path.parent.name for path in run.path.glob("*/workflow.json"))
 
 
+def not_compiled(run: Run) -> dict[str, str]:
+    """Workflows of an envgen run that could not be compiled, with the reason."""
+    found = {}
+    for path in sorted(run.path.glob("*/findings.json")):
+        if not (path.parent / "workflow.json").exists():
+            findings = [Finding.model_validate(row) for row in read_json(path)]
+            found[path.parent.name] = "; ".join(finding.text for finding in findings)
+    return found
+
+
 def load_workflow(run: Run, name: str) -> Workflow:
     """A compiled workflow of a finished run.
 

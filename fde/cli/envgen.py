@@ -1,0 +1,132 @@
+"""``fde envgen``: build, gate, show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fde.cli.options import JsonOption
+from fde.console import console, emit, out, say
+from fde.errors import InputError
+
+if TYPE_CHECKING:
+    from envgen.gate import GateReport
+    from fde.engagement import Run
+
+app = typer.Typer(no_args_is_help=True, help="Compile recordings into environments with proven verifiers.")
+
+AcceptRiskOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept-risk",
+        metavar="NAME=REASON",
+        help="Publish a workflow although its gate is below the bar; the reason goes on record.",
+    ),
+]
+
+
+@app.command()
+def build(ctx: typer.Context, accept_risk: AcceptRiskOption = None, as_json: JsonOption = False) -> None:
+    """Compile every workflow of the redacted recordings, and prove each verifier.
+
+    A workflow whose verifier misses the bar is not published: exit code 1.
+
+    Example: fde envgen build
+    """
+    from envgen import stage
+
+    run = stage.build(ctx.obj.engagement(), accept_risk=_risks(accept_risk or []), progress=say)
+    _report(run, as_json)
+
+
+@app.command()
+def gate(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """Show how the verifiers of the latest build stood up to wrong work, with 95% intervals.
+
+    Exit code 1 when an environment is not published.
+
+    Example: fde envgen gate --json
+    """
+    _report(ctx.obj.engagement().latest("envgen"), as_json)
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The workflow's name.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show a compiled workflow in words: the way, the rules with their evidence, open questions, the gate.
+
+    Example: fde envgen show code-invoice
+    """
+    from envgen import stage
+    from envgen.show import describe
+
+    run = ctx.obj.engagement().latest("envgen")
+    workflow = stage.load_workflow(run, name)
+    report = stage.load_gate(run, name)
+    if as_json:
+        emit({"workflow": workflow, "gate": report})
+        return
+    out(describe(workflow, report))
+
+
+def _risks(texts: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, reason = text.partition("=")
+        if not equals or not name.strip() or not reason.strip():
+            raise InputError(
+                f"--accept-risk {text!r} has no reason.", 'Write: --accept-risk "NAME=why this may be used anyway"'
+            )
+        found[name.strip()] = reason.strip()
+    return found
+
+
+def _report(run: Run, as_json: bool) -> None:
+    from envgen import stage
+
+    reports = [stage.load_gate(run, name) for name in stage.workflow_names(run)]
+    failed = stage.not_compiled(run)
+    if as_json:
+        emit({"run": run.id, "environments": reports, "not_compiled": failed})
+    else:
+        _table(reports)
+        for report in reports:
+            for reason in report.reasons:
+                say(f"{report.name}: {reason}")
+            out(f"{report.name} {'published' if report.published else 'not published'}")
+        for name, reason in failed.items():
+            out(f"{name} not compiled: {reason}")
+        say("Read one with: fde envgen show NAME", style="cyan")
+    if failed or not all(report.published for report in reports):
+        raise typer.Exit(1)
+
+
+def _table(reports: list[GateReport]) -> None:
+    from rich.table import Table
+
+    table = Table()
+    for title in ("workflow", "held out", "caught", "95%", "rejected", "95%", "mutants"):
+        table.add_column(title, justify="left" if title == "workflow" else "right")
+    for report in reports:
+        table.add_row(
+            report.name,
+            f"{report.held_out_pass}/{report.held_out_total}",
+            _percent(report.kill_rate),
+            _interval(report.kill_ci),
+            _percent(report.false_reject_rate),
+            _interval(report.false_reject_ci),
+            str(report.mutants),
+        )
+    console.print(table)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _interval(ci: tuple[float, float] | None) -> str:
+    return "-" if ci is None else f"{ci[0]:.1%} to {ci[1]:.1%}"
