@@ -35,7 +35,11 @@ class Knowledge:
         self._found = collected
         self._policy = collected.policy
         self._vault = vault
-        taken = {word for text in collected.seen for word in words_of(text)}
+        taken = {word for text in collected.seen for word in words_of(text)} | set(collected.firms)
+        for kind, values in collected.values.items():
+            taken.update(values)
+            if kind == "PHONE_NUMBER":
+                taken.update(national_number(shown)[1] for shown in values.values())
         self.surrogates = Surrogates(vault.key, taken, vault.surrogates())
         self.entries: dict[str, Entry] = {}
         self._lexicon = Lexicon()
