@@ -1,5 +1,7 @@
 """Canonical actions carried out on live pages."""
 
+# ruff: noqa: F811 - fixtures are imported and then named as parameters
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -23,22 +25,23 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def live(browser: Browser) -> Iterator[Page]:  # noqa: F811
+def live(browser: Browser) -> Iterator[Page]:
     opened = new_page(browser)
     yield opened
     opened.context.close()
 
 
-def act(page: Page, line: str) -> bool:  # noqa: F811
+def act(page: Page, line: str) -> bool:
     return perform(page, Action.parse(line))
 
 
-def test_a_form_is_filled_and_sent_as_the_browser_would(live: Page, site: Site) -> None:  # noqa: F811
+def test_a_form_is_filled_and_sent_as_the_browser_would(live: Page, site: Site) -> None:
     site.pages["/"] = (
         "<form method=post action=/save><label>Name <input name=n></label>"
         "<label>Terms <select name=t><option>Net 10<option>Net 30</select></label>"
         "<label>Paid <input type=checkbox name=p></label><label>Due <input type=date name=d></label>"
-        "<label><input type=radio name=r value=a>Air</label><label><input type=radio name=r value=s>Sea</label>"
+        "<label><input type=radio name=r value=a>Air</label>"
+        "<label><input type=radio name=r value=s>Sea</label>"
         "<label>Note <textarea name=o></textarea></label><button>Send</button></form>"
     )
     site.pages["POST /save"] = "-> /done"
@@ -74,7 +77,7 @@ def test_a_form_is_filled_and_sent_as_the_browser_would(live: Page, site: Site) 
         "press NoSuchKey",
     ],
 )
-def test_what_is_not_there_is_not_done(page: Page, line: str) -> None:  # noqa: F811
+def test_what_is_not_there_is_not_done(page: Page, line: str) -> None:
     html = "<button>Go</button><button>Go</button><label>Terms <select><option>Net 30</select></label>"
     before = shown(page, html)
     assert act(page, line) is False
@@ -93,18 +96,20 @@ def test_what_is_not_there_is_not_done(page: Page, line: str) -> None:  # noqa: 
         "done",
     ],
 )
-def test_what_does_not_take_the_action_stays_as_it_is(page: Page, line: str) -> None:  # noqa: F811
+def test_what_does_not_take_the_action_stays_as_it_is(page: Page, line: str) -> None:
     before = shown(
         page,
-        "<button disabled onclick=\"document.body.innerHTML=''\">Off</button><label>Fixed <input readonly value=1></label>"
+        "<button disabled onclick=\"document.body.innerHTML=''\">Off</button>"
+        "<label>Fixed <input readonly value=1></label>"
         "<label>Due <input type=date value=2024-01-02></label><label>Qty <input type=number value=3></label>"
-        "<label>Terms <select><option>New<option disabled>Old</select></label><label>On <input type=checkbox checked></label>",
+        "<label>Terms <select><option>New<option disabled>Old</select></label>"
+        "<label>On <input type=checkbox checked></label>",
     )
     assert act(page, line) is True
     assert take_snapshot(page).text == before
 
 
-def test_equals_are_told_apart_by_number_and_row(page: Page) -> None:  # noqa: F811
+def test_equals_are_told_apart_by_number_and_row(page: Page) -> None:
     shown(
         page,
         "<p id=o></p><table><tr><td>A</td><td><button onclick=\"o.textContent+='a'\">Open</button></td></tr>"
@@ -115,7 +120,7 @@ def test_equals_are_told_apart_by_number_and_row(page: Page) -> None:  # noqa: F
     assert "- paragraph: ba" in take_snapshot(page).text
 
 
-def test_leaving_a_field_tells_the_page_and_enter_still_works(page: Page) -> None:  # noqa: F811
+def test_leaving_a_field_tells_the_page_and_enter_still_works(page: Page) -> None:
     shown(
         page,
         "<p id=o></p><form onsubmit=\"o.textContent+=' sent';return false\">"
@@ -127,7 +132,7 @@ def test_leaving_a_field_tells_the_page_and_enter_still_works(page: Page) -> Non
     assert "- paragraph: changed sent" in take_snapshot(page).text
 
 
-def test_suggestions_stay_open_until_one_is_taken(page: Page) -> None:  # noqa: F811
+def test_suggestions_stay_open_until_one_is_taken(page: Page) -> None:
     shown(
         page,
         "<label>City <input id=c></label><ul id=u></ul><script>"
@@ -139,7 +144,7 @@ def test_suggestions_stay_open_until_one_is_taken(page: Page) -> None:  # noqa: 
     assert take_snapshot(page).text == '- textbox "City": Oslo'
 
 
-def test_a_list_made_of_roles_is_opened_and_chosen_from(page: Page) -> None:  # noqa: F811
+def test_a_list_made_of_roles_is_opened_and_chosen_from(page: Page) -> None:
     shown(
         page,
         '<div role=combobox aria-label=Terms tabindex=0 onclick="l.hidden=false" id=c>Net 10</div>'
@@ -150,14 +155,14 @@ def test_a_list_made_of_roles_is_opened_and_chosen_from(page: Page) -> None:  # 
     assert take_snapshot(page).text == '- combobox "Terms": Net 30'
 
 
-def test_an_option_of_several_is_taken_and_given_back(page: Page) -> None:  # noqa: F811
+def test_an_option_of_several_is_taken_and_given_back(page: Page) -> None:
     shown(page, "<select multiple aria-label=S><option>A<option>B<option>C</select>")
     for option, chosen in (("A", "A"), ("C", "A, C"), ("A", "C")):
         assert act(page, f'select listbox "S": {option}')
         assert take_snapshot(page).text.splitlines()[0] == f'- listbox "S": {chosen}'
 
 
-def test_clicks_that_only_a_far_listener_hears(page: Page) -> None:  # noqa: F811
+def test_clicks_that_only_a_far_listener_hears(page: Page) -> None:
     shown(
         page,
         "<p id=o></p><div><span id=s>Details</span> x</div>"
@@ -167,7 +172,7 @@ def test_clicks_that_only_a_far_listener_hears(page: Page) -> None:  # noqa: F81
     assert "- paragraph: opened" in take_snapshot(page).text
 
 
-def test_confirmations_are_accepted_and_answers_awaited(page: Page, site: Site) -> None:  # noqa: F811
+def test_confirmations_are_accepted_and_answers_awaited(page: Page, site: Site) -> None:
     site.pages["/api"] = '{"n": 5}'
     site.pages["/"] = (
         "<p id=o></p><button onclick=\"if(confirm('Sure?'))fetch('/api').then(r=>r.json())"
@@ -178,7 +183,7 @@ def test_confirmations_are_accepted_and_answers_awaited(page: Page, site: Site) 
     assert "- paragraph: got 5" in take_snapshot(page).text
 
 
-def test_frames_are_acted_in(page: Page, site: Site) -> None:  # noqa: F811
+def test_frames_are_acted_in(page: Page, site: Site) -> None:
     site.pages["/inner"] = (
         "<label>Far <input></label><button onclick=\"document.body.append('hit')\">Hit</button>"
     )
@@ -190,7 +195,7 @@ def test_frames_are_acted_in(page: Page, site: Site) -> None:  # noqa: F811
     assert '- textbox "Far": x' in text and "hit" in text
 
 
-def test_a_file_field_never_gets_a_local_file(page: Page) -> None:  # noqa: F811
+def test_a_file_field_never_gets_a_local_file(page: Page) -> None:
     shown(page, "<label>Scan <input type=file id=f></label>")
     assert act(page, 'fill button "Scan": /etc/hostname')
     assert page.evaluate("() => [f.files[0].name, f.files[0].size]")[1] == 0

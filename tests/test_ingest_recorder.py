@@ -1,5 +1,7 @@
 """Recording: real events in a real browser become canonical steps."""
 
+# ruff: noqa: F811 - fixtures are imported and then named as parameters
+
 from __future__ import annotations
 
 import zipfile
@@ -33,7 +35,7 @@ def browser() -> Iterator[Browser]:
 class Recorded:
     """Records scripts on a site."""
 
-    def __init__(self, browser: Browser, site: Site, out: Path) -> None:  # noqa: F811
+    def __init__(self, browser: Browser, site: Site, out: Path) -> None:
         self.browser, self.site, self.out = browser, site, out
 
     def __call__(self, script: Callable[[Page], None], **options: Any) -> Recording:
@@ -51,7 +53,7 @@ class Recorded:
 
 
 @pytest.fixture
-def recorded(browser: Browser, site: Site, tmp_path: Path) -> Recorded:  # noqa: F811
+def recorded(browser: Browser, site: Site, tmp_path: Path) -> Recorded:
     return Recorded(browser, site, tmp_path / "r.fderec")
 
 
@@ -61,14 +63,15 @@ def actions(recording: Recording) -> list[str]:
     return [step.action.text() for step in recording.steps[1:]]
 
 
-def portal(site: Site) -> None:  # noqa: F811
+def portal(site: Site) -> None:
     site.pages.update(
         {
             "/": "<title>Log in</title><form method=post action=/login><label>User <input name=user></label>"
             "<label>Password <input type=password name=pw></label><button>Log in</button></form>",
             "POST /login": "-> /inbox",
             "/inbox": "<title>Inbox</title><table><tr><th>Id</th><th></th></tr>"
-            "<tr><td>INV-1</td><td><a href=/1>Open</a></td></tr><tr><td>INV-2</td><td><a href=/2>Open</a></td></tr></table>",
+            "<tr><td>INV-1</td><td><a href=/1>Open</a></td></tr>"
+            "<tr><td>INV-2</td><td><a href=/2>Open</a></td></tr></table>",
             "/2": "<title>INV-2</title><form method=post action=/2><label>Cost center <input name=cc></label>"
             "<label>Terms <select name=t><option>Net 10<option>Net 30</select></label>"
             "<label><input type=checkbox name=p> Paid</label><button>Submit</button></form>",
@@ -78,7 +81,7 @@ def portal(site: Site) -> None:  # noqa: F811
     )
 
 
-def work(page: Page) -> None:  # noqa: F811
+def work(page: Page) -> None:
     page.get_by_label("User").fill("ann")
     page.get_by_label("Password").fill(SECRET)
     page.get_by_role("button", name="Log in").click()
@@ -91,7 +94,7 @@ def work(page: Page) -> None:  # noqa: F811
 
 def test_a_form_application_from_log_in_to_confirmation(
     recorded: Recorded, site: Site, browser: Browser
-) -> None:  # noqa: F811
+) -> None:
     portal(site)
     made = recorded(work, recording_id="first")
     assert made.id == "first" and made.source_format == "fderec" and not made.warnings
@@ -133,7 +136,7 @@ def test_a_form_application_from_log_in_to_confirmation(
     again.context.close()
 
 
-def test_screenshots_and_pages_come_along(recorded: Recorded, site: Site) -> None:  # noqa: F811
+def test_screenshots_and_pages_come_along(recorded: Recorded, site: Site) -> None:
     portal(site)
     recorded(work)
     made, blobs = read_recording(recorded.out)
@@ -162,14 +165,15 @@ SCRIPTED_PAGE = """<style>.c{cursor:pointer}</style><p id=o></p>
 document.onclick=e=>{if(e.target.id==='far')o.textContent='far'};
 customElements.define('x-a',class extends HTMLElement{constructor(){super();this.attachShadow({mode:'open'})
  .innerHTML='<label>Deep <input></label><select aria-label=Pick><option>1<option>2</select>'}});
-city.oninput=()=>{sug.innerHTML='<li>Oslo</li>';sug.firstChild.onmousedown=e=>{e.preventDefault();city.value='Oslo';sug.innerHTML=''}};
+city.oninput=()=>{sug.innerHTML='<li>Oslo</li>';
+ sug.firstChild.onmousedown=e=>{e.preventDefault();city.value='Oslo';sug.innerHTML=''}};
 </script>"""
 
 
-def test_pages_made_by_scripts(recorded: Recorded, site: Site) -> None:  # noqa: F811
+def test_pages_made_by_scripts(recorded: Recorded, site: Site) -> None:
     site.pages["/"], site.pages["POST /api"] = SCRIPTED_PAGE, '{"n": 1}'
 
-    def script(page: Page) -> None:  # noqa: F811
+    def script(page: Page) -> None:
         page.get_by_text("Open panel").click()
         page.get_by_text("Far heard").click()
         page.frame_locator("iframe").get_by_label("Inner").fill("in")
@@ -211,14 +215,14 @@ def test_pages_made_by_scripts(recorded: Recorded, site: Site) -> None:  # noqa:
     assert made.warnings == ("A dialog was shown: Sure?",)
 
 
-def test_keyboard_tabs_and_addresses(recorded: Recorded, site: Site) -> None:  # noqa: F811
+def test_keyboard_tabs_and_addresses(recorded: Recorded, site: Site) -> None:
     site.pages["/"] = (
         "<title>A</title><form action=/b><label>Find <input name=q></label><button>Go</button></form>"
     )
     site.pages["/b"] = "<title>B</title><a href=/c target=_blank>New</a><input aria-label=X value=same>"
     site.pages["/c"] = '<title>C</title><button onclick="history.back()">Back</button><a href=/>Start</a>'
 
-    def script(page: Page) -> None:  # noqa: F811
+    def script(page: Page) -> None:
         page.get_by_label("Find").fill("INV-1")
         page.keyboard.press("Enter")
         page.get_by_label("X").fill("same")
@@ -243,16 +247,17 @@ def test_keyboard_tabs_and_addresses(recorded: Recorded, site: Site) -> None:  #
     assert [len(step.effects) for step in made.steps] == [1, 0, 1, 1, 1, 1, 1, 1]
 
 
-def test_a_password_hides_wherever_it_turns_up(recorded: Recorded, site: Site) -> None:  # noqa: F811
+def test_a_password_hides_wherever_it_turns_up(recorded: Recorded, site: Site) -> None:
     site.pages["/"] = (
         "<form action=/in><label>P <input type=password name=x id=p></label>"
         "<button type=button onclick=\"p.type='text'\">Show</button>"
-        "<button type=button onclick=\"fetch('/api',{method:'POST',headers:{'content-type':'application/json'},"
+        "<button type=button onclick=\"fetch('/api',{method:'POST',"
+        "headers:{'content-type':'application/json'},"
         'body:JSON.stringify({deep:[{odd:p.value}]})})">Api</button><button>In</button></form>'
     )
     site.pages["/in"], site.pages["POST /api"] = "<p>in</p>", "{}"
 
-    def script(page: Page) -> None:  # noqa: F811
+    def script(page: Page) -> None:
         page.locator("#p").fill("first one")
         page.get_by_role("button", name="Show").click()
         page.locator("#p").fill(SECRET)
@@ -270,11 +275,11 @@ def test_a_password_hides_wherever_it_turns_up(recorded: Recorded, site: Site) -
         assert secret.encode() not in everything
 
 
-def test_other_origins_are_left_out_unless_named(recorded: Recorded, site: Site) -> None:  # noqa: F811
+def test_other_origins_are_left_out_unless_named(recorded: Recorded, site: Site) -> None:
     site.pages["/"] = f"<a href={site.other_url}/far>Far</a>"
     site.pages["/far"] = "<title>Far</title><button onclick=\"document.title='hit'\">There</button>"
 
-    def script(page: Page) -> None:  # noqa: F811
+    def script(page: Page) -> None:
         page.get_by_role("link").click()
         page.get_by_role("button").click()
 
@@ -285,13 +290,13 @@ def test_other_origins_are_left_out_unless_named(recorded: Recorded, site: Site)
     assert actions(made) == ['click link "Far"', 'click button "There"']
 
 
-def test_frames_of_other_origins_stand_in_their_places(recorded: Recorded, site: Site) -> None:  # noqa: F811
+def test_frames_of_other_origins_stand_in_their_places(recorded: Recorded, site: Site) -> None:
     site.pages["/"] = f"<h1>Top</h1><iframe title=F src={site.other_url}/far></iframe><button>Last</button>"
     site.pages["/far"] = (
         "<label>Far <input></label><button onclick=\"document.body.append('hit')\">Hit</button>"
     )
 
-    def script(page: Page) -> None:  # noqa: F811
+    def script(page: Page) -> None:
         page.frame_locator("iframe").get_by_label("Far").fill("x")
         page.frame_locator("iframe").get_by_role("button").click()
         page.get_by_role("button", name="Last").click()
@@ -302,10 +307,10 @@ def test_frames_of_other_origins_stand_in_their_places(recorded: Recorded, site:
     assert last is not None and last.text.startswith('- heading "Top"') and "hit" in last.text
 
 
-def test_a_failing_script_leaves_what_was_recorded(recorded: Recorded, site: Site) -> None:  # noqa: F811
+def test_a_failing_script_leaves_what_was_recorded(recorded: Recorded, site: Site) -> None:
     portal(site)
 
-    def script(page: Page) -> None:  # noqa: F811
+    def script(page: Page) -> None:
         page.get_by_label("User").fill("ann")
         page.get_by_label("User").blur()
         raise ValueError("the expert left")
@@ -317,10 +322,10 @@ def test_a_failing_script_leaves_what_was_recorded(recorded: Recorded, site: Sit
     assert made.warnings == ("The recording ended early: the expert left",)
 
 
-def test_a_crash_leaves_what_was_recorded(recorded: Recorded, site: Site) -> None:  # noqa: F811
+def test_a_crash_leaves_what_was_recorded(recorded: Recorded, site: Site) -> None:
     portal(site)
 
-    def script(page: Page) -> None:  # noqa: F811
+    def script(page: Page) -> None:
         page.get_by_label("User").fill("ann")
         page.get_by_label("User").blur()
         page.wait_for_timeout(200)
@@ -333,13 +338,13 @@ def test_a_crash_leaves_what_was_recorded(recorded: Recorded, site: Site) -> Non
     assert "The page crashed." in made.warnings
 
 
-def test_the_badge_stops_and_pauses_and_is_not_part_of_the_page(browser: Browser, site: Site) -> None:  # noqa: F811
+def test_the_badge_stops_and_pauses_and_is_not_part_of_the_page(browser: Browser, site: Site) -> None:
     from ingest.listener import Listener
 
     site.pages["/"] = "<button onclick=\"this.textContent+='!'\">A</button>"
     context = browser.new_context(viewport={"width": 600, "height": 400})
     heard = Listener(context, {site.url}, scripted=False, badge=True)
-    page = context.new_page()  # noqa: F811
+    page = context.new_page()
     heard.begin(page, f"{site.url}/")
     page.get_by_role("button", name="A").click()
     page.mouse.click(515, 375)  # Pause
@@ -378,7 +383,7 @@ def test_an_application_that_is_not_there_leaves_no_file(browser: Browser, tmp_p
     assert not out.exists()
 
 
-def test_the_command_line_records_a_script(fde: Any, site: Site, tmp_path: Path) -> None:  # noqa: F811
+def test_the_command_line_records_a_script(fde: Any, site: Site, tmp_path: Path) -> None:
     portal(site)
     script = tmp_path / "steps.txt"
     script.write_text('fill textbox "User": ann\nclick button "Log in"\nclick link "Open" #2\ndone\n')

@@ -107,7 +107,7 @@ def test_a_snapshot_out_of_the_format_names_step_and_line(path: Path) -> None:
     raw = example().model_dump(mode="json")
     raw["steps"][0]["after"]["text"] = "- fine\nbroken"
     archive(path, {"recording.json": json.dumps({"format": 1, **raw}).encode(), **blob_entry()})
-    with pytest.raises(InputError, match="step 1: .*line 2"):
+    with pytest.raises(InputError, match=r"step 1: .*line 2"):
         read_recording(path)
 
 

@@ -1,5 +1,7 @@
 """Pages as trees: the text form, and the in-page function that makes it from real pages."""
 
+# ruff: noqa: F811 - fixtures are imported and then named as parameters
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -103,11 +105,11 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("html", "expected"), NAMES)
-def test_names_are_what_people_would_say(page: Page, html: str, expected: str) -> None:  # noqa: F811
+def test_names_are_what_people_would_say(page: Page, html: str, expected: str) -> None:
     assert f"- {expected}" in shown(page, html)
 
 
-def test_a_label_is_told_once(page: Page) -> None:  # noqa: F811
+def test_a_label_is_told_once(page: Page) -> None:
     text = shown(
         page, "<label>Vendor <input value=Acme></label><div>Terms</div><select><option>Net 30</select>"
     )
@@ -130,11 +132,11 @@ STATES = [
 
 
 @pytest.mark.parametrize(("html", "expected"), STATES)
-def test_states_are_told(page: Page, html: str, expected: str) -> None:  # noqa: F811
+def test_states_are_told(page: Page, html: str, expected: str) -> None:
     assert expected in shown(page, html)
 
 
-def test_a_form_blocked_by_the_browser_shows_why(page: Page) -> None:  # noqa: F811
+def test_a_form_blocked_by_the_browser_shows_why(page: Page) -> None:
     shown(page, "<form><label>Mail <input type=email required></label><button>Go</button></form>")
     assert "[required]" in take_snapshot(page).text
     page.get_by_label("Mail").fill("not a mail")
@@ -142,18 +144,20 @@ def test_a_form_blocked_by_the_browser_shows_why(page: Page) -> None:  # noqa: F
     assert '- textbox "Mail" [required] [invalid]: not a mail' in take_snapshot(page).text
 
 
-def test_what_cannot_be_seen_is_left_out(page: Page) -> None:  # noqa: F811
+def test_what_cannot_be_seen_is_left_out(page: Page) -> None:
     text = shown(
         page,
         "<style>.h{display:none}</style><p>seen</p><p class=h>a</p><p hidden>b</p><p aria-hidden=true>c</p>"
-        "<p style='visibility:hidden'>d</p><script>e</script><template>f</template><details><p>g</p></details>"
+        "<p style='visibility:hidden'>d</p><script>e</script><template>f</template>"
+        "<details><p>g</p></details>"
         "<img src=x alt=''><div inert>h</div><noscript>i</noscript>",
     )
     assert text == "- paragraph: seen"
 
 
-def test_a_password_is_only_ever_four_dots(page: Page) -> None:  # noqa: F811
-    html = "<label>P <input type=password id=p value=hunter2></label><button onclick=\"p.type='text'\">Show</button>"
+def test_a_password_is_only_ever_four_dots(page: Page) -> None:
+    html = "<label>P <input type=password id=p value=hunter2></label>"
+    html += "<button onclick=\"p.type='text'\">Show</button>"
     assert '- textbox "P": ••••' in shown(page, html)
     page.get_by_label("P").fill("x")
     page.get_by_role("button").click()
@@ -161,7 +165,7 @@ def test_a_password_is_only_ever_four_dots(page: Page) -> None:  # noqa: F811
     assert '- textbox "P": ••••' in take_snapshot(page).text
 
 
-def test_tables_rows_and_what_reacts_in_them(page: Page) -> None:  # noqa: F811
+def test_tables_rows_and_what_reacts_in_them(page: Page) -> None:
     text = shown(
         page,
         "<table><tr><th>Id</th><th>Vendor</th><th></th></tr>"
@@ -188,11 +192,12 @@ def test_tables_rows_and_what_reacts_in_them(page: Page) -> None:  # noqa: F811
     assert lines(parse(text))[1:] == ['link "INV-1" | Acme | button "Open"', 'clickable "INV-2" | Beta']
 
 
-def test_definitions_and_navigation_read_well_to_an_agent(page: Page) -> None:  # noqa: F811
+def test_definitions_and_navigation_read_well_to_an_agent(page: Page) -> None:
     text = shown(
         page,
         "<nav><ul><li><a href=1>Inbox</a></li><li><a href=2>Vendors</a></li></ul></nav>"
-        "<dl><dt>Vendor</dt><dd>Harbor <b>Paper</b></dd><dt>Total</dt><dd>4,120.00</dd></dl><div role=alert>No</div>",
+        "<dl><dt>Vendor</dt><dd>Harbor <b>Paper</b></dd><dt>Total</dt><dd>4,120.00</dd></dl>"
+        "<div role=alert>No</div>",
     )
     assert lines(parse(text)) == [
         'link "Inbox"',
@@ -203,10 +208,10 @@ def test_definitions_and_navigation_read_well_to_an_agent(page: Page) -> None:  
     ]
 
 
-def test_shadow_roots_and_frames_are_part_of_the_page(browser: Browser) -> None:  # noqa: F811
+def test_shadow_roots_and_frames_are_part_of_the_page(browser: Browser) -> None:
     from ingest.browser import new_page
 
-    page = new_page(browser)  # noqa: F811
+    page = new_page(browser)
     text = shown(
         page,
         "<div id=o></div><div id=c></div><iframe title=Same srcdoc='<button>Inner</button>'></iframe>"
@@ -226,7 +231,7 @@ def test_shadow_roots_and_frames_are_part_of_the_page(browser: Browser) -> None:
     page.context.close()
 
 
-def test_listeners_are_found_even_on_plain_elements(page: Page) -> None:  # noqa: F811
+def test_listeners_are_found_even_on_plain_elements(page: Page) -> None:
     text = shown(
         page,
         "<div id=a>Alone</div><div id=list><a href=1>One</a><a href=2>Two</a></div>"
@@ -235,18 +240,20 @@ def test_listeners_are_found_even_on_plain_elements(page: Page) -> None:  # noqa
     assert text == '- clickable "Alone"\n- link "One"\n- link "Two"', "delegation is not a target"
 
 
-def test_a_modal_dialog_is_all_there_is(page: Page) -> None:  # noqa: F811
+def test_a_modal_dialog_is_all_there_is(page: Page) -> None:
     text = shown(
         page,
-        "<button>Behind</button><dialog id=d><p>Sure?</p><button>Yes</button></dialog><script>d.showModal()</script>",
+        "<button>Behind</button><dialog id=d><p>Sure?</p><button>Yes</button></dialog>"
+        "<script>d.showModal()</script>",
     )
     assert text == '- dialog:\n  - paragraph: Sure?\n  - button "Yes"'
 
 
-def test_strange_text_becomes_one_clean_line(page: Page) -> None:  # noqa: F811
+def test_strange_text_becomes_one_clean_line(page: Page) -> None:
     text = shown(
         page,
-        "<p>a\u00a0 b\u200b\n\u2028c \ue001 <b>d</b>e</p><p>x<br>y</p><textarea aria-label=T>1\n2\u2028</textarea>",
+        "<p>a\u00a0 b\u200b\n\u2028c \ue001 <b>d</b>e</p><p>x<br>y</p>"
+        "<textarea aria-label=T>1\n2\u2028</textarea>",
     )
     assert text.splitlines()[0] == "- paragraph: a b c de"
     assert '- textbox "T": "1\\n2 "' in text
@@ -269,10 +276,10 @@ HOSTILE = [
 @pytest.mark.parametrize("script", HOSTILE)
 def test_a_page_that_replaced_the_built_ins_is_still_seen(
     browser: Browser, script: str, prepared: bool
-) -> None:  # noqa: F811
+) -> None:
     from ingest.browser import new_page
 
-    page = new_page(browser) if prepared else browser.new_page()  # noqa: F811
+    page = new_page(browser) if prepared else browser.new_page()
     html = (
         f"<script>{script}</script><form><input name=childNodes aria-label=A><input name=getAttribute></form>"
     )
@@ -280,7 +287,7 @@ def test_a_page_that_replaced_the_built_ins_is_still_seen(
     page.context.close()
 
 
-def test_a_huge_page_is_cut_with_a_note(page: Page) -> None:  # noqa: F811
+def test_a_huge_page_is_cut_with_a_note(page: Page) -> None:
     page.goto("about:blank")
     page.evaluate(
         "() => { for (let i = 0; i < 20000; i++) document.body.append(document.createElement('p'), 'n' + i) }"
@@ -290,15 +297,16 @@ def test_a_huge_page_is_cut_with_a_note(page: Page) -> None:  # noqa: F811
     assert text.splitlines()[-1].startswith("- note: ")
 
 
-def test_a_deep_page_does_not_overflow(page: Page) -> None:  # noqa: F811
+def test_a_deep_page_does_not_overflow(page: Page) -> None:
     page.goto("about:blank")
     page.evaluate(
-        "() => { let e = document.body; for (let i = 0; i < 2000; i++) { e.append(document.createElement('div')); e = e.lastChild } e.textContent = 'deep' }"
+        "() => { let e = document.body; for (let i = 0; i < 2000; i++) "
+        "{ e.append(document.createElement('div')); e = e.lastChild } e.textContent = 'deep' }"
     )
     assert "note: " in take_snapshot(page).text
 
 
-def test_looking_changes_nothing_and_repeats(page: Page) -> None:  # noqa: F811
+def test_looking_changes_nothing_and_repeats(page: Page) -> None:
     first = shown(page, "<div>a</div><table><tr><td><input></td><td>b</td></tr></table>")
     before = page.content()
     assert take_snapshot(page).text == first

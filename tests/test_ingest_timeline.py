@@ -148,7 +148,8 @@ def test_secrets_are_masked_by_name_and_by_value() -> None:
         "http://ann:pw@a/in?q=1&k=hunter2",
         status=303,
         content_type="application/json",
-        body=b'{"x": "any", "deep": [{"k": "hunter2"}], "userPassword": "p", "keep": "me", "n": 7, "on": true}',
+        body=b'{"x": "any", "deep": [{"k": "hunter2"}], '
+        b'"userPassword": "p", "keep": "me", "n": 7, "on": true}',
         location="http://a/next?k=hunter2#f",
         secrets=secrets,
     )

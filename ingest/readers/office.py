@@ -31,9 +31,12 @@ def _xml(data: bytes) -> Any:
 
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
-        return etree.fromstring(data, parser)
+        root = etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
         raise InputError(f"a part of it is not XML: {error}") from error
+    if root.getroottree().docinfo.doctype:
+        raise InputError("a part of it declares entities, which no Office file does; refused")
+    return root
 
 
 def read_docx(archive: Archive) -> Content:
