@@ -17,7 +17,16 @@ from envgen.texts import Pattern, induce, tokens
 from ingest.snapshot import Node
 
 # A different name makes these another element, unless the name is data.
-_NAMED_ROLES = CONTROL_ROLES | {"button", "link", "tab", "menuitem", "columnheader", "term", "rowheader", "clickable"}
+_NAMED_ROLES = CONTROL_ROLES | {
+    "button",
+    "link",
+    "tab",
+    "menuitem",
+    "columnheader",
+    "term",
+    "rowheader",
+    "clickable",
+}
 _ROW_ROLES = frozenset({"row", "listitem", "article", "treeitem"})
 _STATIC_SHARE = 0.5
 
@@ -302,7 +311,9 @@ def _is_header(row: Node) -> bool:
 
 def _label(node: Node) -> str:
     """The first thing a row says, which names it."""
-    return next((n.name or n.value or "" for n in node.walk() if n is not node and (n.name or n.value)), node.name)
+    return next(
+        (n.name or n.value or "" for n in node.walk() if n is not node and (n.name or n.value)), node.name
+    )
 
 
 def _children_text(node: Node) -> str:

@@ -238,7 +238,9 @@ def _body_source(name: str, sent: Sequence[tuple[Visit, object]], world: World) 
         for value, entered in pairs:
             mapping[entered].add(value)
         consistent = all(len(values) == 1 for values in mapping.values()) and len(mapping) > 1
-        alike = bool(set(re.findall(r"[a-z]{3,}", label.lower())) & set(re.findall(r"[a-z]{3,}", name.lower())))
+        alike = bool(
+            set(re.findall(r"[a-z]{3,}", label.lower())) & set(re.findall(r"[a-z]{3,}", name.lower()))
+        )
         score = (2.0 if equal == len(pairs) else 0.0) + (0.5 if consistent else 0.0) + (0.6 if alike else 0.0)
         if score > best_score and (equal == len(pairs) or (consistent and alike)):
             best, best_score = f"what is entered in “{label}”", score

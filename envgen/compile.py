@@ -10,8 +10,8 @@ from envgen.entities import entity_models, parameter_models, references
 from envgen.examples import Historian, Known
 from envgen.expressions import Constant, Entered, Expression, FieldOf, Lookup, Test, Told, evaluate, parts
 from envgen.instructions import Instructions, understand
-from envgen.options import complete_options
 from envgen.modelling import Modeller, Models, page_title, without_mistakes
+from envgen.options import complete_options
 from envgen.program import Program, Programmer
 from envgen.search import Example, Search
 from envgen.traces import Parser, Trace, trace
@@ -40,7 +40,8 @@ def compile_workflow(
     if not traces:
         names = ", ".join(sorted({r.workflow for r in recordings})) or "the workflow"
         raise InputError(
-            f"None of the {len(recordings)} recordings of {names} can be compiled: they hold actions without pages.",
+            f"None of the {len(recordings)} recordings of {names} can be compiled: they hold actions "
+            "without pages.",
             "Record with: fde record URL --workflow NAME",
         )
     world = World(traces)
@@ -220,7 +221,9 @@ def _updates(
             yield name, result.expression
 
 
-def _expressions(models: Models, program: Program, writes: Sequence[WriteKind]) -> Iterator[Expression | Test]:
+def _expressions(
+    models: Models, program: Program, writes: Sequence[WriteKind]
+) -> Iterator[Expression | Test]:
     for page in models.pages:
         for _, expression in (*page.sources, *page.conditions):
             yield expression

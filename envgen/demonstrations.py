@@ -10,7 +10,7 @@ from envgen.session import Task, View
 from envgen.traces import Parser, trace
 from envgen.workflow import Workflow
 from fde.errors import WorkError
-from ingest.action import Action, Target, target_of, resolve
+from ingest.action import Action, Target, resolve, target_of
 from ingest.recording import Recording
 from ingest.snapshot import Node
 

@@ -90,7 +90,9 @@ def reorder_fields(page: Node, seed: int) -> Node:
     at = [i for i, child in enumerate(children) if child.role in CONTROL_ROLES]
     if len(at) >= 2:
         # Sorting by a keyed digest keeps fields in their places when others come and go.
-        moved = sorted((children[i] for i in at), key=lambda node: random.Random(f"{seed} {node.name}").random())
+        moved = sorted(
+            (children[i] for i in at), key=lambda node: random.Random(f"{seed} {node.name}").random()
+        )
         for i, node in zip(at, moved, strict=True):
             children[i] = node
     return page.with_children(tuple(children))

@@ -13,7 +13,8 @@ from ingest.document import Document
 
 # "over 5,000" leaves 5,000 on the lower side, "at least 5,000" on the upper one.
 _ABOVE = re.compile(
-    r"\b(over|above|exceed\w*|more than|greater than|beyond|up to|at most|no more than|not more than|maximum|max\.?)\b",
+    r"\b(over|above|exceed\w*|more than|greater than|beyond|up to|at most|no more than|not more than"
+    r"|maximum|max\.?)\b",
     re.IGNORECASE,
 )
 _FROM = re.compile(r"\b(at least|from|starting at|less than|below|under|minimum|min\.?)\b", re.IGNORECASE)
@@ -98,7 +99,9 @@ class Knowledge:
     def _passages(self) -> list[frozenset[str]]:
         """The words of every paragraph and of every table with its header, lower case."""
         texts = [part for document in self.documents for part in re.split(r"\n\s*\n|\n(?=\d)", document.text)]
-        texts += [" ".join((*table.header, *(cell for row in table.rows for cell in row))) for table in self.tables]
+        texts += [
+            " ".join((*table.header, *(cell for row in table.rows for cell in row))) for table in self.tables
+        ]
         return [frozenset(_words(text)) for text in texts]
 
     def relates(self, label: str, others: Iterable[str]) -> bool:
@@ -142,7 +145,9 @@ class Knowledge:
             if (low <= fact.value < high and fact.inclusive is not True)
             or (low < fact.value <= high and fact.inclusive is not False)
         ]
-        return sorted(found, key=lambda f: (self.on_topic(f, wanted), f.inclusive is not None, f.dated), reverse=True)
+        return sorted(
+            found, key=lambda f: (self.on_topic(f, wanted), f.inclusive is not None, f.dated), reverse=True
+        )
 
 
 def _words(text: str) -> list[str]:

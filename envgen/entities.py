@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from envgen.documents import Knowledge
-from envgen.expressions import Above, Expression, FieldOf, Lookup, Mapped, Test, parts
 from envgen.examples import PAGE_ROOT
+from envgen.expressions import Above, Expression, FieldOf, Lookup, Mapped, Test, parts
 from envgen.instructions import Instructions
 from envgen.values import kind_of
 from envgen.workflow import Entity, FieldModel, ParameterModel

@@ -116,7 +116,12 @@ class WorkflowEnv:
             if copy.state.done:
                 break
         found = Expectation(
-            instance, copy.state.writes, copy.state.answer, copy.state.done, copy.state.visited, copy.state.steps
+            instance,
+            copy.state.writes,
+            copy.state.answer,
+            copy.state.done,
+            copy.state.visited,
+            copy.state.steps,
         )
         self._expectations[id(instance)] = found
         return found
@@ -355,9 +360,9 @@ class WorkflowEnv:
     def _dependents(self, control: Control) -> None:
         """Choices that are no longer offered are gone."""
         for other in self._facts.pages[self.state.page].controls:
-            if other.options_by == control.id and self.state.drafts.get(other.id):
-                if self.state.drafts[other.id] not in self.options_in(other):
-                    self.state.drafts[other.id] = ""
+            chosen = self.state.drafts.get(other.id) if other.options_by == control.id else None
+            if chosen and chosen not in self.options_in(other):
+                self.state.drafts[other.id] = ""
 
     def _press(self, action: Action) -> str:
         page = self._facts.pages[self.state.page]
@@ -475,7 +480,11 @@ class WorkflowEnv:
     def _injected(self, outcome: Outcome) -> str:
         """A disturbance: the submission is refused once and a field has to be entered again."""
         lost = self._overlay.refuse(self.state, self._facts.pages[self.state.page])
-        return f"! The form was not saved. “{lost}” was not received: enter it again." if lost else "! Try again."
+        return (
+            f"! The form was not saved. “{lost}” was not received: enter it again."
+            if lost
+            else "! Try again."
+        )
 
     def _write(self, kind: str) -> None:
         state = self.state
@@ -490,7 +499,10 @@ class WorkflowEnv:
         state.writes = (*state.writes, Write(kind, model.entity, key, values))
         changes = {name: evaluate(expression, self._context) for name, expression in model.updates}
         if changes and model.entity and key in state.records[model.entity]:
-            record = {**state.records[model.entity][key], **{n: t for n, t in changes.items() if t is not None}}
+            record = {
+                **state.records[model.entity][key],
+                **{n: t for n, t in changes.items() if t is not None},
+            }
             state.records = {**state.records, model.entity: {**state.records[model.entity], key: record}}
 
     def _arrive(self, page: str) -> None:
@@ -516,7 +528,9 @@ class WorkflowEnv:
         """Remember which records' rows were on the screen: what they say is known from now on."""
         page = self.state.page
         seen = {
-            (f"{page}.{view.rows}", key) for view in self._facts.pages[page].lists for key, _ in self.rows_of(page, view.rows)
+            (f"{page}.{view.rows}", key)
+            for view in self._facts.pages[page].lists
+            for key, _ in self.rows_of(page, view.rows)
         }
         if seen:
             self.state.visited |= seen
@@ -538,4 +552,3 @@ class WorkflowEnv:
 
 def _sent(value: str) -> str:
     return "" if value == "off" else value
-

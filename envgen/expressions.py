@@ -214,7 +214,11 @@ def evaluate(expression: Expression, context: Context) -> str | None:
             return context.told(expression.page, expression.slot)
         case Choose():
             holds = test(expression.test, context)
-            return None if holds is None else evaluate(expression.then if holds else expression.otherwise, context)
+            return (
+                None
+                if holds is None
+                else evaluate(expression.then if holds else expression.otherwise, context)
+            )
         case Convert():
             value = evaluate(expression.of, context)
             return None if value is None else convert(expression.how, value)
@@ -304,7 +308,10 @@ def in_words(expression: Expression | Test, names: Mapping[str, str] | None = No
     Args:
         names: Control id to label, where the expression itself has none.
     """
-    say = lambda inner: in_words(inner, names)  # noqa: E731
+
+    def say(inner: Expression | Test) -> str:
+        return in_words(inner, names)
+
     match expression:
         case Constant():
             return f"“{expression.text}”" if expression.text else "nothing"
@@ -315,13 +322,19 @@ def in_words(expression: Expression | Test, names: Mapping[str, str] | None = No
         case FieldOf():
             return " of ".join(f"“{part}”" for part in reversed(expression.path))
         case Entered():
-            return f"the chosen “{expression.label or (names or {}).get(expression.control, expression.control)}”"
+            return (
+                "the chosen "
+                f"“{expression.label or (names or {}).get(expression.control, expression.control)}”"
+            )
         case Told():
             return "the value the message names"
         case Convert():
             return f"{say(expression.of)} {CONVERSION_WORDS.get(expression.how, f'({expression.how})')}"
         case Lookup():
-            return f"“{expression.column}” in {expression.table} where “{expression.key_column}” is {say(expression.of)}"
+            return (
+                f"“{expression.column}” in {expression.table} where “{expression.key_column}” is "
+                f"{say(expression.of)}"
+            )
         case Mapped():
             pairs = ", ".join(f"{key} → {value}" for key, value in expression.pairs)
             return f"by {say(expression.of)}: {pairs}"
@@ -332,7 +345,10 @@ def in_words(expression: Expression | Test, names: Mapping[str, str] | None = No
         case Among():
             return f"{say(expression.of)} is " + " or ".join(f"“{text}”" for text in expression.texts)
         case Above():
-            return f"{say(expression.of)} is {'at least' if expression.inclusive else 'above'} {expression.limit}"
+            return (
+                f"{say(expression.of)} is {'at least' if expression.inclusive else 'above'} "
+                f"{expression.limit}"
+            )
         case Empty():
             return f"{say(expression.of)} is empty"
         case Valid():

@@ -173,9 +173,7 @@ def _percent(share: float | None) -> str:
 # Right work
 
 
-def _held_out(
-    recordings: Sequence[Recording], documents: Sequence[Document], parser: Parser
-) -> list[Replay]:
+def _held_out(recordings: Sequence[Recording], documents: Sequence[Document], parser: Parser) -> list[Replay]:
     """Compile without one recording and replay it, for up to three recordings in turn.
 
     Only a recording whose every kind of page, exit and message another one shows as well can
@@ -203,9 +201,14 @@ def _shown(world: World) -> dict[str, set[tuple[str, ...]]]:
     for recording, visits in world.visits.items():
         things: set[tuple[str, ...]] = set()
         for visit in visits:
-            things |= {("page", visit.page), ("page", visit.next_page), (visit.verb, visit.page, visit.target)}
             things |= {
-                ("message", visit.next_page, m) for m in messages[visit.next_page] & visit.next_reading.present
+                ("page", visit.page),
+                ("page", visit.next_page),
+                (visit.verb, visit.page, visit.target),
+            }
+            things |= {
+                ("message", visit.next_page, m)
+                for m in messages[visit.next_page] & visit.next_reading.present
             }
         shown[recording] = things
     return shown
@@ -215,7 +218,9 @@ def _replayed(one: Trace, kept: Sequence[Recording], documents: Sequence[Documen
     try:
         workflow = compile_workflow(kept, documents, parser=parser)
     except FdeError as error:
-        return Replay(one.recording, Score(value=0.0, reasons=(f"The rest does not compile: {error.message}",)), 0)
+        return Replay(
+            one.recording, Score(value=0.0, reasons=(f"The rest does not compile: {error.message}",)), 0
+        )
     if match_template(workflow.instructions, one.instruction) is None:
         # Worded as no other recording: what its parameters are has to be told by the values.
         one = _reworded(workflow, one)
@@ -272,9 +277,7 @@ def _right(tasks: Sequence[Task], run: Callable[[Task], Score]) -> Share:
     return Share.of(len(rejected), len(tasks), rejected)
 
 
-def _reordered(
-    env: WorkflowEnv, tasks: Sequence[Task], paths: dict[str, list[Action]], seed: int
-) -> Share:
+def _reordered(env: WorkflowEnv, tasks: Sequence[Task], paths: dict[str, list[Action]], seed: int) -> Share:
     """Entries of one page in other orders, where both orders can be carried out."""
     rng = random.Random(f"reordered {seed}")
     rejected: list[str] = []
@@ -400,7 +403,10 @@ def _mutated_values(env: WorkflowEnv, task: Task, path: list[Action], rng: rando
         for action in path[:index]:
             env.step(action)
         for changed in mutated_entry(env, path[index], rng):
-            yield f"{changed.text()} instead of {path[index].text()}", _continue(env, task, path, index, changed)
+            yield (
+                f"{changed.text()} instead of {path[index].text()}",
+                _continue(env, task, path, index, changed),
+            )
 
 
 def _continue(env: WorkflowEnv, task: Task, path: list[Action], index: int, changed: Action) -> list[Action]:
@@ -466,7 +472,9 @@ FAMILIES: dict[str, Family] = {
 # Cheap passes
 
 
-def _agents(env: WorkflowEnv, tasks: Sequence[Task], agent: Callable[[WorkflowEnv, random.Random], Action]) -> Share:
+def _agents(
+    env: WorkflowEnv, tasks: Sequence[Task], agent: Callable[[WorkflowEnv, random.Random], Action]
+) -> Share:
     killed = 0
     survivors = []
     for task in tasks:

@@ -26,7 +26,7 @@ from envgen.workflow import Entity, FieldModel, ParameterModel, Workflow
 Record = dict[str, str]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 # Parameters are dealt to the splits by a digest, so that no parameter is ever in two of them.
-_BUCKETS: dict[Split, range] = {"train": range(0, 70), "dev": range(70, 80), "test": range(80, 100)}
+_BUCKETS: dict[Split, range] = {"train": range(70), "dev": range(70, 80), "test": range(80, 100)}
 _TRIES = 400
 
 
@@ -112,7 +112,9 @@ class Generator:
     ) -> None:
         """Other records around the task's, and the task's at a random place among them."""
         low, high = self.entities[entity].count
-        size = max((v.page_size or 0 for p in self.workflow.pages for v in p.lists if v.entity == entity), default=0)
+        size = max(
+            (v.page_size or 0 for p in self.workflow.pages for v in p.lists if v.entity == entity), default=0
+        )
         wanted = rng.randint(max(low, size + 1, 2), max(high, 3 * size, low + 1, 2))
         while len(records[entity]) < wanted:
             before = len(records[entity])
@@ -142,9 +144,13 @@ class Generator:
                 continue
             how, other = wanted
             key = main.get(other.root)
-            text = records[self.roots[other.root]][key].get(other.path[0]) if key and len(other.path) == 1 else None
-            if text and how.startswith("first "):
-                value = with_prefix(rng, value, text)
+            said = (
+                records[self.roots[other.root]][key].get(other.path[0])
+                if key and len(other.path) == 1
+                else None
+            )
+            if said and how.startswith("first "):
+                value = with_prefix(rng, value, said)
         return value
 
 
@@ -174,7 +180,9 @@ class _Maker:
         full = max((len(s) for s in self.samples), default=0)
         self.full = [s for s in self.samples if len(s) * 2 > full]
         self.groups = _dependent_groups(self.fields.values(), self.full or self.samples)
-        self.mutual = {f.name for f in entity.fields if f.reference == entity.name and _mutual(f.name, entity)}
+        self.mutual = {
+            f.name for f in entity.fields if f.reference == entity.name and _mutual(f.name, entity)
+        }
 
     def record(self, rng: random.Random, records: dict[str, dict[str, Record]], *, target: bool) -> Record:
         """Make a record and add it, with the record of its own entity it refers to."""
@@ -301,7 +309,11 @@ def _varies(samples: list[Record], given: str, name: str) -> bool:
     """Whether ``name`` differs between records that agree on ``given``."""
     seen: dict[str, str] = {}
     for sample in samples:
-        if given in sample and name in sample and seen.setdefault(sample[given], sample[name]) != sample[name]:
+        if (
+            given in sample
+            and name in sample
+            and seen.setdefault(sample[given], sample[name]) != sample[name]
+        ):
             return True
     return False
 

@@ -281,7 +281,8 @@ class Modeller:
             Finding(
                 kind="options",
                 severity="warning",
-                text=f"Nothing seen explains which options “{node.label()}” offers; all recorded ones are offered.",
+                text=f"Nothing seen explains which options “{node.label()}” offers; all recorded ones "
+                "are offered.",
             )
         )
         return "", None
@@ -311,7 +312,10 @@ class Modeller:
 
     def _refreshes(self, kind: PageKind, node: TemplateNode) -> bool:
         messages = [
-            (shown_messages(self._behaviour, kind.id, v.reading), shown_messages(self._behaviour, kind.id, v.next_reading))
+            (
+                shown_messages(self._behaviour, kind.id, v.reading),
+                shown_messages(self._behaviour, kind.id, v.next_reading),
+            )
             for v in self._world.all_visits()
             if v.page == kind.id and v.next_page == kind.id and v.target == node.id and v.verb in ENTRY_VERBS
         ]
@@ -360,7 +364,7 @@ class Modeller:
             key = (node.role, node.label())
             writes = any((v.recording, v.index) in self._behaviour.writes for v in visits)
             target = self._world.kinds[next(iter(targets))]
-            if len(targets) != 1 or target.entity or writes or kind.id in targets and len(visits) < 1:
+            if len(targets) != 1 or target.entity or writes or (kind.id in targets and len(visits) < 1):
                 clash.add(key)
                 continue
             outcome = Outcome(page=target.id, record="none", seen=len(visits))
@@ -438,7 +442,8 @@ class Modeller:
             Finding(
                 kind="outcome",
                 severity="warning",
-                text=f"“{label}” on “{page_title(kind)}” led to different pages and nothing seen explains which; "
+                text=f"“{label}” on “{page_title(kind)}” led to different pages and nothing seen "
+                "explains which; "
                 "the most frequent one is taken.",
                 evidence=tuple(f"{v.recording}: {v.next_page}" for _, vs in plain for v in vs)[:6],
             )
@@ -447,7 +452,9 @@ class Modeller:
 
     def _outcome_atoms(self, kind: PageKind, examples: Sequence[Example]) -> list[Expression]:
         atoms: list[Expression] = [
-            Entered(control=f"{kind.id}.{n.id}", label=n.label()) for n in kind.template.walk() if n.kind == "control"
+            Entered(control=f"{kind.id}.{n.id}", label=n.label())
+            for n in kind.template.walk()
+            if n.kind == "control"
         ]
         keys = dict.fromkeys(k for e in examples for k in e.context.fields if k[0].startswith(PAGE_ROOT))
         return atoms + [FieldOf(root=root, path=path) for root, path in keys]
@@ -455,12 +462,16 @@ class Modeller:
     def _refusal_test(
         self, kind: PageKind, outcome: Outcome, refused: Sequence[Visit], others: Sequence[Visit]
     ) -> Expression | None:
-        """What explains a refusal: something entered, perhaps together with the record; None if nothing does."""
+        """What explains a refusal: something entered, perhaps together with the record; None if "
+        "nothing does."""
         examples = self._exit_examples([(YES, refused), (NO, others)])
         atoms = self._outcome_atoms(kind, examples)
-        words = " ".join(
-            part for m in outcome.shows for n in kind.nodes[m].walk() if n.value for part in n.value[::2]
-        ).lower() or " ".join(kind.nodes[m].label() for m in outcome.shows if m in kind.nodes).lower()
+        words = (
+            " ".join(
+                part for m in outcome.shows for n in kind.nodes[m].walk() if n.value for part in n.value[::2]
+            ).lower()
+            or " ".join(kind.nodes[m].label() for m in outcome.shows if m in kind.nodes).lower()
+        )
         named = [a for a in atoms if isinstance(a, Entered) and a.label and a.label.lower() in words]
         if named:
             entered = {a.control for a in named}
@@ -497,7 +508,8 @@ class Modeller:
         expression: Expression = Constant(text="")
         if best:
             examples = [
-                Example(self._contexts[v.recording][v.index], v.reading.controls.get(best, "")) for _, v in accepted
+                Example(self._contexts[v.recording][v.index], v.reading.controls.get(best, ""))
+                for _, v in accepted
             ]
             told = dict.fromkeys(key for e in examples for key in e.context.messages)
             atoms: list[Expression] = [Told(page=page, slot=slot) for page, slot in told]
@@ -509,13 +521,16 @@ class Modeller:
             Finding(
                 kind="hidden",
                 severity="note",
-                text=f"A refusal on “{page_title(kind)}” is explained by nothing the recordings show. It strikes "
+                text=f"A refusal on “{page_title(kind)}” is explained by nothing the recordings show. "
+                "It strikes "
                 f"{share:.0%} of the tasks until “{label or 'the form'}” is changed.",
                 evidence=tuple(sorted({v.recording for v in refused})),
                 about=name,
             )
         )
-        return Hidden(name=name, share=share, control=f"{kind.id}.{best}" if best else "", accepted=expression)
+        return Hidden(
+            name=name, share=share, control=f"{kind.id}.{best}" if best else "", accepted=expression
+        )
 
 
 def without_mistakes(models: Models, plans: Sequence[PagePlan], contexts: dict[str, list[Known]]) -> None:
@@ -546,7 +561,8 @@ def _remove(models: Models, hidden: Hidden) -> None:
             e.model_copy(
                 update={
                     "outcomes": tuple(
-                        o.model_copy(update={"hidden": NEVER}) if o.hidden == hidden.name else o for o in e.outcomes
+                        o.model_copy(update={"hidden": NEVER}) if o.hidden == hidden.name else o
+                        for o in e.outcomes
                     )
                 }
             )
@@ -559,9 +575,12 @@ def page_title(kind: PageKind) -> str:
     """What a person would call the page: its heading, holes shown as dots."""
     for node in kind.template.walk():
         if node.role == "heading":
-            title = node.label() or " ".join(
-                "…" if i % 2 else p for i, p in enumerate(node.children[0].value or ("",))
-            ) if node.children else node.label()
+            title = (
+                node.label()
+                or " ".join("…" if i % 2 else p for i, p in enumerate(node.children[0].value or ("",)))
+                if node.children
+                else node.label()
+            )
             if re.sub(r"[…\s]", "", title):
                 return title
     return f"{kind.entity} …" if kind.entity else kind.address
@@ -595,7 +614,9 @@ def _distinct(examples: Sequence[Example]) -> list[Example]:
 def _graft(test: Expression, index: str, base: Expression) -> Expression:
     """A yes/no tree with ``index`` for yes and ``base`` for no."""
     if isinstance(test, Choose):
-        return Choose(test=test.test, then=_graft(test.then, index, base), otherwise=_graft(test.otherwise, index, base))
+        return Choose(
+            test=test.test, then=_graft(test.then, index, base), otherwise=_graft(test.otherwise, index, base)
+        )
     if isinstance(test, Mapped):
         texts = tuple(key for key, answer in test.pairs if answer == YES)
         return Choose(test=Among(of=test.of, texts=texts), then=Constant(text=index), otherwise=base)
@@ -603,7 +624,8 @@ def _graft(test: Expression, index: str, base: Expression) -> Expression:
 
 
 def _natural(expression: Expression) -> bool:
-    """Whether a refusal asks what forms usually ask: something entered, well formed, known. One example will do."""
+    """Whether a refusal asks what forms usually ask: something entered, well formed, known. One "
+    "example will do."""
     return any(
         (isinstance(p, Empty | Exists) or (isinstance(p, Valid) and p.format in ("IBAN", "card number")))
         and isinstance(p.of, Entered)

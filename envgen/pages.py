@@ -146,7 +146,7 @@ def _data(node: Node, found: set[str], inside: bool) -> None:
         if text:
             found.add(text)
     for child in node.children:
-        deeper = inside or child.role in ("row", "definition") and not _headers(child)
+        deeper = inside or (child.role in ("row", "definition") and not _headers(child))
         _data(child, found, deeper)
 
 

@@ -66,7 +66,12 @@ def stays(world: World, behaviour: Behaviour, recording: str) -> list[Stay]:
     """The recording as stays, in order. A submission that was refused does not end a stay."""
     found: list[Stay] = []
     for visit in world.visits[recording]:
-        if not found or found[-1].page != visit.page or found[-1].key != visit.before_key or _left(found[-1], behaviour):
+        if (
+            not found
+            or found[-1].page != visit.page
+            or found[-1].key != visit.before_key
+            or _left(found[-1], behaviour)
+        ):
             found.append(Stay(recording, visit.page, visit.before_key, []))
         found[-1].visits.append(visit)
     return found
@@ -196,7 +201,8 @@ class Programmer:
                 Finding(
                     kind="record",
                     severity="question",
-                    text=f"Which {kind.entity} is opened on “{page_title(kind)}”? Neither the instruction nor a page "
+                    text=f"Which {kind.entity} is opened on “{page_title(kind)}”? Neither the "
+                    "instruction nor a page "
                     "seen before names it in every recording.",
                     evidence=tuple(f"{s.recording}: {s.key}" for s in found)[:8],
                 )
@@ -209,7 +215,9 @@ class Programmer:
     def _entries(self, kind: PageKind, found: Sequence[Stay]) -> list[EntryRule]:
         lists = self._behaviour.list_nodes(kind.id)
         touched = {
-            v.target for v in self._world.all_visits() if v.page == kind.id and v.verb in ENTRY_VERBS and v.target
+            v.target
+            for v in self._world.all_visits()
+            if v.page == kind.id and v.verb in ENTRY_VERBS and v.target
         }
         rules: list[EntryRule] = []
         earlier: list[Entered] = []
@@ -223,7 +231,9 @@ class Programmer:
             earlier.append(Entered(control=f"{kind.id}.{node.id}", label=node.label()))
         return rules
 
-    def _entry(self, kind: PageKind, node: str, found: Sequence[Stay], earlier: Sequence[Entered]) -> EntryRule:
+    def _entry(
+        self, kind: PageKind, node: str, found: Sequence[Stay], earlier: Sequence[Entered]
+    ) -> EntryRule:
         label = kind.nodes[node].label()
         examples = [
             Example(
@@ -275,8 +285,10 @@ class Programmer:
                 Finding(
                     kind="contradiction",
                     severity="question",
-                    text=f"{where}: recordings {one.context.recording} and {other.context.recording} agree in all that "
-                    f"could be seen, but one entered “{one.output}” and the other “{other.output}”. Which is right?",
+                    text=f"{where}: recordings {one.context.recording} and {other.context.recording} "
+                    "agree in all that "
+                    f"could be seen, but one entered “{one.output}” and the other “{other.output}”. "
+                    "Which is right?",
                     evidence=evidence,
                 )
             )
@@ -285,7 +297,8 @@ class Programmer:
             Finding(
                 kind="unexplained",
                 severity="question",
-                text=f"What decides about {where}? Nothing seen before, in the instruction or in the documents "
+                text=f"What decides about {where}? Nothing seen before, in the instruction or in the "
+                "documents "
                 "explains what was entered.",
                 evidence=evidence,
             )
@@ -301,7 +314,8 @@ class Programmer:
                     Finding(
                         kind="limit",
                         severity="question",
-                        text=f"{where} depends on whether {words} is above a limit between {evidence.low} and "
+                        text=f"{where} depends on whether {words} is above a limit between "
+                        f"{evidence.low} and "
                         f"{evidence.high}; no document names it. {evidence.test.limit} was taken.",
                         evidence=(f"largest below: {evidence.low}", f"smallest above: {evidence.high}"),
                     )
@@ -311,7 +325,8 @@ class Programmer:
                     Finding(
                         kind="limit",
                         severity="note",
-                        text=f"{where}: the limit on {words} is {evidence.test.limit}, from {evidence.fact.document}; "
+                        text=f"{where}: the limit on {words} is {evidence.test.limit}, from "
+                        f"{evidence.fact.document}; "
                         "other numbers of the documents would have fitted too.",
                         evidence=(evidence.fact.sentence, *(f.sentence for f in evidence.others[:3])),
                     )
@@ -333,7 +348,8 @@ class Programmer:
                 Finding(
                     kind="map",
                     severity="question",
-                    text=f"{where} follows from {in_words(part.of)} by a table that no document holds. What is entered "
+                    text=f"{where} follows from {in_words(part.of)} by a table that no document "
+                    "holds. What is entered "
                     "for values the recordings do not show?",
                     evidence=tuple(f"{a} → {b}" for a, b in part.pairs),
                 )
@@ -370,7 +386,9 @@ class Programmer:
         for node in dict.fromkeys(e.output for e in examples):
             if len(kind.nodes[node].name) == 1 and kind.nodes[node].label():
                 continue
-            leaving = [s for s in found if s.leaving.target == node and s.leaving.moment.action.target is not None]
+            leaving = [
+                s for s in found if s.leaving.target == node and s.leaving.moment.action.target is not None
+            ]
             named = [
                 Example(self._context(s), s.leaving.moment.action.target.name)  # type: ignore[union-attr]
                 for s in leaving

@@ -76,6 +76,7 @@ class _Context:
 
 
 Builder = Callable[[_Context], "Node | None"]
+Many = Callable[[_Context], list[Node]]
 
 
 class PageRenderer:
@@ -99,8 +100,10 @@ class PageRenderer:
     def _builder(self, node: TemplateNode) -> Builder:
         if node.kind == "control":
             return self._control(node)
-        children = [self._many(child) if child.kind == "rows" else self._builder(child) for child in node.children]
-        kinds = [child.kind == "rows" for child in node.children]
+        children: list[tuple[Builder | None, Many | None]] = [
+            (None, self._many(child)) if child.kind == "rows" else (self._builder(child), None)
+            for child in node.children
+        ]
         if self._constant(node):
             return self._fixed(node)
         name, value = _text(node.name), None if node.value is None else _text(node.value)
@@ -123,10 +126,10 @@ class PageRenderer:
             if text and not from_text:
                 context.note(role, text, node_id, disabled)
             made: list[Node] = []
-            for builder, many in zip(children, kinds, strict=True):
-                if many:
-                    made.extend(builder(context))  # type: ignore[arg-type]
-                else:
+            for builder, many in children:
+                if many is not None:
+                    made.extend(many(context))
+                elif builder is not None:
                     child = builder(context)
                     if child is not None:
                         made.append(child)
@@ -158,7 +161,9 @@ class PageRenderer:
 
         built = make(node)
         notes = [
-            (p.role, p.name[0], p.id, any(key == "disabled" for key, _ in p.states)) for p in node.walk() if p.name[0]
+            (p.role, p.name[0], p.id, any(key == "disabled" for key, _ in p.states))
+            for p in node.walk()
+            if p.name[0]
         ]
 
         def build(context: _Context) -> Node:
@@ -210,7 +215,7 @@ class PageRenderer:
 
         return build
 
-    def _many(self, node: TemplateNode) -> Callable[[_Context], list[Node]]:
+    def _many(self, node: TemplateNode) -> Many:
         inner = self._builder(node.children[0])
         rows_id = node.id
 

@@ -159,7 +159,9 @@ def replay(workflow: Workflow, trace: Trace, *, env: WorkflowEnv | None = None) 
         if view.finished:
             break
         if lines(view.page) != lines(moment.before.node):
-            found.different.append(f"before {moment.action.text()}: {_difference(view.page, moment.before.node)}")
+            found.different.append(
+                f"before {moment.action.text()}: {_difference(view.page, moment.before.node)}"
+            )
         view = env.step(moment.action)
         found.steps += 1
     env.step(_DONE)
@@ -169,7 +171,9 @@ def replay(workflow: Workflow, trace: Trace, *, env: WorkflowEnv | None = None) 
 
 def _difference(page, recorded) -> str:  # type: ignore[no-untyped-def]
     ours, theirs = lines(page), lines(recorded)
-    only = [f"+{line}" for line in ours if line not in theirs] + [f"-{line}" for line in theirs if line not in ours]
+    only = [f"+{line}" for line in ours if line not in theirs] + [
+        f"-{line}" for line in theirs if line not in ours
+    ]
     return "; ".join(only)[:300] or "another order"
 
 

@@ -176,10 +176,10 @@ class Search:
         # A learned map says nothing about values nobody recorded: any cheaper rule is better.
         self._candidates = [c for c in self._candidates if c is not learned]
         self._all_splits = self._make_splits()
-        best = self._best_tree()
-        if best is None or (learned is not None and learned.cost <= best[0]):
+        tree = self._best_tree()
+        if tree is None or (learned is not None and learned.cost <= tree[0]):
             return Explanation(None) if learned is None else Explanation(learned.expression, learned.cost)
-        cost, expression, sources = best
+        cost, expression, sources = tree
         used = [
             split.evidence
             for split in self._all_splits
@@ -187,7 +187,9 @@ class Search:
         ]
         return Explanation(expression, cost, used, self._rivals(cost, expression, sources))
 
-    def _best_tree(self, without: frozenset[str] = frozenset()) -> tuple[float, Expression, frozenset[str]] | None:
+    def _best_tree(
+        self, without: frozenset[str] = frozenset()
+    ) -> tuple[float, Expression, frozenset[str]] | None:
         """The cheapest tree over tests on few sources: every further source asked about costs.
 
         Args:
@@ -203,7 +205,7 @@ class Search:
                 if without and without <= sources:
                     continue
                 self._splits = [s for s in self._all_splits if s.sources <= sources]
-                if count and not any(s.sources for s in self._splits) or not self._separable():
+                if (count and not any(s.sources for s in self._splits)) or not self._separable():
                     continue
                 bound = None if best is None else best[0] - _SOURCE_COST * count
                 found = self._grow(bound)
@@ -304,7 +306,9 @@ class Search:
                     if at == key_at or not table.header[at]:
                         continue
                     expression = Lookup(table=table_id, key_column=key_name, column=table.header[at], of=atom)
-                    add(expression, [None if row is None else row[at] for row in rows], _atom_cost(atom) + 1.0)
+                    add(
+                        expression, [None if row is None else row[at] for row in rows], _atom_cost(atom) + 1.0
+                    )
 
     def _maps(self, outputs: Sequence[str], found: list[_Candidate]) -> None:
         """Maps from a category to an answer that repeat themselves often enough to be believed."""
@@ -341,7 +345,9 @@ class Search:
     def _make_splits(self) -> list[_Split]:
         found: dict[tuple[int, frozenset[str]], _Split] = {}
 
-        def add(test: Test, results: Sequence[bool | None], cost: float, evidence: Evidence | None = None) -> None:
+        def add(
+            test: Test, results: Sequence[bool | None], cost: float, evidence: Evidence | None = None
+        ) -> None:
             if any(result is None for result in results):
                 return
             mask = sum(1 << i for i, result in enumerate(results) if result)
@@ -370,7 +376,10 @@ class Search:
                     checked = [None if v is None else valid(v) for v in values]
                     add(Valid(of=atom, format=name), checked, 1.1 if name in ("IBAN", "card number") else 1.4)
                 for entity in self._entities:
-                    there = [None if v is None else c.exists(entity, v) for v, c in zip(values, contexts, strict=True)]
+                    there = [
+                        None if v is None else c.exists(entity, v)
+                        for v, c in zip(values, contexts, strict=True)
+                    ]
                     add(Exists(of=atom, entity=entity), there, 1.1)
         if self._equalities:
             self._equal(add)

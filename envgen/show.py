@@ -76,7 +76,10 @@ def _page(workflow: Workflow, page: PageModel) -> Iterator[str]:
     about = f", shows a {page.entity}" if page.entity else ""
     yield f"- **{page.title}** ({page.address}{about})"
     for view in page.lists:
-        features = [f"{view.page_size} rows a page" if view.page_size else "", "search" if view.search_control else ""]
+        features = [
+            f"{view.page_size} rows a page" if view.page_size else "",
+            "search" if view.search_control else "",
+        ]
         yield f"  - list of {view.entity}: {', '.join(filter(None, features)) or 'all rows'}"
     for found in page.exits:
         yield f"  - “{found.label}”: {_exit(workflow, found)}"

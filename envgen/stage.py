@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -44,7 +43,9 @@ def build(
     source = engagement.latest("redact")
     accepted = dict(accept_risk or {})
     run = engagement.run(
-        "envgen", inputs={"redact": source.id}, config={"version": VERSION, "schema": SCHEMA, "accept_risk": accepted}
+        "envgen",
+        inputs={"redact": source.id},
+        config={"version": VERSION, "schema": SCHEMA, "accept_risk": accepted},
     )
     if run.finished:
         engagement.publish(run)
@@ -98,7 +99,9 @@ def _read(path: Path, model: type[_Model]) -> _Model:
     try:
         return model.model_validate(read_json(path))
     except (ValueError, ValidationError) as error:
-        raise InputError(f"{path} cannot be read: {str(error)[:200]}", "Redact again: fde redact run") from error
+        raise InputError(
+            f"{path} cannot be read: {str(error)[:200]}", "Redact again: fde redact run"
+        ) from error
 
 
 def workflow_names(run: Run) -> list[str]:
@@ -131,7 +134,9 @@ def load_workflow(run: Run, name: str) -> Workflow:
     try:
         return Workflow.model_validate(read_json(path))
     except (ValueError, ValidationError) as error:
-        raise InputError(f"{path} cannot be read: {str(error)[:200]}", "Compile again: fde envgen build") from error
+        raise InputError(
+            f"{path} cannot be read: {str(error)[:200]}", "Compile again: fde envgen build"
+        ) from error
 
 
 def load_gate(run: Run, name: str) -> GateReport:

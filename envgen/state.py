@@ -63,12 +63,16 @@ class Facts:
     def __init__(self, workflow: Workflow) -> None:
         self.workflow = workflow
         self.pages = {page.id: page for page in workflow.pages}
-        self.references = {(e.name, f.name): f.reference for e in workflow.entities for f in e.fields if f.reference}
+        self.references = {
+            (e.name, f.name): f.reference for e in workflow.entities for f in e.fields if f.reference
+        }
         self.controls = {c.id: c for p in workflow.pages for c in p.controls}
         self.sources = {p.id: dict(p.sources) for p in workflow.pages}
         self.fields = {p.id: dict(p.fields) for p in workflow.pages}
         self.conditions = {p.id: dict(p.conditions) for p in workflow.pages}
-        self.lists: dict[str, dict[str, ListView]] = {p.id: {v.rows: v for v in p.lists} for p in workflow.pages}
+        self.lists: dict[str, dict[str, ListView]] = {
+            p.id: {v.rows: v for v in p.lists} for p in workflow.pages
+        }
         self.list_fields = {(p.id, v.rows): dict(v.fields) for p in workflow.pages for v in p.lists}
         self.exits = {p.id: {(e.node, e.verb): e for e in p.exits} for p in workflow.pages}
         self.hidden = {h.name: h for h in workflow.hidden}

@@ -54,7 +54,8 @@ def make_tasks(
         )
     if len(tasks) < n:
         raise WorkError(
-            f"Only {len(tasks)} of {n} different {split} tasks of {workflow.name} can be made: too few parameters vary.",
+            f"Only {len(tasks)} of {n} different {split} tasks of {workflow.name} can be made: too "
+            "few parameters vary.",
             "Ask for fewer, or record the workflow with more different values.",
         )
     return tasks

@@ -200,7 +200,9 @@ class Teacher:
             return Target(role=role, name=text, row=place.row_label)
         return Target(role=role, name=text, nth=nth)
 
-    def _click_row(self, env: WorkflowEnv, page: PageModel, view: ListView, node: str, key: str) -> Action | None:
+    def _click_row(
+        self, env: WorkflowEnv, page: PageModel, view: ListView, node: str, key: str
+    ) -> Action | None:
         """Click in a record's row; search or page until the row is there."""
         visible = self._click(env, node, row=key)
         if visible is not None:

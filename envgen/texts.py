@@ -34,9 +34,7 @@ def fill(pattern: Pattern, values: Mapping[str, str]) -> str:
     """The text of a pattern with its slots filled; a slot without a value is left empty."""
     if len(pattern) == 1:
         return pattern[0]
-    return "".join(
-        part if index % 2 == 0 else values.get(part, "") for index, part in enumerate(pattern)
-    )
+    return "".join(part if index % 2 == 0 else values.get(part, "") for index, part in enumerate(pattern))
 
 
 @lru_cache(maxsize=4096)
@@ -101,9 +99,7 @@ def _longest_common(a: Sequence[str], b: Sequence[str]) -> list[str]:
     table = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
     for i in range(len(a) - 1, -1, -1):
         for j in range(len(b) - 1, -1, -1):
-            table[i][j] = (
-                table[i + 1][j + 1] + 1 if a[i] == b[j] else max(table[i + 1][j], table[i][j + 1])
-            )
+            table[i][j] = table[i + 1][j + 1] + 1 if a[i] == b[j] else max(table[i + 1][j], table[i][j + 1])
     found, i, j = [], 0, 0
     while i < len(a) and j < len(b):
         if a[i] == b[j]:

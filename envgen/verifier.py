@@ -33,7 +33,10 @@ def judge(workflow: Workflow, expected: Expectation, state: State) -> Score:
     The value is None when the program itself does not reach the end of this task.
     """
     if not expected.complete:
-        return Score(value=None, reasons=("The compiled program does not finish this task, so nothing can be compared.",))
+        return Score(
+            value=None,
+            reasons=("The compiled program does not finish this task, so nothing can be compared.",),
+        )
     free = _free_labels(workflow)
     wanted = Counter(_judged(write, free) for write in expected.writes)
     made = Counter(_judged(write, free) for write in state.writes)
@@ -52,7 +55,11 @@ def judge(workflow: Workflow, expected: Expectation, state: State) -> Score:
     for write in missing:
         reasons.append(f"{_name(workflow, write)} is missing.")
     for write in extra:
-        times = "a second time" if write in wanted or any(w.key == write.key for w in wanted) else "though it is not part of the task"
+        times = (
+            "a second time"
+            if write in wanted or any(w.key == write.key for w in wanted)
+            else "though it is not part of the task"
+        )
         reasons.append(f"{_name(workflow, write)} was done {times}.")
     if expected.answer is not None and state.answer != expected.answer:
         reasons.append(f"The answer is “{state.answer or ''}”, should be “{expected.answer}”.")
@@ -64,7 +71,9 @@ def judge(workflow: Workflow, expected: Expectation, state: State) -> Score:
 def _free_labels(workflow: Workflow) -> frozenset[tuple[str, str]]:
     """``(write kind, label)`` of fields that take the expert's own words."""
     labels = {c.id: c.label for p in workflow.pages for c in p.controls}
-    return frozenset((w.id, labels[c]) for w in workflow.writes for c in w.controls if c in workflow.free_fields)
+    return frozenset(
+        (w.id, labels[c]) for w in workflow.writes for c in w.controls if c in workflow.free_fields
+    )
 
 
 def _judged(write: Write, free: frozenset[tuple[str, str]]) -> Write:

@@ -49,7 +49,6 @@ class PageKind:
         self.nodes = {node.id: node for node in self.template.walk()}
         self.labels = slot_labels(self.template)
 
-
     def make_optional(self, ids: set[str]) -> None:
         """Note that nodes are not always on the page."""
 
@@ -200,7 +199,8 @@ class World:
                 target.entity, target.key_slot = entity, slot
             self.kinds[page].lists.setdefault(rows_id, RowKind(target.entity, column))
         for _ in range(len(self.kinds)):
-            if not any([self._spread(key, visits) for key, visits in by_link.items()]):
+            learned = [self._spread(key, visits) for key, visits in by_link.items()]
+            if not any(learned):
                 break
         self._lists_by_value()
 
@@ -247,7 +247,7 @@ class World:
         if other.key_slot:
             return False
         node = kind.nodes[target]
-        named = [slot for slot in node.slots()]
+        named = list(node.slots())
         for slot in named:
             matching = self._slot_equal(visits, [v.reading.slots.get(slot, "") for v in visits])
             if matching and next_page != page:
@@ -280,7 +280,8 @@ class World:
         return ""
 
     def _lists_by_value(self) -> None:
-        """Lists nobody clicked in: of a known entity when a column holds its keys, else of one of their own."""
+        """Lists nobody clicked in: of a known entity when a column holds its keys, else of one of "
+        "their own."""
         keys: dict[str, set[str]] = defaultdict(set)
         open_lists: dict[tuple[str, str], list[list[Reading]]] = defaultdict(list)
         for kind, reading in self._all_readings():
@@ -308,7 +309,8 @@ class World:
         rows_node = self.kinds[page].nodes[rows_id]
         for column in rows_node.slots(into_rows=True):
             if all(
-                len({row.slots.get(column, "") for row in rows}) == len(rows) and all(row.slots.get(column) for row in rows)
+                len({row.slots.get(column, "") for row in rows}) == len(rows)
+                and all(row.slots.get(column) for row in rows)
                 for rows in readings
             ):
                 return column
@@ -366,13 +368,15 @@ class World:
             for visit in visits:
                 for page, reading in ((visit.page, visit.reading), (visit.next_page, visit.next_reading)):
                     self._observe(values, recording, page, reading)
-        for entity, places in values.items():
+        for places in values.values():
             chosen: dict[str, dict[tuple[str, str], str]] = {}
             for (page, rows_id, slot), texts in places.items():
                 kind = self.kinds[page]
                 label = kind.labels.get(slot) or f"{page}.{slot}"
                 name = self._match_field(chosen, label, texts)
-                chosen.setdefault(name, {}).update({k: v for k, v in texts.items() if k not in chosen.get(name, {})})
+                chosen.setdefault(name, {}).update(
+                    {k: v for k, v in texts.items() if k not in chosen.get(name, {})}
+                )
                 if rows_id:
                     kind.lists[rows_id].fields[slot] = name
                 else:

@@ -14,7 +14,13 @@ from ingest.document import Document, Table
 from ingest.recording import Effect, RecordedStep, Recording, Snapshot
 from ingest.snapshot import Node, render
 
-PLANS = {"Basic": "Team North", "Silver": "Team East", "Gold": "Team South", "Flex": "Team West", "Senior": "Team East"}
+PLANS = {
+    "Basic": "Team North",
+    "Silver": "Team East",
+    "Gold": "Team South",
+    "Flex": "Team West",
+    "Senior": "Team East",
+}
 TEAMS = ("Team East", "Team North", "Team South", "Team West", "Team Spare")
 PAGE_ROWS = 3
 MEMBERS = ("Ines Ravn", "Otto Lind", "Mara Vey", "Paul Orr", "Nadia Fenn", "Kai Holt", "Lia Strand")
@@ -86,7 +92,10 @@ class Desk:
         if self.page == "/claims":
             return self._list()
         if self.page == "/help":
-            return [Node("heading", "Help", states=(("level", "1"),)), Node("text", value="Ask the team lead.")]
+            return [
+                Node("heading", "Help", states=(("level", "1"),)),
+                Node("text", value="Ask the team lead."),
+            ]
         number = self.page.split("/")[2]
         claim = self.claims[number]
         if self.page.endswith("/decide"):
@@ -96,8 +105,13 @@ class Desk:
                 Node("heading", "Decision saved", states=(("level", "1"),)),
                 Node("status", children=(Node("text", value=f"{number}: {claim.state}"),)),
             ]
-        rows = [("Member", claim.member), ("Plan", claim.plan), ("Cost", claim.cost), ("Days", str(claim.days)),
-                ("State", claim.state)]  # fmt: skip
+        rows = [
+            ("Member", claim.member),
+            ("Plan", claim.plan),
+            ("Cost", claim.cost),
+            ("Days", str(claim.days)),
+            ("State", claim.state),
+        ]
         table = Node("table", children=tuple(
             Node("row", children=(Node("rowheader", a), Node("cell", b))) for a, b in rows
         ))  # fmt: skip
@@ -115,7 +129,9 @@ class Desk:
             ))
             for c in shown[self.offset : self.offset + PAGE_ROWS]
         ]  # fmt: skip
-        header = Node("row", children=tuple(Node("columnheader", n) for n in ("Claim", "Member", "Cost", "State")))
+        header = Node(
+            "row", children=tuple(Node("columnheader", n) for n in ("Claim", "Member", "Cost", "State"))
+        )
         out = [
             Node("heading", "Claims", states=(("level", "1"),)),
             Node("searchbox", "Find", value=self.draft.get("Find", self.query) or None),
@@ -142,7 +158,11 @@ class Desk:
             select("Decision", ("Approve", "Refer", "Reject")),
             select("Team", TEAMS),
             Node("textbox", "Payout", value=self.draft.get("Payout") or None),
-            Node("checkbox", "Notify member", states=(("checked", ""),) if self.draft.get("Notify member") else ()),
+            Node(
+                "checkbox",
+                "Notify member",
+                states=(("checked", ""),) if self.draft.get("Notify member") else (),
+            ),
             Node("button", "Save"),
         ]
         return out
@@ -287,7 +307,10 @@ def documents() -> list[Document]:
         "Claims handbook.\n\nClaims of at most 500.00 are approved, claims up to and including 3,000.00 are "
         "referred, all others are rejected. Claims of the plan Gold are never rejected but referred.\n"
     )
-    memo = "The limits of the handbook change: claims of at most 800.00 are approved, up to and including 4,000.00 referred."
+    memo = (
+        "The limits of the handbook change: claims of at most 800.00 are approved, up to and "
+        "including 4,000.00 referred."
+    )
     teams = Table(name="Teams", header=("Plan", "Team", "Since"), rows=tuple(
         (plan, team, str(2015 + i)) for i, (plan, team) in enumerate(PLANS.items())
     ))  # fmt: skip
