@@ -179,6 +179,8 @@ def _finish(run: Run, rows: list[dict[str, Any]]) -> None:
         )
     names = {key for row in rows for key, value in row.items() if isinstance(value, int)}
     counts = {name: sum(row.get(name, 0) for row in rows) for name in sorted(names)}
+    for left in run.path.rglob(".*.tmp"):  # by a process that was killed while it wrote
+        left.unlink()
     run.finish(files=len(rows), failed=len(failed), **counts)
     for done in run.path.glob(".row-*.json"):
         done.unlink()
