@@ -151,7 +151,7 @@ class LiveSession:
             return Score(value=None, reasons=(f"The effect could not be judged: {_reason(error)}",))
 
     def close(self) -> None:
-        """Close the browser and the application's copy."""
+        """Close the browser and the application's copy. A later reset opens both again."""
         try:
             self._end_episode()
             self._close_browser()

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urljoin
 from urllib.request import ProxyHandler, build_opener
@@ -57,7 +57,7 @@ class CommandApplication:
         self.commands = commands
         self.folder = folder
         self._server: subprocess.Popen[bytes] | None = None
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close())
+        self._log: IO[bytes] | None = None
         self._port = 0
         self._before: Any = None
 
@@ -92,7 +92,9 @@ class CommandApplication:
 
     def close(self) -> None:
         self._stop()
-        self._log.close()
+        log, self._log = self._log, None
+        if log is not None:
+            log.close()
 
     def _url(self) -> str:
         return self.commands.url.replace("{port}", str(self._port))
@@ -112,23 +114,20 @@ class CommandApplication:
 
     def _start(self) -> None:
         command = [part.replace("{port}", str(self._port)) for part in self.commands.start]
+        if self._log is None:
+            self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close())
         self._server = spawn(command, self.folder, self._environment(), self._log)
         deadline = time.monotonic() + self.commands.start_timeout_s
         while not _answers(self._url()):
             code = self._server.poll()
             if code is not None or time.monotonic() > deadline:
                 why = f"ended with code {code}" if code is not None else "does not answer in time"
-                told = self._tail()
+                told = _tail(self._log)
                 self._stop()
                 raise WorkError(
                     f"[live] start: the application {why} at {self._url()}: {told or 'it said nothing'}"
                 )
             time.sleep(0.1)
-
-    def _tail(self) -> str:
-        size = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, size - _TAIL_CHARACTERS))
-        return self._log.read().decode("utf-8", "replace").strip()
 
     def _stop(self) -> None:
         server, self._server = self._server, None
@@ -136,8 +135,14 @@ class CommandApplication:
             end_group(server)
 
 
+def _tail(log: IO[bytes]) -> str:
+    size = log.seek(0, os.SEEK_END)
+    log.seek(max(0, size - _TAIL_CHARACTERS))
+    return log.read().decode("utf-8", "replace").strip()
+
+
 def spawn(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Any
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], log: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     """Start a command in a process group of its own.
 

@@ -23,12 +23,14 @@ class PortalCopy:
 
     def __init__(self, clerk: company.Employee = company.CLERKS[0]) -> None:
         self.clerk = clerk
-        self._folder = tempfile.TemporaryDirectory(prefix="fde-portal-")
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._portal: Portal | None = None
 
     @property
     def database(self) -> Path:
         """The database of the task at hand."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="fde-portal-")
         return Path(self._folder.name) / _NOW
 
     def begin(self, task: Task) -> Start:
@@ -55,7 +57,9 @@ class PortalCopy:
 
     def close(self) -> None:
         self._stop()
-        self._folder.cleanup()
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            folder.cleanup()
 
     def _stop(self) -> None:
         portal, self._portal = self._portal, None
