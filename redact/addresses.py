@@ -55,7 +55,7 @@ class _Shapes:
         streets = [
             rf"{number},?[ ]{direction}{name}{{1,4}}(?:{suffix})\b\.?(?:[ ](?:N|S|E|W|NE|NW|SE|SW|North|South|East|West)\b)?",
             rf"(?:{name}{{0,2}})[^\W\d_.-]*(?:[^\W\d_]-?(?i:{_COMPOUND})|(?<=[ -])(?i:{_COMPOUND}))[ ]{number}(?![\w.,]?\d)",
-            rf"(?:{number}(?:[ ](?:bis|ter))?,?[ ])(?:{_PREFIX}|rue|avenue|boulevard|place|chemin|impasse|quai|allée|via)[ ]{small}{{0,2}}{word}(?:[ ]{small}{{0,2}}{word}){{0,4}}(?:,?[ ]{number}(?![\w.,]?\d))?",
+            rf"(?:{number}(?:[ ](?:bis|ter))?,?[ ])(?:{_PREFIX}|rue|avenue|boulevard|place|chemin|impasse|quai|allée|via)[ ]{small}{{0,2}}{word}(?:[ ]{small}{{0,2}}{word}){{0,4}}(?:[ ]\d{{1,4}}(?![\w.,]?\d))?",
             rf"\b(?:{_PREFIX})[ ]{small}{{0,2}}{word}(?:[ ]{small}{{0,2}}{word}){{0,4}},?[ ](?:n[º°o.]{{1,2}}[ ]?)?{number}(?![\w.,]?\d)",
             r"(?:Unit|PSC|CMR)[ ]\d{1,5},?[ ]Box[ ]\d{1,5}|(?:USS|USNV|USNS|USCGC)[ ]\w+(?=[\s,]+[AFD]PO)",
             r"[AFD]PO,?[ ]A[AEP],?[ ]\d{5}",
@@ -94,7 +94,10 @@ class _Shapes:
             flags,
         )
         # Words without capitals, for lines that go on like an address.
-        self.line = re.compile(rf"^[ \t>*|?]{{0,8}}(?P<v>{number},?(?:[ ][^\W\d_][\w.'’-]*){{1,4}}(?:[ ]\d{{1,4}})?)(?=[ ]*,?$)", re.M)
+        self.line = re.compile(
+            rf"^[ \t>*|?]{{0,8}}(?P<v>{number},?(?:[ ][^\W\d_][\w.'’-]*){{1,4}}(?:[ ]\d{{1,4}})?)(?=[ ]*,?$)",
+            re.M,
+        )
         self.local = re.compile(
             rf"(?<![\w.,-])(?:{city},?[ ]{state},?[ ]\d{{5}}(?:-\d{{4}})?|[A-Z]{{1,2}}\d[A-Z\d]?[ ]\d[A-Z]{{2}}|"
             rf"[A-Z]\d[A-Z][ ]\d[A-Z]\d)(?![\w-])"

@@ -262,7 +262,7 @@ _KEYS = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}|\bxox[abprs]-[\w-]{10,}|"
     r"\bsk-[\w-]{20,}|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{5,}|\b[sr]k_live_\w{16,}|\bAIza[\w-]{35}\b"
 )
-_RANDOM = re.compile(r"(?<![\w/+.=-])[A-Za-z0-9_+-]{20,200}={0,2}(?![\w/+.-])")
+_RANDOM = re.compile(r"(?<![\w/+.-])[A-Za-z0-9_+-]{20,200}={0,2}(?![\w/+.-])")
 _LOGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/:@]{1,60}:(?P<p>[^\s/@]{3,80})@", re.IGNORECASE)
 
 
@@ -309,7 +309,9 @@ def _numbers(text: str, dropped: set[str]) -> Iterator[tuple[str, str, str]]:
                 yield "IBAN_CODE", "check digits", plain[:length]
     if "CREDIT_CARD" not in dropped:
         for match in _CARD.finditer(text):
-            account = re.search(r"[A-Z]{2}\d{2}(?:[ -][A-Z0-9]{4})*[ -]?$", text[max(0, match.start() - 40) : match.start()])
+            account = re.search(
+                r"[A-Z]{2}\d{2}(?:[ -][A-Z0-9]{4})*[ -]?$", text[max(0, match.start() - 40) : match.start()]
+            )
             if card(_compact(match[0])) and not account:
                 yield "CREDIT_CARD", "check digits", match[0]
     if "NATIONAL_ID" not in dropped:

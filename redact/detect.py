@@ -129,6 +129,8 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
     ours = [s for s in spans if s.type == "PERSON" and s.source != "model"]
     kept: list[Span] = []
     for span in spans:
+        if span.type in ("LOCATION", "ORGANIZATION") and fold(text[span.start : span.end]) in words():
+            continue
         if span.type != "PERSON" or span.source != "model":
             kept.append(span)
             continue
@@ -137,11 +139,15 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
         if end - start < 2 or people.foreign(found) or (cased and not any(c.isupper() for c in found)):
             continue
         agree = [s for s in ours if s.start < end and start < s.end]
+        if _apart(agree) > 1:  # several people read as one
+            continue
         if agree and max(s.end - s.start for s in agree) >= end - start:
             continue
         value = people.strength(found)
         single = " " not in found.strip()
-        if single and (fold(found) in words() or (not cased and re.search(r"(?:ing|ed|ly|s)$", found) and not value)):
+        if single and (
+            fold(found) in words() or (not cased and re.search(r"(?:ing|ed|ly|s)$", found) and not value)
+        ):
             continue
         if single and value == 0 and not agree:
             kept.append(Span(start, end, "PERSON", 0.5, "model", 0))
@@ -153,6 +159,15 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
         if not (s.type == "PERSON" and s.strength < 3 and any(f.start <= s.start and s.end <= f.end for f in firms))
     ]  # fmt: skip
     return settle(_widest_people(kept))
+
+
+def _apart(spans: list[Span]) -> int:
+    """How many names of several words stand side by side."""
+    count, end = 0, -1
+    for span in sorted(spans, key=lambda s: s.start):
+        if span.start >= end and span.source in ("name list", "initial", "last, first"):
+            count, end = count + 1, span.end
+    return count
 
 
 def trim_person(text: str, start: int, end: int) -> tuple[int, int]:

@@ -104,7 +104,9 @@ class Knowledge:
         usernames |= set(self._found.values["USERNAME"])
         # A known name is one even where the word is written small, unless a button or a code has it.
         controls = self._found.control_words
-        ambiguous = controls | {w for w in people.lower if not (names.known_given(w) or names.known_family(w))}
+        ambiguous = controls | {
+            w for w in people.lower if not (names.known_given(w) or names.known_family(w))
+        }
         self._confirmed = {compact_key(e.shown) for e in full}
         return NameForms(full, single, self.surrogates, ambiguous, usernames)
 
@@ -227,7 +229,11 @@ class Knowledge:
                 for i in wrong:
                     new[i] = _step(made[i], original[i], plain[i])
                 return "".join(new)
-        return self.surrogates.iban(plain) if len(plain) > 14 else self.surrogates.shape("IBAN_CODE", plain, keep=2)
+        return (
+            self.surrogates.iban(plain)
+            if len(plain) > 14
+            else self.surrogates.shape("IBAN_CODE", plain, keep=2)
+        )
 
     def _extension(self, value: str) -> str:
         """An extension agrees with the one telephone number that ends with it."""

@@ -15,7 +15,9 @@ from redact.names import fold
 # states), never altered.
 _RULES = tuple(
     (kind, re.compile("|".join(patterns)))
-    for kind, patterns in json.loads((Path(__file__).parent / "data" / "labels.json").read_text("utf-8")).items()
+    for kind, patterns in json.loads(
+        (Path(__file__).parent / "data" / "labels.json").read_text("utf-8")
+    ).items()
     if kind != "about"
 )
 

@@ -38,7 +38,9 @@ _PHONE_CONTEXT = re.compile(
     r"answering|telefon|mobil|handy|durchwahl|extension|number is)\b[^\d\n]{0,30}$",
     re.IGNORECASE,
 )
-_EXTENSION = re.compile(r"\b(?:ext(?:ension)?|durchwahl|apparat)\b\.?[ :]{0,2}(?P<v>\d{2,5})(?![\w.,-]?\d)", re.IGNORECASE)
+_EXTENSION = re.compile(
+    r"\b(?:ext(?:ension)?|durchwahl|apparat)\b\.?[ :]{0,2}(?P<v>\d{2,5})(?![\w.,-]?\d)", re.IGNORECASE
+)
 _PHONE_AFTER = re.compile(r"^[ \-,(]{0,3}(?:office|fax|mobile|cell|desk|home|work|direct)\b", re.IGNORECASE)
 _PHONE_SHAPE = re.compile(
     r"\(0?\d{2,5}\)[ -]?\d{2,4}[ .-]?\d{2,4}(?:[ .-]?\d{2,4})?|(?:1[ .-])?\d{3}[ .-]\d{3}[ .-]\d{4}|"
@@ -77,7 +79,7 @@ _ROUTING = re.compile(
 )
 _PAPERS = re.compile(
     r"(?:passport|driver'?s?'? ?(?:licen[cs]e)|driving licen[cs]e|licen[cs]e|id card|identity card)"
-    r"(?: ?(?:no|nr|number|id|#))?\.?[ :#]{0,3}(?:is )?(?P<value>(?=[A-Z0-9-]*\d{3})[A-Z0-9](?:[A-Z0-9-]{4,18})[A-Z0-9])(?!\w)",
+    r"(?: ?(?:no|nr|number|id|#))?\.?[ :#]{0,3}(?:is )?(?P<value>(?=(?:[A-Z-]{0,6}\d){3})[A-Z0-9](?:[A-Z0-9-]{4,18})[A-Z0-9])(?!\w)",
     re.IGNORECASE,
 )
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
@@ -109,7 +111,7 @@ _CREDENTIAL = re.compile(
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"\b(?:bearer|basic) (?P<value>[A-Za-z0-9._~+/=-]{16,4000})", re.IGNORECASE)
-_LONG = re.compile(r"(?<![\w/+.=-])[A-Za-z0-9_+-]{20,400}={0,2}(?![\w/+.-])")
+_LONG = re.compile(r"(?<![\w/+.-])[A-Za-z0-9_+-]{20,400}={0,2}(?![\w/+.-])")
 _AGE = re.compile(r"\b\d{1,3}(?=[ -]years?[ -]old\b)|(?<=\baged )\d{1,3}\b", re.IGNORECASE)
 
 
@@ -202,7 +204,7 @@ def phones(text: str) -> Iterator[Span]:
 
 def extensions(text: str) -> Iterator[Span]:
     for match in _EXTENSION.finditer(text):
-        yield Span(*match.span("v"), "PHONE_NUMBER", 0.8, "extension")
+        yield Span(*match.span("v"), "PHONE_NUMBER", 0.5, "extension")
 
 
 def identifiers(text: str) -> Iterator[Span]:

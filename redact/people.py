@@ -102,7 +102,7 @@ def strength(text: str) -> int:
         return 0 if odd else 1
     if given and (not odd or plain(given[0]) not in words()):
         return 2
-    return 1 if not odd else 0
+    return 1 if not odd or given else 0
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:
@@ -180,10 +180,14 @@ def find(text: str) -> Iterator[Span]:
             found = text[start:end]
             if start < end and not foreign(found) and plain(found.split(" ")[0]) not in _STOP - _GIVEN_WORDS:
                 known = strength(found)
-                if known or (source == "speaks" and " " not in found and plain(found) not in _STOP) or (
-                    " " not in found
-                    and plain(found) not in _STOP
-                    and not (source == "speaks" and _SENTENCE.search(text[:start]) and not known)
+                if (
+                    known
+                    or (source == "speaks" and " " not in found and plain(found) not in _STOP)
+                    or (
+                        " " not in found
+                        and plain(found) not in _STOP
+                        and not (source == "speaks" and _SENTENCE.search(text[:start]) and not known)
+                    )
                 ):
                     yield Span(start, end, "PERSON", 0.7, source, max(1, known))
     for match in _PAIR.finditer(text):
@@ -197,12 +201,16 @@ def find(text: str) -> Iterator[Span]:
         name = parse(value) if kind in ("PERSON", "NAME", "GIVEN", "FAMILY") else None
         known = name is not None and any(known_given(p) or known_family(p) for p in name.parts)
         if name is not None and known and not looks_like_firm(value):
-            yield Span(start, end, "PERSON", 0.85, "label", 3 if kind == "PERSON" and len(name.parts) > 1 else 2)
+            yield Span(
+                start, end, "PERSON", 0.85, "label", 3 if kind == "PERSON" and len(name.parts) > 1 else 2
+            )
     for match in _LIST.finditer(text):
         members = list(re.finditer(_W, match[0]))
         if 2 * sum(known_given(m[0]) and plain(m[0]) not in words() for m in members) >= len(members):
             for member in members:
-                yield Span(match.start() + member.start(), match.start() + member.end(), "PERSON", 0.6, "list", 1)
+                yield Span(
+                    match.start() + member.start(), match.start() + member.end(), "PERSON", 0.6, "list", 1
+                )
     yield from _single(text)
 
 

@@ -121,7 +121,13 @@ def policy() -> Document:
 def vendors() -> Document:
     rows = (
         ("V-1", "Brass Paper", "Whitaker, Lena", "l.whitaker@brasspaper.example", IBAN),
-        ("V-2", "Feldkamp Logistics GmbH", "Grant Holloway", "g.holloway@feldkamplogistics.example", NEW_IBAN),
+        (
+            "V-2",
+            "Feldkamp Logistics GmbH",
+            "Grant Holloway",
+            "g.holloway@feldkamplogistics.example",
+            NEW_IBAN,
+        ),
     )
     text = "| Number | Vendor | Contact | E-mail | IBAN |\n| --- | --- | --- | --- | --- |\n" + "\n".join(
         "| " + " | ".join(row) + " |" for row in rows

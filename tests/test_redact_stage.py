@@ -46,7 +46,10 @@ def documents(run: Run) -> dict[str, Document]:
 
 
 def recordings(run: Run) -> list[Recording]:
-    return [Recording.model_validate_json(f.read_bytes()) for f in sorted((run.path / "recordings").glob("*.json"))]
+    return [
+        Recording.model_validate_json(f.read_bytes())
+        for f in sorted((run.path / "recordings").glob("*.json"))
+    ]
 
 
 def surrogates(client: Engagement) -> dict[str, str]:
