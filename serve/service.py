@@ -122,7 +122,8 @@ def plan(
     """Check everything that can be checked before a server is started.
 
     Args:
-        names: Adapters as for :meth:`AdapterRegistry.find`; none for the active version of every task.
+        names: Adapters as for :meth:`AdapterRegistry.find`; none for the active version of every task,
+            or, as long as nothing was promoted, for the latest of every ``rl-…`` stage.
         engine: ``auto`` takes vLLM where it is installed.
 
     Raises:
@@ -144,7 +145,9 @@ def plan(
             "Serve with transformers instead: fde serve start --engine local",
         )
     registry = AdapterRegistry(engagement)
-    adapters = tuple(registry.find(name) for name in names or registry.tasks())
+    # Before anything was promoted, what reinforcement learning made last is what is meant.
+    latest = [stage for stage in registry.trained() if stage.startswith("rl-")]
+    adapters = tuple(registry.find(name) for name in names or registry.tasks() or latest)
     if not adapters:
         trained = registry.trained()
         hint = (

@@ -199,10 +199,15 @@ def test_plans_check_everything_first(tmp_path: Path, base: Path, monkeypatch: p
     with pytest.raises(MissingError, match="No adapter was promoted") as caught:
         plan(engagement)
     assert "fde train rl" in caught.value.hint
-    train(engagement, "rl-code", base, strength=0.5)
+    train(engagement, "sft-code", base, strength=0.5)
     with pytest.raises(MissingError) as caught:
         plan(engagement)
-    assert "fde serve promote rl-code" in caught.value.hint
+    assert "fde serve promote sft-code" in caught.value.hint
+    train(engagement, "rl-code", base, strength=0.5, seed=2)
+    assert [adapter.stage for adapter in plan(engagement, engine="local").adapters] == ["rl-code"]
+    assert AdapterRegistry(engagement).tasks() == [], "serving promotes nothing"
+    AdapterRegistry(engagement).promote("sft-code")
+    assert [adapter.stage for adapter in plan(engagement, engine="local").adapters] == ["sft-code"]
     # A stage can be served without being promoted.
     planned = plan(engagement, ["rl-code"], engine="local", host="0.0.0.0")
     assert planned.api_key == "s3cret" and list(planned.active) == ["code"]

@@ -26,9 +26,7 @@ def start_command(
     ctx: typer.Context,
     adapter: Annotated[
         list[str] | None,
-        typer.Option(
-            help="TASK, TASK@DIGEST or a training stage; may be repeated. Default: all active ones."
-        ),
+        typer.Option(help="TASK, TASK@DIGEST or a training stage; may be repeated. Default: what is active."),
     ] = None,
     engine: Annotated[
         EngineChoice, typer.Option(help="vllm, local (transformers), or auto: vllm where it is installed.")
