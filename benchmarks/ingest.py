@@ -219,7 +219,7 @@ FORM = ("Cost centre", "Account", "Approver", "PO number", "Due date")
 OLD_PAGE = (
     "<style>tr.r,div.c{cursor:pointer}</style><h1>Inbox</h1><table><tr><th>Id<th>Vendor<th>Amount<th>Due</tr>"
     + "".join(
-        f"<tr class=r onclick=1><td>INV-{4000 + i}<td>Vendor {i}<td>{100 + i}.00<td>2024-05-{1 + i % 28:02}</tr>"
+        f"<tr class=r onclick=1><td>INV-{4000 + i}<td>Vendor {i}<td>{100 + i}.00<td>2024-05-{1 + i % 28:02}"
         for i in range(50)
     )
     + "</table><table>"

@@ -235,7 +235,7 @@ class Listener:
             look.__post_init__()
         self.looks.append(look)
         acts = len(self.acts)
-        picture = self._picture(page)
+        picture = None if message["page"]["bare"] else self._picture(page)
         if picture is not None and acts == len(self.acts):  # else it may show what came after
             look.screenshot = picture
 

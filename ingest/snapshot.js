@@ -1,5 +1,5 @@
 // A page as a tree of what can be read and acted on. `takeSnapshot(target)` returns JSON text:
-// {url, title, tree: [role, name, value, [[state, value]…], [child…]], path, secrets, warnings};
+// {url, title, tree: [role, name, value, [[state, value]…], [child…]], path, secrets, bare, warning};
 // `path` leads (child by child) to the node that stands for the element `target`.
 
 const MAX_NODES = 8000;
@@ -15,6 +15,7 @@ let made = 0;
 let cutAt = "";
 let nodeOf = new MapType();
 let last = null;
+let bare = false; // a password stands readable on the page
 
 function forget() {
   styles = new MapType();
@@ -26,6 +27,7 @@ function forget() {
   nodeOf = new MapType();
   visits = made = 0;
   cutAt = "";
+  bare = false;
 }
 
 const emitter = () => ({ nodes: [], open: null });
@@ -162,7 +164,10 @@ function isSecret(el) {
 
 function fieldValue(el, role) {
   const tag = tagOf(el);
-  if (isSecret(el)) return valueOf.input(el) ? MASK : null;
+  if (isSecret(el)) {
+    bare = bare || (inputType(el) !== "password" && !!valueOf.input(el));
+    return valueOf.input(el) ? MASK : null;
+  }
   if (role === "slider" || role === "progressbar" || role === "meter") {
     const value = tag === "input" ? valueOf.input(el) : attr(el, "aria-valuetext") || attr(el, "aria-valuenow") || attr(el, "value");
     return clean(value || "") || null;
@@ -581,7 +586,7 @@ function takeSnapshot(target) {
   let secrets = "";
   for (let i = 0; i < secret.length; i++) secrets += (i ? "," : "") + quote(secret[i]);
   return '{"url":' + quote(urlOf(document) || "") + ',"title":' + quote(clean(titleOf(document) || "")) +
-    ',"tree":' + serialise(root) + ',"path":' + steps + ',"secrets":[' + secrets + '],"warning":' + quote(cutAt) + "}";
+    ',"tree":' + serialise(root) + ',"path":' + steps + ',"secrets":[' + secrets + '],"bare":' + bare + ',"warning":' + quote(cutAt) + "}";
 }
 
 // The element of the last snapshot's node at `path`.

@@ -269,6 +269,8 @@ def test_a_password_hides_wherever_it_turns_up(recorded: Recorded, site: Site) -
     assert actions(made).count('fill textbox "P": ••••') == 2
     assert made.steps[4].effects[0].body == {"deep": [{"odd": "••••"}]}
     assert made.steps[5].effects[0].url.endswith("/in?x=••••")
+    readable = made.steps[3].after
+    assert readable is not None and readable.screenshot is None, "no picture while the password can be read"
     with zipfile.ZipFile(recorded.out) as archive:
         everything = b"".join(archive.read(name) for name in archive.namelist())
     for secret in (SECRET, SECRET.replace(" ", "+"), "first one"):
