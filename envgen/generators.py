@@ -143,13 +143,11 @@ class Generator:
             if wanted is None or rng.random() < 0.5:
                 continue
             how, other = wanted
-            key = main.get(other.root)
-            said = (
-                records[self.roots[other.root]][key].get(other.path[0])
-                if key and len(other.path) == 1
-                else None
-            )
-            if said and how.startswith("first "):
+            named = main.get(other.root)
+            if not named or len(other.path) != 1 or not how.startswith("first "):
+                continue
+            said = records[self.roots[other.root]][named].get(other.path[0])
+            if said:
                 value = with_prefix(rng, value, said)
         return value
 

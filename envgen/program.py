@@ -17,6 +17,7 @@ from envgen.documents import Knowledge
 from envgen.examples import Known
 from envgen.expressions import (
     Above,
+    Among,
     Constant,
     Convert,
     Entered,
@@ -342,6 +343,7 @@ class Programmer:
                     evidence=tuple(in_words(r) for r in rivals),
                 )
             )
+        self._report_cases(where, result.expression)
         learned = [p for p in parts(result.expression) if isinstance(p, Mapped)]
         for part in learned:
             self._program.findings.append(
@@ -354,6 +356,26 @@ class Programmer:
                     evidence=tuple(f"{a} → {b}" for a, b in part.pairs),
                 )
             )
+
+    def _report_cases(self, where: str, expression: Expression) -> None:
+        """A row of cases on one source is a learned map: what holds for other values is open."""
+        cases: dict[str, list[str]] = defaultdict(list)
+        for part in parts(expression):
+            if isinstance(part, Among):
+                cases[in_words(part.of)] += [
+                    text for text in part.texts if text not in cases[in_words(part.of)]
+                ]
+        for source, texts in cases.items():
+            if len(texts) >= 2:
+                self._program.findings.append(
+                    Finding(
+                        kind="map",
+                        severity="question",
+                        text=f"{where} goes by {source}, case by case, and no document holds the table. "
+                        "What holds for values the recordings do not show?",
+                        evidence=tuple(texts),
+                    )
+                )
 
     # Exits
 

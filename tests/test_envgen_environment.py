@@ -152,7 +152,7 @@ def test_a_clone_lives_its_own_life() -> None:
     copy = env.clone()
     copy.step(Action.parse('click button "Find"'))
     assert copy.rendered.page != env.rendered.page
-    assert env.state.drafts != copy.state.drafts
+    assert env.state.lists != copy.state.lists
     assert env.step(Action.parse('click button "Find"')).page == copy.rendered.page
 
 

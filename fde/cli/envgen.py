@@ -79,7 +79,8 @@ def _risks(texts: list[str]) -> dict[str, str]:
         name, equals, reason = text.partition("=")
         if not equals or not name.strip() or not reason.strip():
             raise InputError(
-                f"--accept-risk {text!r} has no reason.", 'Write: --accept-risk "NAME=why this may be used anyway"'
+                f"--accept-risk {text!r} has no reason.",
+                'Write: --accept-risk "NAME=why this may be used anyway"',
             )
         found[name.strip()] = reason.strip()
     return found
