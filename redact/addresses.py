@@ -21,6 +21,9 @@ _COUNTRIES, _STATES, _SUFFIX, _COMPOUND, _PREFIX = (
 )
 # The rest of the street suffixes of USPS Publication 28: everyday words, so they need more around them.
 _RARE_SUFFIX = "|".join(_DATA["rare_streets"])
+# Streets of which the name alone, without a number, is taken for a place.
+_PLAIN_SUFFIX = "street|road|avenue|lane|drive|boulevard|st|rd|ave|blvd|court|crescent|terrace|parkway"
+_SMALL_WORDS = _DATA["small_words"]
 COUNTRY_NAMES = _COUNTRIES
 COUNTRIES = frozenset(fold(name.replace("\\", "")) for name in _COUNTRIES.split("|"))
 _UNIT = (
@@ -29,7 +32,8 @@ _UNIT = (
     r"\d{1,3}(?:st|nd|rd|th|\.) (?:floor|og|stock)|\d+º ?\w{0,4}"
 )
 _ZIP = (
-    r"\d{5}-\d{4}|\d{5}(?:-\d{3})?|[A-Za-z]{1,2}\d[A-Za-z\d]?[ ]?\d[A-Za-z]{2}|[A-Za-z]\d[A-Za-z][ -]?\d[A-Za-z]\d|"
+    r"\d{5}-\d{4}|\d{5}(?:-\d{3})?|[A-Za-z]{1,2}\d[A-Za-z\d]?[ ]?\d[A-Za-z]{2}|[A-Za-z]\d[A-Za-z][ "
+    r"-]?\d[A-Za-z]\d|"
     r"\d{4}[ ]?[A-Z]{2}|(?:[A-Z]{1,2}[- ])?\d{4,6}|\d{3}[ -]\d{2,4}|\d{2}-\d{3}"
 )
 _SEP = r"[ \t]{0,3}(?:[,;.·|/–-][ \t]{0,3})?(?:\r?\n[ \t>*|?]{0,12}){0,3}[,;]?[ \t]{0,8}"
@@ -47,28 +51,35 @@ class _Shapes:
         flags = 0 if capitals else re.IGNORECASE
         letter = rf"[{_UPPER}]" if capitals else r"[^\W\d_]"
         word = rf"(?:{letter}[^\W\d_]*(?:['’.-][^\W\d_]+)*\.?|\d{{1,3}}(?:st|nd|rd|th))"
-        small = r"(?:(?:de|du|des|da|das|do|dos|del|della|delle|dei|dalla|dallo|dal|degli|sul|sulla|alla|al|di|la|le|les|las|los|el|of|the|van|von|der|den|het|im|am|a|zu|zum|y|e)[ ]|[dlD]['’])"
+        small = rf"(?:(?:{'|'.join(_SMALL_WORDS)})[ ]|[dlD]['’])"
         number = r"\d{1,5}(?:[ ]?[A-Za-z](?![\w]))?(?:[-/–]\d{1,4}[A-Za-z]?)?"
         suffix = _cases(_SUFFIX)
         direction = r"(?:(?:N|S|E|W|NE|NW|SE|SW|North|South|East|West)\.?[ ])?"
         name = rf"(?:{small}{{0,2}}{word}[ ])"
         streets = [
-            rf"{number},?[ ]{direction}{name}{{1,4}}(?:{suffix})\b\.?(?:[ ](?:N|S|E|W|NE|NW|SE|SW|North|South|East|West)\b)?",
-            rf"(?:{name}{{0,2}})[^\W\d_.-]*(?:[^\W\d_]-?(?i:{_COMPOUND})|(?<=[ -])(?i:{_COMPOUND}))[ ]{number}(?![\w.,]?\d)",
-            rf"(?:{number}(?:[ ](?:bis|ter))?,?[ ])(?:{_PREFIX}|rue|avenue|boulevard|place|chemin|impasse|quai|allée|via)[ ]{small}{{0,2}}{word}(?:[ ]{small}{{0,2}}{word}){{0,4}}(?:[ ]\d{{1,4}}(?![\w.,]?\d))?",
-            rf"\b(?:{_PREFIX})[ ]{small}{{0,2}}{word}(?:[ ]{small}{{0,2}}{word}){{0,4}},?[ ](?:n[º°o.]{{1,2}}[ ]?)?{number}(?![\w.,]?\d)",
+            rf"{number},?[ ]{direction}{name}{{1,4}}(?:{suffix})\b\.?(?:[ ](?:N|S|E|W|NE|NW|SE|SW|North|"
+            rf"South|East|West)\b)?",
+            rf"(?:{name}{{0,2}})[^\W\d_.-]*(?:[^\W\d_]-?(?i:{_COMPOUND})|(?<=[ -])(?i:{_COMPOUND}))[ "
+            rf"]{number}(?![\w.,]?\d)",
+            rf"(?:{number}(?:[ ](?:bis|ter))?,?[ ])(?:{_PREFIX}|rue|avenue|boulevard|place|chemin|"
+            rf"impasse|quai|allée|via)[ ]{small}{{0,2}}{word}(?:[ ]{small}{{0,2}}{word}){{0,4}}(?:[ "
+            rf"]\d{{1,4}}(?![\w.,]?\d))?",
+            rf"\b(?:{_PREFIX})[ ]{small}{{0,2}}{word}(?:[ ]{small}{{0,2}}{word}){{0,4}},?[ "
+            rf"](?:n[º°o.]{{1,2}}[ ]?)?{number}(?![\w.,]?\d)",
             r"(?:Unit|PSC|CMR)[ ]\d{1,5},?[ ]Box[ ]\d{1,5}|(?:USS|USNV|USNS|USCGC)[ ]\w+(?=[\s,]+[AFD]PO)",
             r"[AFD]PO,?[ ]A[AEP],?[ ]\d{5}",
-            r"P\.?[ ]?O\.?[ ]?Box[ ]\d{1,6}|Postfach[ ]\d[\d ]{1,8}|Postbus[ ]\d{1,6}|Apartado[ ]\d{1,6}|B\.?P\.?[ ]\d{2,5}",
+            r"P\.?[ ]?O\.?[ ]?Box[ ]\d{1,6}|Postfach[ ]\d[\d ]{1,8}|Postbus[ ]\d{1,6}|Apartado[ ]\d{1,6}|"
+            r"B\.?P\.?[ ]\d{2,5}",
         ]
         self.streets = [re.compile(rf"(?<![\w.,/-])(?:{s})", flags) for s in streets]
         self.rare = re.compile(
-            rf"(?<![\w.,/-])(?P<v>{number},?[ ]{direction}{name}{{1,3}}(?:{_cases(_RARE_SUFFIX, small=not capitals)})\b)",
+            rf"(?<![\w.,/-])(?P<v>{number},?[ "
+            rf"]{direction}{name}{{1,3}}(?:{_cases(_RARE_SUFFIX, small=not capitals)})\b)",
             flags,
         )
         self.named = re.compile(
             rf"\b(?i:on|at|along|off|corner of|lives? on|in|from|near|and)[ ](?P<v>{name}{{1,3}}"
-            rf"(?:{'|'.join(f'{s.capitalize()}|{s}' for s in ('street', 'road', 'avenue', 'lane', 'drive', 'boulevard', 'st', 'rd', 'ave', 'blvd', 'court', 'crescent', 'terrace', 'parkway'))})\b\.?)",
+            rf"(?:{_cases(_PLAIN_SUFFIX)})\b\.?)",
             flags,
         )
         city = rf"{small}{{0,1}}{word}(?:[ -]{small}{{0,1}}{word}){{0,3}}"
@@ -99,7 +110,8 @@ class _Shapes:
             re.M,
         )
         self.local = re.compile(
-            rf"(?<![\w.,-])(?:{city},?[ ]{state},?[ ]\d{{5}}(?:-\d{{4}})?|[A-Z]{{1,2}}\d[A-Z\d]?[ ]\d[A-Z]{{2}}|"
+            rf"(?<![\w.,-])(?:{city},?[ ]{state},?[ ]\d{{5}}(?:-\d{{4}})?|[A-Z]{{1,2}}\d[A-Z\d]?[ "
+            rf"]\d[A-Z]{{2}}|"
             rf"[A-Z]\d[A-Z][ ]\d[A-Z]\d)(?![\w-])"
         )
 
@@ -107,13 +119,15 @@ class _Shapes:
 _CAPITALS = _Shapes(capitals=True)
 _SMALL = _Shapes(capitals=False)
 _ANNOUNCED = re.compile(
-    r"(?:(?:address|adresse|residence|residing|resides?|lived?|lives|living|located|deliver(?:ed)?|ship(?:ped)?|return|moved?|"
+    r"(?:(?:address|adresse|residence|residing|resides?|lived?|lives|living|located|deliver(?:ed)?|"
+    r"ship(?:ped)?|return|moved?|"
     r"sent?|send|taxi|meet(?: me)?|directions|mail|invoice|bill|visit|office|home)"
     r"(?:[^.!?\n\d]{0,30}?(?:\bis|\bto|\bat|\bin|\bwith|\bare|:))?)[ :>\n]{1,10}$",
     re.IGNORECASE,
 )
 _ZIP_CONTEXT = re.compile(
-    r"\b(?:zip(?: ?code)?|post(?:al)? ?code|plz|postcode)(?: is)?[ :]{1,3}(?P<v>[A-Za-z0-9][A-Za-z0-9 -]{2,8}[A-Za-z0-9])(?!\w)",
+    r"\b(?:zip(?: ?code)?|post(?:al)? ?code|plz|postcode)(?: is)?[ :]{1,3}(?P<v>[A-Za-z0-9][A-Za-z0-9 "
+    r"-]{2,8}[A-Za-z0-9])(?!\w)",
     re.IGNORECASE,
 )
 
@@ -163,7 +177,8 @@ def find(text: str) -> Iterator[Span]:
 
 
 _CERTAIN = re.compile(
-    rf"\b(?:apt|apartment|suite|ste|unit|flat|p\.?o\.? ?box)\b|\b(?:{_STATES})\b[ ,]{{1,3}}\d{{5}}|\b(?i:{_COUNTRIES})\b",
+    rf"\b(?:apt|apartment|suite|ste|unit|flat|p\.?o\.? ?box)\b|\b(?:{_STATES})\b[ ,]{{1,3}}\d{{5}}|"
+    rf"\b(?i:{_COUNTRIES})\b",
     re.IGNORECASE,
 )
 

@@ -106,7 +106,8 @@ def audit(engagement: Engagement, vault: Vault | None = None, *, only: Path | No
 
 
 def _private(engagement: Engagement) -> str:
-    """The ingested originals as one text: what stands there is the client's own, not made by a later stage."""
+    """The ingested originals as one text: what stands there is the client's own, not made by a later "
+    "stage."""
     parts = [
         f.read_text(encoding="utf-8", errors="ignore")
         for stage in ("ingest-docs", "ingest-recordings")
@@ -259,7 +260,8 @@ _CARD = re.compile(r"(?<![\w.,+-])\d(?:[ -]?\d){12,18}(?![\w-]|[.,]\d)")
 _SSN = re.compile(r"(?<![\d-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])")
 _PHONE = re.compile(r"(?<![\w+])\+[1-9]\d{0,2}[ .\-/]?(?:\(0?\d{1,5}\)[ .\-/]?)?\d(?:[ .\-/]?\d){5,12}(?!\d)")
 _KEYS = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}|\bxox[abprs]-[\w-]{10,}|"
+    r"-----BEGIN [A-Z ]*PRIVATE KEY|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}|"
+    r"\bxox[abprs]-[\w-]{10,}|"
     r"\bsk-[\w-]{20,}|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{5,}|\b[sr]k_live_\w{16,}|\bAIza[\w-]{35}\b"
 )
 _RANDOM = re.compile(r"(?<![\w/+.-])[A-Za-z0-9_+-]{20,200}={0,2}(?![\w/+.-])")

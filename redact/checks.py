@@ -211,9 +211,14 @@ IDENTIFIERS: tuple[Identifier, ...] = (
     _id("US social security number", r"\d{3}-\d{2}-\d{4}", _us_ssn),
     _id("US social security number", r"\d{3}[ .]?\d{2}[ .]?\d{4}", _us_ssn, r"ssn|social\W+sec"),
     _id("US taxpayer number", r"9\d{2}-\d{2}-\d{4}", _us_itin),
-    _id("UK national insurance number", r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]", _always),
+    _id(
+        "UK national insurance number",
+        r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]",
+        _always,
+    ),
     _id("UK NHS number", r"\d{3}[ -]?\d{3}[ -]?\d{4}", _uk_nhs, r"nhs"),
-    _id("German tax number", r"\d{2} ?\d{3} ?\d{3} ?\d{3}", _de_steuer_id, r"steuer|\bidnr|tax\W+(?:id|no|number)|tin\b"),
+    _id("German tax number", r"\d{2} ?\d{3} ?\d{3} ?\d{3}", _de_steuer_id, r"steuer|\bidnr|tax\W+(?:id|"
+        "no|number)|tin\b"),
     _id("French NIR", r"[12] ?\d{2} ?\d{2} ?(?:\d{2}|2[AB]) ?\d{3} ?\d{3} ?\d{2}", _fr_nir),
     _id("Spanish DNI", r"(?:\d{8}|[XYZ]\d{7})-?[A-Z]", _es_dni),
     _id("Italian codice fiscale", r"[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]", _it_cf),

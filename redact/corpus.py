@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 from ingest.document import Chunk, Document, Place, Table
@@ -188,7 +189,7 @@ def regions(text: str) -> Iterator[tuple[int, int, Context]]:
 def _cells(line: str, offset: int) -> Iterator[tuple[int, int]]:
     """Ranges of the cells' texts of one table line, without the blanks around them."""
     bars = [m.start() for m in re.finditer(r"(?<!\\)\|", line)]
-    for left, right in zip(bars, bars[1:], strict=False):
+    for left, right in pairwise(bars):
         cell = line[left + 1 : right]
         lead = len(cell) - len(cell.lstrip())
         body = cell.strip()

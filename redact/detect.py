@@ -40,7 +40,8 @@ def find_model(name: str | None = None) -> str:
             return candidate
     raise MissingError(
         f"The spaCy model {name or MODELS[0]} is not installed, and without it people are not found.",
-        f"Install it with: pip install {(name or MODELS[0]).replace('_', '-')}, or set 'model' under [redact] in fde.toml.",
+        f"Install it with: pip install {(name or MODELS[0]).replace('_', '-')}, or set 'model' under "
+        f"[redact] in fde.toml.",
     )
 
 
@@ -154,10 +155,11 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
             continue
         kept.append(Span(start, end, "PERSON", 0.75, "model", min(2, value + 1) if value else 1))
     firms = [s for s in kept if s.type == "ORGANIZATION" and looks_like_firm(text[s.start : s.end])]
-    kept = [
-        s for s in kept
-        if not (s.type == "PERSON" and s.strength < 3 and any(f.start <= s.start and s.end <= f.end for f in firms))
-    ]  # fmt: skip
+
+    def in_firm(span: Span) -> bool:
+        return any(firm.start <= span.start and span.end <= firm.end for firm in firms)
+
+    kept = [s for s in kept if s.type != "PERSON" or s.strength > 2 or not in_firm(s)]
     return settle(_widest_people(kept))
 
 

@@ -217,7 +217,8 @@ class Knowledge:
         return self.surrogates.shape(kind, plain)
 
     def _iban(self, plain: str) -> str:
-        """An account; one half typed or mistyped differs from the stand-in as it differs from what was meant."""
+        """An account; one half typed or mistyped differs from the stand-in as it differs from what was "
+        "meant."""
         if iban(plain):
             self._ibans.setdefault(plain, self.surrogates.iban(plain))
             return self._ibans[plain]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from redact.names import fold
 from redact.surrogates import overlay
@@ -110,16 +111,14 @@ def _accepts(form: Form, text: str, words: tuple[tuple[int, int], ...]) -> bool:
     if form.exact is not None and text[words[0][0] : words[-1][1]] != form.exact:
         return False
     gap = _GAPS[form.gap]
-    for (_, end), (start, _) in zip(words, words[1:], strict=False):
+    for (_, end), (start, _) in pairwise(words):
         if not gap.fullmatch(text, end, start):
             return False
     if form.apart and len(words) < 2:
         return False
     if form.gap == "number" and _inside_number(text, words):
         return False
-    joined = len(words) > 1 and all(
-        text[e:s] and text[e:s] in "._-+" for (_, e), (s, _) in zip(words, words[1:], strict=False)
-    )
+    joined = len(words) > 1 and all(text[e:s] and text[e:s] in "._-+" for (_, e), (s, _) in pairwise(words))
     if form.capital and not joined and not _capitals(text, words):
         return False
     if form.dotted and not joined:
@@ -149,7 +148,8 @@ def _inside_number(text: str, words: tuple[tuple[int, int], ...]) -> bool:
 
 
 def longest(hits: Iterable[Hit], free: Iterable[tuple[int, int]] = ()) -> list[Hit]:
-    """Hits that do not overlap each other or ``free`` ranges: the longest first, what stays before what goes."""
+    """Hits that do not overlap each other or ``free`` ranges: the longest first, what stays before what "
+    "goes."""
     kept: list[Hit] = []
     blocked = list(free)
     for hit in sorted(hits, key=lambda h: (h.start - h.end, h.form.kind != "KEEP", h.start)):

@@ -58,7 +58,8 @@ MONTHS = {
     for index, name in enumerate(word_list(language), 1)
 }
 _BORN = re.compile(
-    r"(?:born|birth|birthday|birthdate|dob|d\.o\.b\.?|geboren|geb\.|naissance|nacimiento|né|née)\b[^.!?\n]{0,40}$",
+    r"(?:born|birth|birthday|birthdate|dob|d\.o\.b\.?|geboren|geb\.|naissance|nacimiento|né|"
+    r"née)\b[^.!?\n]{0,40}$",
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(
@@ -79,7 +80,8 @@ _ROUTING = re.compile(
 )
 _PAPERS = re.compile(
     r"(?:passport|driver'?s?'? ?(?:licen[cs]e)|driving licen[cs]e|licen[cs]e|id card|identity card)"
-    r"(?: ?(?:no|nr|number|id|#))?\.?[ :#]{0,3}(?:is )?(?P<value>(?=(?:[A-Z-]{0,6}\d){3})[A-Z0-9](?:[A-Z0-9-]{4,18})[A-Z0-9])(?!\w)",
+    r"(?: ?(?:no|nr|number|id|#))?\.?[ :#]{0,3}(?:is "
+    r")?(?P<value>(?=(?:[A-Z-]{0,6}\d){3})[A-Z0-9](?:[A-Z0-9-]{4,18})[A-Z0-9])(?!\w)",
     re.IGNORECASE,
 )
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
@@ -116,8 +118,8 @@ _AGE = re.compile(r"\b\d{1,3}(?=[ -]years?[ -]old\b)|(?<=\baged )\d{1,3}\b", re.
 
 
 FOUND = (
-    "SECRET", "EMAIL_ADDRESS", "IBAN_CODE", "CREDIT_CARD", "NATIONAL_ID", "MAC_ADDRESS", "IP_ADDRESS", "USERNAME",
-    "DATE_OF_BIRTH", "ID_NUMBER", "BANK_ACCOUNT", "PHONE_NUMBER", "URL", "AGE", "DATE_TIME",
+    "SECRET", "EMAIL_ADDRESS", "IBAN_CODE", "CREDIT_CARD", "NATIONAL_ID", "MAC_ADDRESS", "IP_ADDRESS",
+    "USERNAME", "DATE_OF_BIRTH", "ID_NUMBER", "BANK_ACCOUNT", "PHONE_NUMBER", "URL", "AGE", "DATE_TIME",
 )  # fmt: skip
 
 
@@ -193,13 +195,15 @@ def phones(text: str) -> Iterator[Span]:
             yield Span(start, match.end(), "PHONE_NUMBER", 0.9, "phone-international")
         elif context and len(digits) >= 6:
             yield Span(start, match.end(), "PHONE_NUMBER", 0.85, "phone-context")
-        elif (
-            len(digits) >= 7
-            and _PHONE_SHAPE.fullmatch(number)
-            and not re.search(r"[\w-]-$|no\.? ?$|nr\.? ?$", before[-5:])
-        ):
-            if not number.isdigit() and (len(digits) >= 9 or "(" in number):
-                yield Span(start, match.end(), "PHONE_NUMBER", 0.6, "phone-shape")
+        elif _is_phone_shape(number, digits, before):
+            yield Span(start, match.end(), "PHONE_NUMBER", 0.6, "phone-shape")
+
+
+def _is_phone_shape(number: str, digits: str, before: str) -> bool:
+    """Whether digits are grouped as telephone numbers are, and no code goes on before them."""
+    if len(digits) < 7 or number.isdigit() or re.search(r"[\w-]-$|no\.? ?$|nr\.? ?$", before[-5:]):
+        return False
+    return _PHONE_SHAPE.fullmatch(number) is not None and (len(digits) >= 9 or "(" in number)
 
 
 def extensions(text: str) -> Iterator[Span]:

@@ -29,14 +29,20 @@ from redact.spans import Span
 
 _UPPER = "".join(chr(c) for c in range(0x41, 0x530) if chr(c).isupper())
 # A capitalised word of a name, an initial, and particles between them.
-_W = rf"(?:(?:[dDlLO]['’]|Mc|Mac|al-|Al-|El-)?[{_UPPER}][^\W\d_]+(?:['’](?!s\b)[^\W\d_]+)?(?:-[{_UPPER}]?[^\W\d_]+)*)"
+_W = (
+    rf"(?:(?:[dDlLO]['’]|Mc|Mac|al-|Al-|El-)?[{_UPPER}][^\W\d_]+"
+    rf"(?:['’](?!s\b)[^\W\d_]+)?(?:-[{_UPPER}]?[^\W\d_]+)*)"
+)
 NAME_WORD = _W
 _I = rf"[{_UPPER}]\."
-_P = r"(?:(?:van|von|der|den|de|del|della|di|da|dos|das|do|du|la|le|ter|ten|bin|ibn|zu|zur|af|av|st\.|St\.)[ ]){0,3}"
-_FULL = rf"{_W}(?:[ ](?:{_I}[ ]?){{0,2}}{_P}{_W}){{1,3}}"
+_P = (
+    r"(?:(?:van|von|der|den|de|del|della|di|da|dos|das|do|du|la|le|ter|ten|bin|ibn|zu|zur|af|av|st\.|St\.)"
+    r"[ ]){0,3}"
+)
 _ANY = rf"(?:{_I}[ ]?){{0,2}}{_P}{_W}(?:[ ](?:{_I}[ ]?){{0,2}}{_P}{_W}){{0,3}}"
 _TITLED = re.compile(
-    rf"\b(?P<t>(?i:mr|mrs|ms|miss|mx|dr|prof|professor|sir|dame|herr|frau|fru|monsieur|madame|mme|mlle|señora?|sra?|"
+    rf"\b(?P<t>(?i:mr|mrs|ms|miss|mx|dr|prof|professor|sir|dame|herr|frau|fru|monsieur|madame|mme|mlle|"
+    rf"señora?|sra?|"
     rf"signora?|dott|rev|reverend|judge|sergeant|captain|colonel))\b\.?[ ]{{1,2}}(?P<v>{_ANY})"
 )
 _TITLED_SMALL = re.compile(
@@ -48,26 +54,31 @@ _LAST_FIRST = re.compile(
 )
 _INITIAL = re.compile(rf"(?<![\w@./-])(?:{_I}[ ]?){{1,3}}{_P}(?P<l>{_W})(?:-{_W})?(?![\w@])")
 _SAID = re.compile(
-    rf"(?P<v>{_ANY})(?:['’]s|\b)(?=[ ](?:said|says|asked|asks|told|wrote|writes|replied|called|approved|signed|confirmed|"
+    rf"(?P<v>{_ANY})(?:['’]s|\b)(?=[ ](?:said|says|asked|asks|told|wrote|writes|replied|called|approved|"
+    rf"signed|confirmed|"
     r"lives|lived|works|worked|moved|is from|was born|shouted|listed|spent|will be)\b)"
 )
 _CALLED = re.compile(
-    rf"(?:\b(?i:my name is|name is|name's|named(?: him| her)?|i am|i'm|this is|called|calls? me|call me|known as|"
-    rf"(?:first|last|maiden|family|full) name(?:\?| is|:)|signed(?: by)?:?|regards,?|cheers,?|sincerely,?|best,?|thanks,?|"
-    rf"dear|hi|hello|hey|attn:?|attention:?|c/o|contact:?|ask(?: for)?|told|asked|speak (?:to|with)|talk to|reports to|"
+    rf"(?:\b(?i:my name is|name is|name's|named(?: him| her)?|i am|i'm|this is|called|calls? me|call me|"
+    rf"known as|"
+    rf"(?:first|last|maiden|family|full) name(?:\?| is|:)|signed(?: by)?:?|regards,?|cheers,?|"
+    rf"sincerely,?|best,?|thanks,?|"
+    rf"dear|hi|hello|hey|attn:?|attention:?|c/o|contact:?|ask(?: for)?|told|asked|speak (?:to|with)|talk "
+    rf"to|reports to|"
     rf"approved by|prepared by|written by|reviewed by|submitted by|requested by|assigned to|owner:|said|says|"
-    rf"(?:husband|wife|son|daughter|brother|sister|mother|father|partner|friend|colleague|kid|child|boss|manager)"
+    rf"(?:husband|wife|son|daughter|brother|sister|mother|father|partner|friend|colleague|kid|child|boss|"
+    rf"manager)"
     rf"(?:'s name)?(?: is)?,?)[ \n]+)(?P<v>{_ANY})"
 )
 _CALLED_SMALL = re.compile(
-    r"\b(?:my name is|name is|maiden name is|last name is|calls? me|call me|named him|named her|it's under)[ ]"
+    r"\b(?:my name is|name is|maiden name is|last name is|calls? me|call me|named him|named her|it's "
+    r"under)[ ]"
     r"(?P<v>[^\W\d_]{2,}(?:[ ][^\W\d_]{2,}){0,2})(?=[ ]*(?:[.,?!;:]|$| but | and ))"
 )
 _PAIR = re.compile(rf"(?<![\w@] )(?<![\w@])(?P<a>{_W}) (?:and|&) (?P<b>{_W})(?= [a-z]|[.,;!?]|$)")
 _LIST = re.compile(rf"(?<![\w@])(?:{_W}, ){{1,12}}{_W},? (?:and|&|or) (?:{_W})(?!\w)")
 _NAMED_ADDRESS = re.compile(rf"[\"']?(?P<v>{_ANY}|{_W},[ ]{_W})[\"']?[ ]{{0,2}}[<\[(](?=[\w.+-]{{1,64}}@)")
 _STOP = words() | SUFFIXES | TITLES
-_SENTENCE = re.compile(r"(?:^|[.!?:]\s+|\n\s*|[\"“(]\s*)$")
 
 
 def plain(word: str) -> str:
@@ -122,7 +133,8 @@ def _trim(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _split(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    """A run of capitalised words cut where another name begins: "O. Dahl I. Castellanos", columns run together."""
+    """A run of capitalised words cut where another name begins: "O. Dahl I. Castellanos", columns run "
+    "together."""
     found = list(re.finditer(r"\S+", text[start:end]))
     runs: list[list[re.Match[str]]] = [[]]
     for match in found:
@@ -180,15 +192,7 @@ def find(text: str) -> Iterator[Span]:
             found = text[start:end]
             if start < end and not foreign(found) and plain(found.split(" ")[0]) not in _STOP - _GIVEN_WORDS:
                 known = strength(found)
-                if (
-                    known
-                    or (source == "speaks" and " " not in found and plain(found) not in _STOP)
-                    or (
-                        " " not in found
-                        and plain(found) not in _STOP
-                        and not (source == "speaks" and _SENTENCE.search(text[:start]) and not known)
-                    )
-                ):
+                if known or (" " not in found and plain(found) not in _STOP):
                     yield Span(start, end, "PERSON", 0.7, source, max(1, known))
     for match in _PAIR.finditer(text):
         first, second = match["a"], match["b"]
@@ -196,11 +200,11 @@ def find(text: str) -> Iterator[Span]:
         if both and plain(first) not in words() and not foreign(second):
             yield Span(*match.span("a"), "PERSON", 0.55, "pair", 1)
             yield Span(*match.span("b"), "PERSON", 0.55, "pair", 1)
-    for kind, start, end in labelled_lines(text):
-        value = text[start:end]
-        name = parse(value) if kind in ("PERSON", "NAME", "GIVEN", "FAMILY") else None
+    for kind, begin, stop in labelled_lines(text):
+        shown = text[begin:stop]
+        name = parse(shown) if kind in ("PERSON", "NAME", "GIVEN", "FAMILY") else None
         known = name is not None and any(known_given(p) or known_family(p) for p in name.parts)
-        if name is not None and known and not looks_like_firm(value):
+        if name is not None and known and not looks_like_firm(shown):
             yield Span(
                 start, end, "PERSON", 0.85, "label", 3 if kind == "PERSON" and len(name.parts) > 1 else 2
             )

@@ -18,10 +18,12 @@ from redact.spans import Span
 
 _ENCODED = re.compile(r"[^\s\"'<>|]*%[0-9A-Fa-f]{2}[^\s\"'<>|]*")
 _BASE64 = re.compile(
-    r"(?<![A-Za-z0-9+/=_-])(?:[A-Za-z0-9+/]{4}){4,2000}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?(?![A-Za-z0-9+/=])"
+    r"(?<![A-Za-z0-9+/=_-])(?:[A-Za-z0-9+/]{4}){4,2000}(?:[A-Za-z0-9+/]{2}==|"
+    r"[A-Za-z0-9+/]{3}=)?(?![A-Za-z0-9+/=])"
 )
 _MASKED = re.compile(
-    r"(?:(?:[*•·●xX]{2,}|\.{3}|…)[ -]?)+(?P<a>\d{3,4})(?!\d)|\b(?:ending|ends)(?: in| with)? (?P<b>\d{3,4})(?!\d)"
+    r"(?:(?:[*•·●xX]{2,}|\.{3}|…)[ -]?)+(?P<a>\d{3,4})(?!\d)|\b(?:ending|ends)(?: in| with)? "
+    r"(?P<b>\d{3,4})(?!\d)"
 )
 Contextual = Callable[[str, str], str | None]
 

@@ -36,7 +36,8 @@ class Span:
 
 
 def settle(spans: Iterable[Span]) -> list[Span]:
-    """Spans that do not overlap, in text order; of one that a better one cuts into, the longer rest is kept."""
+    """Spans that do not overlap, in text order; of one that a better one cuts into, the longer rest is "
+    "kept."""
     ordered = sorted(spans, key=lambda s: (_RANK.get(s.type, 10), -s.score, s.start - s.end, s.start))
     kept: list[Span] = []
     for span in ordered:

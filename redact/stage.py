@@ -126,7 +126,8 @@ def _work(
             f"The audit found {report.leaks} leaks in the redacted output: "
             + ", ".join(f"{n} {kind}" for kind, n in sorted(report.leaked_types.items()))
             + ". Nothing was published.",
-            f"Places are in {run.path / 'audit.json'}. Add the values to 'deny' (or, if they are no personal data, to "
+            f"Places are in {run.path / 'audit.json'}. Add the values to 'deny' (or, if they are no "
+            f"personal data, to "
             "'allow') under [redact] in fde.toml, then run: fde redact run",
         )
     run.counts.update(

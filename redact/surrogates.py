@@ -30,7 +30,8 @@ _BOXES = word_list("mailboxes")
 # Words of an address that say nothing about whose it is.
 _ADDRESS_WORDS = frozenset(word_list("address_words"))
 _COMPOUND = re.compile(
-    r"(?:strasse|str|weg|gasse|allee|platz|damm|ufer|ring|laan|straat|plein|gracht|kade|dijk|gatan|vagen|gata|vej|gade|veien|gaten|tie|katu)$"
+    r"(?:strasse|str|weg|gasse|allee|platz|damm|ufer|ring|laan|straat|plein|gracht|kade|dijk|gatan|vagen|"
+    r"gata|vej|gade|veien|gaten|tie|katu)$"
 )
 
 

@@ -35,7 +35,8 @@ KEY_FILE_VARIABLE = "FDE_VAULT_KEY_FILE"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS entities (
-    id TEXT PRIMARY KEY, type TEXT NOT NULL, surrogate TEXT NOT NULL, secret BLOB NOT NULL, created TEXT NOT NULL
+    id TEXT PRIMARY KEY, type TEXT NOT NULL, surrogate TEXT NOT NULL, secret BLOB NOT NULL,
+    created TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, secret BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS lookups (
@@ -127,8 +128,10 @@ def load_key(engagement: Engagement, *, create: bool) -> Key:
         if not create or _vault_path(engagement).exists():
             raise MissingError(
                 f"The vault's key is not at {path}.",
-                f"Restore that file or set {KEY_FILE_VARIABLE}. Without the key the originals are lost; to start "
-                f"a new vault with other surrogates, move {_vault_path(engagement)} away and run: fde redact run",
+                f"Restore that file or set {KEY_FILE_VARIABLE}. Without the key the originals are lost; "
+                f"to start "
+                f"a new vault with other surrogates, move {_vault_path(engagement)} away and run: fde "
+                f"redact run",
             )
         path.parent.mkdir(parents=True, exist_ok=True, mode=PRIVATE_DIR)
         _create(path, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode() + "\n")
@@ -197,7 +200,8 @@ class Vault:
             self._db.execute("INSERT OR IGNORE INTO meta VALUES ('key', ?)", (self.key.fingerprint,))
         elif row[0] != self.key.fingerprint:
             raise InputError(
-                f"The vault {self.path} was locked with another key (it names {row[0]}, the key given is {self.key.fingerprint}).",
+                f"The vault {self.path} was locked with another key (it names {row[0]}, the key given is "
+                f"{self.key.fingerprint}).",
                 f"Restore the right key file or point {KEY_FILE_VARIABLE} at it.",
             )
 

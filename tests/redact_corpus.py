@@ -23,25 +23,32 @@ TYPO_IBAN = "NL91ABNA0417164380"
 # Every personal value of the corpus: none of them may stand in the output.
 PERSONAL = (
     "Marguerite", "Okonjo", "Tobias", "Feldkamp", "Whitaker", "margueriteokonjo",
-    "marguerite.okonjo@northgate.example", "tobias.feldkamp@northgate.example", "l.whitaker@brasspaper.example",
-    "+49 40 55512 318", "EMP-40218", IBAN, IBAN_SHOWN, NEW_IBAN, TYPO_IBAN, "Birkenweg 14", "20354", "1979-04-23",
+    "marguerite.okonjo@northgate.example", "tobias.feldkamp@northgate.example",
+    "l.whitaker@brasspaper.example",
+    "+49 40 55512 318", "EMP-40218", IBAN, IBAN_SHOWN, NEW_IBAN, TYPO_IBAN, "Birkenweg 14",
+    "20354", "1979-04-23",
     "078-05-1120", "Hunter2-xyz!", "Zr8Kq2Lm9Xv4Bn7Tc1Wd",
 )  # fmt: skip
 
 # What the work is about: all of it must still be there.
 KEPT = (
-    "Brass Paper", "Feldkamp Logistics GmbH", "northgate.example", "INV-4821", "INV-4822", "4,120.00", "2,500.00", "PO-70809",
-    "CC-310", "Packaging", "Head of finance", "Team lead", "Grant access", "2026-02-18", "Cost centre", "Net 30",
+    "Brass Paper", "Feldkamp Logistics GmbH", "northgate.example", "INV-4821", "INV-4822", "4,120.00",
+    "2,500.00", "PO-70809", "CC-310", "Packaging", "Head of finance", "Team lead", "Grant access",
+    "2026-02-18",
+    "Cost centre", "Net 30",
 )  # fmt: skip
 
 POLICY = f"""# Payables policy
 
-Version of 2026-02-18. Owner: Marguerite Okonjo, Head of finance. Brass Paper and Feldkamp Logistics GmbH are vendors.
+Version of 2026-02-18. Owner: Marguerite Okonjo, Head of finance.
+Brass Paper and Feldkamp Logistics GmbH are vendors.
 
-Invoices above 2,500.00 go to the Head of finance; the Team lead approves the rest. Packaging is booked on CC-310.
+Invoices above 2,500.00 go to the Head of finance; the Team lead approves the rest.
+Packaging is booked on CC-310.
 
 Questions go to Marguerite Okonjo (employee no. EMP-40218), phone +49 40 55512 318,
-marguerite.okonjo@northgate.example. When Marguerite is away, T. Feldkamp stands in. Ask Tobias, extension 318.
+marguerite.okonjo@northgate.example. When Marguerite is away, T. Feldkamp stands in.
+Ask Tobias, extension 318.
 
 | Name | Function | Employee number | Email |
 | --- | --- | --- | --- |
@@ -148,7 +155,8 @@ def recording(number: int) -> Recording:
         screenshot="page.png",
     )
     posted = {
-        "user": "margueriteokonjo", "iban": NEW_IBAN, "csrf_token": "Zr8Kq2Lm9Xv4Bn7Tc1Wd", "cost_centre": "CC-310",
+        "user": "margueriteokonjo", "iban": NEW_IBAN, "csrf_token": "Zr8Kq2Lm9Xv4Bn7Tc1Wd",
+        "cost_centre": "CC-310",
         "note": "called Lena Whitaker", "lines": [{"contact": "Whitaker, Lena", "amount": "4,120.00"}],
     }  # fmt: skip
     effect = Effect(
@@ -170,7 +178,7 @@ def recording(number: int) -> Recording:
     return Recording(
         id=f"change-{number}",
         workflow="change-bank",
-        instruction=f"Lena Whitaker of Brass Paper has a new account: change {IBAN} to {NEW_IBAN} (INV-4821).",
+        instruction=f"Lena Whitaker of Brass Paper moved: change {IBAN} to {NEW_IBAN} (INV-4821).",
         source_format="fde",
         source=f"tobias.feldkamp/{number}.fderec",
         steps=steps,

@@ -54,6 +54,7 @@ def test_clean_output_passes(client: Engagement) -> None:
     assert report.checked_strings > 100 and report.originals > 20
 
 
+X = "stages/redact/{run}/x.json"
 PAGE = '- text: Signed in\n- cell "Mar"\n- cell "guer"\n- cell "ite Okonjo"'
 LEAKS = {
     "exact": ("stages/envgen/r/workflow.json", json.dumps({"a": ["Marguerite Okonjo"]}), "PERSON"),
@@ -74,7 +75,9 @@ LEAKS = {
         "reports/log.txt", quote(base64.b64encode(f"u {MAIL}!!".encode()).decode(), safe=""), "EMAIL_ADDRESS",
     ),
     "hex": ("reports/log.txt", MAIL.encode().hex(), "EMAIL_ADDRESS"),
-    "HTML-escaped": ("reports/index.html", "marguerite&#46;okonjo&#64;northgate&#46;example", "EMAIL_ADDRESS"),
+    "HTML-escaped": (
+        "reports/index.html", "marguerite&#46;okonjo&#64;northgate&#46;example", "EMAIL_ADDRESS",
+    ),
     "JSON-escaped twice": ("reports/log.txt", r"Okonj\u006f, Marguerite", "PERSON"),
     "account with blanks": ("reports/log.txt", f"to {IBAN_SHOWN}.", "IBAN_CODE"),
     "account": ("stages/envgen/r/workflow.json", json.dumps({"iban": IBAN}), "IBAN_CODE"),
@@ -86,10 +89,10 @@ LEAKS = {
     "password": ("reports/log.txt", "login with Hunter2-xyz! ok", "SECRET"),
     "split over nodes": ("stages/envgen/r/workflow.json", json.dumps({"page": PAGE}), "NAME"),
     "file name": ("reports/Marguerite Okonjo.txt", "nothing", "PERSON"),
-    "unknown mail": ("stages/redact/{run}/x.json", json.dumps({"t": "a.b@elsewhere.example"}), "EMAIL_ADDRESS"),
+    "unknown mail": (X, json.dumps({"t": "a.b@elsewhere.example"}), "EMAIL_ADDRESS"),
     "unknown mail, later": ("reports/log.txt", "write to jo.doe@elsewhere.org", "EMAIL_ADDRESS"),
-    "unknown account": ("stages/redact/{run}/x.json", json.dumps({"t": "GB82WEST12345698765432"}), "IBAN_CODE"),
-    "unknown phone": ("stages/redact/{run}/x.json", json.dumps({"t": "+44 20 7946 0018"}), "PHONE_NUMBER"),
+    "unknown account": (X, json.dumps({"t": "GB82WEST12345698765432"}), "IBAN_CODE"),
+    "unknown phone": (X, json.dumps({"t": "+44 20 7946 0018"}), "PHONE_NUMBER"),
     "card": ("reports/log.txt", "paid with 4556 7375 8689 9855", "CREDIT_CARD"),
     "unknown national id": ("reports/log.txt", "SSN 219-09-9999", "NATIONAL_ID"),
     "API key": ("reports/log.txt", "key AKIAIOSFODNN7EXAMPLE", "SECRET"),

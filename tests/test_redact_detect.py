@@ -102,8 +102,10 @@ def test_check_digits() -> None:
 VALID_IDS = {
     "UK NHS number": "9434765919", "German tax number": "86095742719", "French NIR": "255081416802538",
     "Spanish DNI": "X1234567L", "Italian codice fiscale": "RSSMRA85T10A562S", "Dutch BSN": "111222333",
-    "Polish PESEL": "44051401359", "Swedish personnummer": "811218-9876", "Finnish personal code": "131052-308T",
-    "Swiss AHV number": "756.9217.0769.85", "Belgian national number": "85.07.30-033.28", "Canadian SIN": "130 692 544",
+    "Polish PESEL": "44051401359", "Swedish personnummer": "811218-9876",
+    "Finnish personal code": "131052-308T",
+    "Swiss AHV number": "756.9217.0769.85", "Belgian national number": "85.07.30-033.28",
+    "Canadian SIN": "130 692 544",
     "Australian TFN": "123 456 782", "Brazilian CPF": "529.982.247-25", "Indian Aadhaar": "2341 2341 2346",
 }  # fmt: skip
 
@@ -139,7 +141,8 @@ def test_names_are_parsed(text: str, parts: tuple[tuple[str, ...], tuple[str, ..
 @pytest.mark.parametrize(
     ("label", "kind"),
     [
-        ("Contact", "PERSON"), ("contactEmail", "EMAIL_ADDRESS"), ("Vendor contact", "PERSON"), ("SSN", "NATIONAL_ID"),
+        ("Contact", "PERSON"), ("contactEmail", "EMAIL_ADDRESS"), ("Vendor contact", "PERSON"),
+        ("SSN", "NATIONAL_ID"),
         ("Vendor", "FIRM"), ("Cost centre", "FIXED"), ("PO number", "FIXED"), ("csrf_token", "SECRET"),
         ("Employee number", "ID_NUMBER"), ("account_number", "BANK_ACCOUNT"), ("GL account number", "FIXED"),
         ("Called back", None), ("", None), ("x" * 500, None),
@@ -164,8 +167,9 @@ def test_of_overlapping_readings_the_better_wins() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["1 " * 8000, "A " * 8000, "1 A" * 5000, "a@" * 8000, "a." * 8000 + "@", "+1 " * 6000, "(" * 16000, "Aa, " * 4000,
-     "DE89 " * 3000, "a:" * 8000, "password=" * 1500, "-----BEGIN PRIVATE KEY" * 700, "A. " * 5000, "%41" * 5000],
+    ["1 " * 8000, "A " * 8000, "1 A" * 5000, "a@" * 8000, "a." * 8000 + "@", "+1 " * 6000, "(" * 16000,
+     "Aa, " * 4000, "DE89 " * 3000, "a:" * 8000, "password=" * 1500, "-----BEGIN PRIVATE KEY" * 700,
+     "A. " * 5000, "%41" * 5000],
 )  # fmt: skip
 def test_hostile_text_takes_no_more_than_its_length(text: str) -> None:
     began = time.perf_counter()
