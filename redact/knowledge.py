@@ -11,6 +11,7 @@ from redact.collect import EMPTY, NUMBERS, Collected, plausible
 from redact.lexicon import TOKEN, Form, Lexicon
 from redact.mailboxes import Mailboxes
 from redact.names import fold
+from redact.numbers import Numbers, alnum
 from redact.patterns import parse_date
 from redact.people_index import NameForms, words_of
 from redact.rewrite import Rewriter, compact_key
@@ -44,7 +45,7 @@ class Knowledge:
         self.entries: dict[str, Entry] = {}
         self._lexicon = Lexicon()
         self._endings: dict[str, str] = {}
-        self._ibans: dict[str, str] = {}
+        self._numbers = Numbers(self.surrogates, collected.values["PHONE_NUMBER"].values())
         self._names = self._name_forms()
         self._mailboxes = Mailboxes(
             self._names,
@@ -149,7 +150,7 @@ class Knowledge:
             if len(key) < 4 or protected or key in self._lexicon:
                 continue
             made = self._mailboxes.username(shown)
-            self._lexicon.add(Form("USERNAME", ((key, _alnum(made)),), style="overlay"))
+            self._lexicon.add(Form("USERNAME", ((key, alnum(made)),), style="overlay"))
             self._remember("USERNAME", shown, made)
 
     # --- numbers ----------------------------------------------------------------------------------
@@ -161,89 +162,27 @@ class Knowledge:
                 continue
             found = sorted(self._found.values[kind].items())
             # What is right first: a number half typed or mistyped is made like the one that was meant.
-            for _, shown in sorted(found, key=lambda item: not iban(_alnum(item[1]).upper())):
+            for _, shown in sorted(found, key=lambda item: not iban(alnum(item[1]).upper())):
                 self._add_number(kind, shown, clashes)
         for tail in clashes:
             del self._endings[tail]
 
     def _add_number(self, kind: str, shown: str, clashes: set[str]) -> None:
-        made = self.number(kind, shown)
+        made = self._numbers.made(kind, shown)
         key = compact_key(shown)
         if len(key) < 6 and kind not in ("IP_ADDRESS", "MAC_ADDRESS"):
             # Too short to be told from other numbers: only its label gives it away.
             self._remember(kind, shown, made, certain=False)
             return
-        forms = self._phone_forms(shown) if kind == "PHONE_NUMBER" else {key: made}
+        forms = self._numbers.phone_forms(shown) if kind == "PHONE_NUMBER" else {key: made}
         style = "literal" if kind == "IP_ADDRESS" else "overlay"
         for form_key, form_made in sorted(forms.items()):
             self._lexicon.add(Form(kind, ((form_key, form_made),), gap="number", style=style, id=key))
         self._remember(kind, shown, overlay(shown, made) if style == "overlay" else made, forms)
         if kind in _ACCOUNTS:
-            tail, new = _alnum(shown)[-4:], compact(made)[-4:]
+            tail, new = alnum(shown)[-4:], compact(made)[-4:]
             if self._endings.setdefault(tail, new) != new:
                 clashes.add(tail)
-
-    def _phone_forms(self, shown: str) -> dict[str, str]:
-        """The ways a telephone number is dialled, compact, with their stand-ins."""
-        country, national = national_number(shown)
-        made = self.surrogates.phone(national)
-        prefixes = {"", "0"} | ({country, f"00{country}", f"{country}0"} if country else set())
-        forms = {f"{p}{national}": f"{p}{made}" for p in prefixes}
-        whole = compact_key(shown)
-        if whole not in forms and national in whole:
-            head, _, tail = whole.partition(national)
-            forms[whole] = (
-                head + made + (self.surrogates.shape("EXTENSION", tail) if tail.isdigit() else tail)
-            )
-        elif whole not in forms:
-            forms[whole] = self.surrogates.shape("PHONE_NUMBER", whole)
-        return {key: value for key, value in forms.items() if len(key) >= 7 or key == whole}
-
-    def number(self, kind: str, shown: str) -> str:
-        """Stand-in for a number as written, compact except where its marks are part of it."""
-        plain = _alnum(shown)
-        if kind == "PHONE_NUMBER":
-            return self._phone_forms(shown).get(compact_key(shown), plain)
-        if kind == "IBAN_CODE":
-            return self._iban(plain.upper())
-        if kind == "CREDIT_CARD":
-            return self.surrogates.card(plain)
-        if kind == "NATIONAL_ID":
-            return self.surrogates.national_id(shown)
-        if kind == "IP_ADDRESS":
-            return self.surrogates.ip(shown)
-        if kind == "MAC_ADDRESS":
-            return _alnum(self.surrogates.mac(shown))
-        return self.surrogates.shape(kind, plain)
-
-    def _iban(self, plain: str) -> str:
-        """An account; one half typed or mistyped differs from the stand-in as it differs from what was "
-        "meant."""
-        if iban(plain):
-            self._ibans.setdefault(plain, self.surrogates.iban(plain))
-            return self._ibans[plain]
-        for original, made in self._ibans.items():
-            wrong = [i for i, (a, b) in enumerate(zip(plain, original, strict=False)) if a != b]
-            allowed = 0 if len(plain) < 12 else 2
-            if len(plain) > 4 and len(wrong) <= allowed and len(plain) <= len(original):
-                new = list(made[: len(plain)])
-                for i in wrong:
-                    new[i] = _step(made[i], original[i], plain[i])
-                return "".join(new)
-        return (
-            self.surrogates.iban(plain)
-            if len(plain) > 14
-            else self.surrogates.shape("IBAN_CODE", plain, keep=2)
-        )
-
-    def _extension(self, value: str) -> str:
-        """An extension agrees with the one telephone number that ends with it."""
-        phones = self._found.values["PHONE_NUMBER"].values()
-        longer = [shown for shown in phones if len(compact(shown)) > 6 and compact(shown).endswith(value)]
-        tails = {compact(self.number("PHONE_NUMBER", shown))[-len(value) :] for shown in longer}
-        if len(tails) == 1:
-            return tails.pop()
-        return self.surrogates.shape("EXTENSION", value)
 
     # --- everything else --------------------------------------------------------------------------
 
@@ -256,7 +195,7 @@ class Knowledge:
             if re.search(r"[^\W\d_]", shown):
                 form = Form("DATE_OF_BIRTH", ((key, made),), gap="address", style="literal")
             else:
-                form = Form("DATE_OF_BIRTH", ((key, _alnum(made)),), gap="number", style="overlay")
+                form = Form("DATE_OF_BIRTH", ((key, alnum(made)),), gap="number", style="overlay")
             self._lexicon.add(form)
             self._remember("DATE_OF_BIRTH", shown, made)
 
@@ -359,15 +298,15 @@ class Knowledge:
                 made = self._mailboxes.username(value)
         elif label == "ID_NUMBER":
             if re.fullmatch(r"[A-Za-z]{0,4}[ _-]?\d{2,10}", value):
-                made = overlay(value, self.number(label, value))
+                made = overlay(value, self._numbers.made(label, value))
         elif label == "PHONE_NUMBER":
             if re.fullmatch(r"\d{2,6}", value):
-                made = self._extension(value)
+                made = self._numbers.extension(value)
         elif label == "IBAN_CODE":
             if re.fullmatch(r"[A-Za-z]{2}\d[\w -]{2,40}", value):  # still being typed
-                made = overlay(value, self._iban(_alnum(value).upper()))
+                made = overlay(value, self._numbers.iban(alnum(value).upper()))
         elif label in ("BANK_ACCOUNT", "NATIONAL_ID") and plausible(label, value):
-            made = overlay(value, self.number(label, value))
+            made = overlay(value, self._numbers.made(label, value))
         return None if made is None else self._treat(label, value, made)
 
     def _locals(self) -> dict[str, list[tuple[Span, str]]]:
@@ -385,9 +324,9 @@ class Knowledge:
         if span.type == "PERSON":
             return self._local_name(text, shown, span.strength)
         if span.type in ("ID_NUMBER", "BANK_ACCOUNT", "NATIONAL_ID") and len(compact_key(shown)) < 6:
-            return overlay(shown, self.number(span.type, shown))
+            return overlay(shown, self._numbers.made(span.type, shown))
         if span.type == "PHONE_NUMBER" and len(compact_key(shown)) < 6:
-            return self._extension(shown)
+            return self._numbers.extension(shown)
         if span.type == "SECRET" and len(shown) < 6:
             return self.surrogates.secret(shown)
         if span.type == "DATE_TIME":
@@ -408,17 +347,6 @@ class Knowledge:
         if made is None or not (strength > 1 or (prose and found[0] not in self._found.people.protected)):
             return None
         return made.upper() if shown.isupper() else made
-
-
-def _step(made: str, original: str, typed: str) -> str:
-    """The character as far from the stand-in's as the one typed is from the original's."""
-    if made.isdigit() and original.isdigit() and typed.isdigit():
-        return str((int(made) + int(typed) - int(original)) % 10)
-    return typed
-
-
-def _alnum(text: str) -> str:
-    return "".join(c for c in text if c.isalnum())
 
 
 def _width(line: list[tuple[str, str | None]]) -> int:
