@@ -1,16 +1,16 @@
 """Supervised fine-tuning on demonstrations: the experts' recordings, the compiled program's, or both.
 
 Every scene of every demonstration is a short conversation of its own. Scenes are
-visited in proportion to what is still to be learned from them (their last loss),
-so that pages the model already masters cost next to nothing. The run goes on to
-the end of its budget; the checkpoint with the best dev success is the result.
+visited in proportion to what is still to be learned from them (see
+:mod:`train.visits`), so that pages the model already masters cost next to
+nothing. The run goes on to the end of its budget; the checkpoint with the best
+dev success is the result.
 """
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -26,10 +26,9 @@ from train.record import Point, Recorder
 from train.source import Source, program_demonstrations
 from train.tree import Tree, prune
 from train.update import Probe, Updater, add_lower
+from train.visits import Visits
 
 Demonstrations = Literal["recordings", "program", "both"]
-# A scene whose loss is below this is known; it is visited now and then to make sure.
-_KNOWN_LOSS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class _State:
     evaluated: int = 0
     best: tuple[float, float] | None = None
     best_step: int = 0
-    losses: list[float | None] = field(default_factory=list)
+    visits: dict[str, Any] = field(default_factory=dict)
     curve: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -132,18 +131,16 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
     updater = Updater(engine, lora)
     probe = Probe(engine, lora, max(trees, key=lambda tree: len(tree.targets)))
     dev = source.tasks("dev", config.dev_tasks, config.seed)
-    state = _State(losses=[None] * len(trees))
+    state = _State()
+    visits = Visits([_kind(engine, tree) for tree in trees], [tree.size for tree in trees])
     saved = checkpoint.load(recorder.run.path)
     if saved is not None:
         plain, tensors = saved
         state = _State(**plain)
         checkpoint.restore(lora, updater.optimizer, tensors)
         updater.updates = state.step
+        visits.restore(state.visits)
     began = time.monotonic() - state.seconds
-    if saved is None:
-        state.tokens += add_lower(engine, trees)
-    else:
-        add_lower(engine, trees)
     average = sum(tree.size for tree in trees) / len(trees)
     steps = max(1, round(config.passes * len(trees) * average / config.batch_tokens))
 
@@ -154,10 +151,12 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
         return min(1.0, share)
 
     while (share := progress()) < 1.0:
-        chosen = _choose(trees, state, config)
-        done = updater.step([trees[index] for index in chosen], lr=config.rate * _schedule(state.step, share))
+        chosen = visits.choose(config.batch_tokens, f"{config.seed}/sft/{state.step}")
+        batch = [trees[index] for index in chosen]
+        state.tokens += add_lower(engine, [tree for tree in batch if tree.lower[0] is None])
+        done = updater.step(batch, lr=config.rate * _schedule(state.step, share))
         for index, loss in zip(chosen, done.losses, strict=True):
-            state.losses[index] = loss
+            visits.note(index, loss)
         state.step += 1
         state.tokens += done.tokens
         state.seconds = time.monotonic() - began
@@ -177,6 +176,7 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
         recorder.point(point)
         state.curve.append(asdict(point))
         if due:
+            state.visits = visits.state()
             recorder.save(state.step, asdict(state), checkpoint.training_tensors(lora, updater.optimizer))
     recorder.finish(state.curve, step=state.best_step, tokens=state.tokens, seconds=state.seconds)
 
@@ -202,21 +202,8 @@ def _schedule(step: int, progress: float) -> float:
     return min(1.0, (step + 1) / 5) * (1.0 - 0.9 * progress)
 
 
-def _choose(trees: Sequence[Tree], state: _State, config: SftConfig) -> list[int]:
-    """Scenes for one update: unseen ones first, then by their last loss."""
-    chance = random.Random(f"{config.seed}/sft/{state.step}")
-    # Weighted sampling without replacement (Efraimidis and Spirakis 2006): largest u^(1/w) first.
-    keys = []
-    for index, loss in enumerate(state.losses):
-        if loss is None:
-            keys.append((2.0 + chance.random(), index))
-        else:
-            keys.append((chance.random() ** (1.0 / (_KNOWN_LOSS + loss)), index))
-    chosen: list[int] = []
-    size = 0
-    for _, index in sorted(keys, reverse=True):
-        if chosen and size + trees[index].size > config.batch_tokens:
-            break
-        chosen.append(index)
-        size += trees[index].size
-    return chosen
+def _kind(engine: LocalEngine, tree: Tree) -> str:
+    """What a scene is about: its page's heading, without the numbers that vary."""
+    text: str = engine.tokenizer.decode(tree.tokens[0])
+    heading = next((line for line in text.splitlines() if line.startswith("# ")), "")
+    return " ".join(word for word in heading.split() if not any(letter.isdigit() for letter in word))

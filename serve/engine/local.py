@@ -126,7 +126,7 @@ class LocalEngine:
         logging.disable_progress_bar()
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            loaded = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=kind, local_files_only=True, use_safetensors=True
             )
         except (OSError, ValueError, KeyError) as error:

@@ -1,0 +1,111 @@
+"""The smallest workflow there is: three buttons, of which one is right; for tests of the training loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from envgen.session import Score, Task, View
+from fde import config as settings
+from fde.engagement import Engagement
+from ingest.action import Action, Target
+from ingest.snapshot import Node
+from serve.demonstrate import demonstrate
+from serve.episodes import Group
+from serve.grammar import Grammar
+from serve.prompt import Prompt
+from train.record import Recorder
+
+BUTTONS = ("Red", "Green", "Blue")
+
+
+class Mini:
+    """One page: press the right button, then say done. ``right`` decides which it is for a task."""
+
+    def __init__(self, right: str | None = None) -> None:
+        self.fixed = right
+
+    def reset(self, task: Task) -> View:
+        self.right = self.fixed or task.parameters["colour"]
+        self.pressed: list[str] = []
+        return View(self.page(), self.text(), fresh=True, potential=0.0)
+
+    def page(self) -> Node:
+        return Node("document", children=tuple(Node("button", name) for name in BUTTONS))
+
+    def text(self) -> str:
+        return "\n".join(f'button "{name}"' for name in BUTTONS)
+
+    def step(self, action: Action) -> View:
+        if action.verb == "done":
+            return View(self.page(), "", finished=True, potential=self.potential())
+        assert action.target is not None
+        self.pressed.append(action.target.name)
+        return View(self.page(), f"! {action.target.name}", potential=self.potential())
+
+    def potential(self) -> float:
+        return 0.5 * (self.pressed[:1] == [self.right]) + 0.5 * (self.pressed == [self.right])
+
+    def score(self) -> Score:
+        return Score(value=float(self.pressed == [self.right]))
+
+    def close(self) -> None:
+        return
+
+    def clone(self) -> Mini:
+        twin = Mini(self.fixed)
+        twin.right, twin.pressed = self.right, list(self.pressed)
+        return twin
+
+    def next_action(self) -> Action | None:
+        if self.pressed:
+            return Action(verb="done")
+        return Action(verb="click", target=Target(role="button", name=self.right))
+
+
+class MiniSource:
+    """Tasks that name a colour; with ``right`` the same button is right in all of them."""
+
+    name = "mini"
+    inputs: dict[str, str] = {"mini": "1"}  # noqa: RUF012 - as the protocol has it
+
+    def __init__(self, right: str | None = None, session: type[Mini] = Mini) -> None:
+        self.right = right
+        self.kind = session
+
+    def tasks(self, split: str, count: int, seed: int, *, disturbed: bool = False) -> list[Task]:
+        return [
+            Task.model_validate(
+                {
+                    "id": f"mini/{split}/{seed}-{number}{'+x' if disturbed else ''}",
+                    "workflow": "mini",
+                    "split": split,
+                    "seed": number,
+                    "instruction": f"Press {BUTTONS[number % 3]}.",
+                    "parameters": {"colour": BUTTONS[number % 3]},
+                }
+            )
+            for number in range(count)
+        ]
+
+    def session(self, task: Task) -> Mini:
+        return self.kind(self.right)
+
+    def recordings(self, grammar: Grammar, prompt: Prompt) -> list[Group]:
+        return [demonstrate(grammar, prompt, self.session(task), task) for task in self.tasks("train", 3, 9)]
+
+
+def recorder(folder: Path, stage: str, source: Any, config: Any, points: list[Any] | None = None) -> Recorder:
+    """A training run in an engagement of its own."""
+    root = folder / "client"
+    if not (root / "fde.toml").exists():
+        base = folder / "base"
+        base.mkdir(parents=True)
+        (base / "config.json").write_text("{}")
+        (base / "model.safetensors").write_bytes(save({"weight": torch.zeros(1)}))
+        settings.create(root, name="mini", base=str(base))
+    on_point = (lambda _: None) if points is None else points.append
+    return Recorder(Engagement(root), stage, source, config, on_point=on_point)
