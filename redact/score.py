@@ -26,6 +26,7 @@ _JUDGED_IF_LABELLED = {
     "DATE_TIME": {"DATE_TIME", "DATE", "TIME"},
     "URL": {"URL", "DOMAIN_NAME", "DOMAIN"},
     "AGE": {"AGE"},
+    "NRP": {"NRP", "NORP", "NATIONALITY"},
     "LOCATION": {"LOCATION", "GPE", "CITY", "COUNTRY", "STATE", "ADDRESS", "STREET_ADDRESS", "LOC"},
 }
 

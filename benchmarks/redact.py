@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+"""Redaction: recall, precision and speed of the detector against vanilla Presidio, in one run.
+
+Both use the same spaCy model. The labelled texts are a part of presidio-research
+(``benchmarks/data``) that the redactor was not developed on; another file of that format
+can be named. Speed on recordings counts every string of every snapshot, as a tool without
+a memory of repeated strings has to read them; Presidio reads a sample of them.
+
+    python benchmarks/redact.py [--quick] [--json] [--labelled FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+os.environ["TLDEXTRACT_PUBLIC_SUFFIX_LIST_URLS"] = ""
+
+from redact.detect import Detector, find_model  # noqa: E402
+from redact.score import Labelled, Result, load, score  # noqa: E402
+from redact.spans import Span  # noqa: E402
+
+LABELLED = ROOT / "benchmarks" / "data" / "presidio_research_held_out.json"
+RECORDINGS = ROOT / "playbooks" / "quickstart" / "recordings"
+PEER = "presidio-analyzer, default"
+# People, places, addresses, ways to reach them, and numbers that name them.
+SCOPE = frozenset(
+    {
+        "PERSON", "LOCATION", "ADDRESS", "PHONE_NUMBER", "EMAIL_ADDRESS", "CREDIT_CARD", "IBAN_CODE", "US_SSN",
+        "US_DRIVER_LICENSE", "IP_ADDRESS",
+    }
+)  # fmt: skip
+
+
+def main() -> None:
+    """Measure, and print a table or JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer texts: under five minutes on 2 cores")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
+        "--labelled", type=Path, default=LABELLED, help="labelled texts (presidio-research JSON)"
+    )
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    labelled = load(options.labelled)
+    results = [
+        *detection(labelled),
+        *recordings(6 if options.quick else 40, 3000 if options.quick else 20_000),
+    ]
+    if options.json:
+        print(json.dumps({"machine": machine(), "results": results}, indent=1))
+        return
+    for entry in results:
+        against = "" if entry["peer_value"] is None else f"  {entry['peer']}: {entry['peer_value']:.4g}"
+        ratio = "" if entry["ratio"] is None else f"  ratio {entry['ratio']:.2f}"
+        print(f"{entry['name']:<44} {entry['value']:>9.4g} {entry['unit']}{against}{ratio}")
+
+
+def row(name: str, value: float, unit: str, peer_value: float | None) -> dict[str, Any]:
+    ratio = value / peer_value if peer_value else None
+    peer = None if peer_value is None else PEER
+    return {
+        "name": name,
+        "value": value,
+        "unit": unit,
+        "peer": peer,
+        "peer_value": peer_value,
+        "ratio": ratio,
+    }
+
+
+class Vanilla:
+    """Presidio's analyser as its documentation sets it up, on the same model."""
+
+    def __init__(self) -> None:
+        from presidio_analyzer import AnalyzerEngine
+        from presidio_analyzer.nlp_engine import NlpEngineProvider
+
+        models = [{"lang_code": "en", "model_name": find_model()}]
+        provider = NlpEngineProvider(nlp_configuration={"nlp_engine_name": "spacy", "models": models})
+        self._engine = AnalyzerEngine(nlp_engine=provider.create_engine(), supported_languages=["en"])
+
+    def find(self, texts: Sequence[str]) -> list[list[Span]]:
+        return [
+            [Span(r.start, r.end, r.entity_type, r.score, PEER) for r in self._engine.analyze(text, "en")]
+            for text in texts
+        ]
+
+
+def detection(labelled: list[Labelled]) -> Iterator[dict[str, Any]]:
+    """Recall, precision and speed on labelled texts: people and what leads to them, then every label."""
+    narrow = [Labelled(i.text, tuple(s for s in i.spans if s[2] in SCOPE), i.group) for i in labelled]
+    ours, vanilla = Detector(), Vanilla()
+    for finder in (ours, vanilla):
+        finder.find(["Warm up: Ann Lee."])
+    first, peer = score(narrow, ours.find), score(narrow, vanilla.find)
+    yield from quality("people, places, addresses, contacts, ids", first, peer)
+    yield row("texts, characters per second", first.characters_per_second, "1/s", peer.characters_per_second)
+    # The detector remembers what it read: the second score tells nothing about its speed.
+    yield from quality("every label", score(labelled, ours.find), score(labelled, vanilla.find))
+    for name, values in first.per_type.items():
+        yield row(
+            f"recall of {name}", values["recall"], f"of {values['spans']}", peer.per_type[name]["recall"]
+        )
+
+
+def quality(what: str, ours: Result, peer: Result) -> Iterator[dict[str, Any]]:
+    for field in ("span_recall", "span_precision", "span_f2", "char_recall"):
+        value, other = getattr(ours, field), getattr(peer, field)
+        if value is not None:
+            yield row(f"{field.replace('_', ' ')}: {what}", value, "", other)
+
+
+def recordings(count: int, sample: int) -> Iterator[dict[str, Any]]:
+    """The whole stage over recordings, and characters per second counting repeated strings."""
+    from fde.engagement import Engagement
+    from ingest.recordings import read_recording
+    from redact.collect import Observer
+    from redact.corpus import Context
+    from redact.pages import map_recording
+    from redact.stage import redact
+    from redact.vault import KEY_FILE_VARIABLE
+
+    files = sorted(RECORDINGS.rglob("*.fderec"))[:count]
+    if not files:
+        return
+    read = [read_recording(file)[0] for file in files]
+    occurring: list[str] = []
+
+    class Counter(Observer):
+        """Every string each time it occurs."""
+
+        def text(self, text: str, context: Context) -> str:
+            occurring.append(text)
+            return super().text(text, context)
+
+    for recording in read:
+        for step in recording.steps:
+            one = recording.model_copy(update={"steps": (step,)})
+            map_recording(one, Counter(), {})
+    detector, vanilla = Detector(), Vanilla()
+    for finder in (detector, vanilla):
+        finder.find(["Warm up: Ann Lee."])
+    began = time.perf_counter()
+    detector.find(occurring)
+    ours = sum(map(len, occurring)) / (time.perf_counter() - began)
+    part = occurring[:: max(1, len(occurring) // sample)]
+    began = time.perf_counter()
+    vanilla.find(part)
+    peer = sum(map(len, part)) / (time.perf_counter() - began)
+    yield row("recordings, characters per second", ours, "1/s", peer)
+    with tempfile.TemporaryDirectory(prefix="fde-bench-") as scratch:
+        os.environ[KEY_FILE_VARIABLE] = str(Path(scratch) / "the.key")
+        client = Engagement.create(Path(scratch) / "client", "[redact]\n")
+        run = client.run("ingest-recordings", inputs={}, config={})
+        with client.working(run):
+            for recording in read:
+                run.write_json(f"recordings/{recording.id}.json", recording.model_dump(mode="json"))
+        began = time.perf_counter()
+        done = redact(client)
+        seconds = time.perf_counter() - began
+        steps = sum(len(r.steps) for r in read)
+        yield row(f"whole stage, {len(read)} recordings, {steps} steps", seconds, "s", None)
+        counts = done.manifest().counts
+        yield row(
+            "distinct strings read", float(counts["distinct_strings"] or 0), "strings", float(len(occurring))
+        )
+
+
+def machine() -> dict[str, Any]:
+    """What it was measured on."""
+    cpu = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                cpu = line.partition(":")[2].strip()
+                break
+    versions = {"model": find_model()}
+    for name in ("presidio-analyzer", "spacy"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {
+        "cpu": cpu,
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "load": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+if __name__ == "__main__":
+    main()
