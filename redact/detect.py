@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fde.errors import MissingError
 from redact import people
+from redact.addresses import COUNTRIES
 from redact.names import PARTICLES, TITLES, fold, known_family, known_given, looks_like_firm, words
 from redact.spans import Span, settle
 
@@ -130,8 +131,12 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
     ours = [s for s in spans if s.type == "PERSON" and s.source != "model"]
     kept: list[Span] = []
     for span in spans:
-        if span.type in ("LOCATION", "ORGANIZATION") and fold(text[span.start : span.end]) in words():
-            continue
+        if span.type in ("LOCATION", "ORGANIZATION") and span.source == "model":
+            shown = text[span.start : span.end]
+            if fold(shown) in words():
+                continue
+            if _is_name(shown):
+                span = Span(span.start, span.end, "PERSON", span.score, "model", 1)
         if span.type != "PERSON" or span.source != "model":
             kept.append(span)
             continue
@@ -211,7 +216,10 @@ def _widest_people(spans: list[Span]) -> list[Span]:
     return rest + kept
 
 
-def known_name_words(text: str) -> bool:
-    """Whether every word is a known name or a particle."""
-    found = [w for w in text.replace(",", " ").split() if fold(w) not in PARTICLES]
-    return bool(found) and all(known_given(w) or known_family(w) or len(w.rstrip(".")) == 1 for w in found)
+def _is_name(text: str) -> bool:
+    """Whether what the model takes for a place or a firm consists of known names only."""
+    found = [w for w in text.split() if fold(w) not in PARTICLES]
+    if not found or looks_like_firm(text) or people.known_place(text) or fold(text) in COUNTRIES:
+        return False
+    known = all(known_given(w) or known_family(w) for w in found)
+    return known and not any(fold(w) in words() for w in found)

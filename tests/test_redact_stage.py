@@ -193,7 +193,7 @@ def test_documents_or_recordings_alone_are_enough_but_not_neither(
 
 
 def test_a_leak_blocks_the_release(client: Engagement) -> None:
-    hidden = "tobias.feldkamp@northgate.example".encode().hex()
+    hidden = b"tobias.feldkamp@northgate.example".hex()
     ingest(client, documents=(policy(), vendors().model_copy(update={"text": f"Log: {hidden}"})))
     with pytest.raises(LeakError, match="EMAIL_ADDRESS") as caught:
         redact(client)

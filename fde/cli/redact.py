@@ -31,7 +31,8 @@ def run(ctx: typer.Context, as_json: JsonOption = False) -> None:
         return
     counts = manifest.counts
     out(
-        f"redact {done.id}: {counts.get('documents', 0)} documents, {counts.get('recordings', 0)} recordings, "
+        f"redact {done.id}: {counts.get('documents', 0)} documents, {counts.get('recordings', 0)} "
+        f"recordings, "
         f"{counts.get('entities', 0)} personal values replaced, audit passed over "
         f"{counts.get('audit_checked_strings', 0)} strings"
     )
