@@ -94,11 +94,13 @@ class Plan:
         base: Name of the base model in requests.
         adapters: With their files checked.
         active: Task -> full name of the version its name alone means.
+        fallback: Whether the local engine takes over when vLLM does not start.
     """
 
     engagement: Engagement
     settings: ServeSettings
     engine: Literal["vllm", "local"]
+    fallback: bool
     base: str
     adapters: tuple[Adapter, ...]
     active: Mapping[str, str]
@@ -171,7 +173,18 @@ def plan(
         "vllm" if engine == "vllm" or (engine == "auto" and importable()) else "local"
     )
     served_as = model_path(base).name
-    return Plan(engagement, settings, kind, served_as, _unique(adapters), active, where, at, key)
+    return Plan(
+        engagement,
+        settings,
+        kind,
+        engine == "auto",
+        served_as,
+        _unique(adapters),
+        active,
+        where,
+        at,
+        key,
+    )
 
 
 def _unique(adapters: Sequence[Adapter]) -> tuple[Adapter, ...]:
@@ -243,35 +256,48 @@ def open_backend(plan: Plan, tell: Callable[[str], None] = lambda _: None) -> It
         WorkError: when the engine does not start or an adapter does not act.
     """
     registry = AdapterRegistry(plan.engagement)
-    if plan.engine == "local":
-        tell("Loading the model …")
-        from serve.engine.local import LocalEngine
-        from serve.local_chat import LocalBackend, LocalChat
-
-        chat = LocalChat(LocalEngine.load(section(plan.engagement, "model", ModelSettings).base), plan.base)
-        for adapter in plan.adapters:
-            chat.load_adapter(adapter.name, registry.path(adapter))
-        tell("Checking that the adapters act …")
-        check_effect(chat, plan)
-        yield LocalBackend(chat)
-        return
-    options = VllmOptions(
-        dtype=plan.settings.dtype,
-        max_model_len=plan.settings.max_model_len,
-        kv_cache_gib=plan.settings.kv_cache_gib,
-        max_rank=max(adapter.rank for adapter in plan.adapters),
-        max_loras=min(len(plan.adapters), 4),
-    )
-    model = model_path(section(plan.engagement, "model", ModelSettings).base)
-    log_path = plan.engagement.root / "logs" / "vllm.log"
-    with VllmServer(model, served_name=plan.base, log_path=log_path, options=options) as server:
+    base = section(plan.engagement, "model", ModelSettings).base
+    if plan.engine == "vllm":
+        log_path = plan.engagement.root / "logs" / "vllm.log"
+        options = VllmOptions(
+            dtype=plan.settings.dtype,
+            max_model_len=plan.settings.max_model_len,
+            kv_cache_gib=plan.settings.kv_cache_gib,
+            max_rank=max(adapter.rank for adapter in plan.adapters),
+            max_loras=min(len(plan.adapters), 4),
+        )
+        server = VllmServer(model_path(base), served_name=plan.base, log_path=log_path, options=options)
         tell(f"Starting vLLM (its log: {log_path}) …")
+        with server:
+            if _starts(server, plan.fallback, tell):
+                for adapter in plan.adapters:
+                    server.load_adapter(adapter.name, registry.path(adapter))
+                tell("Checking that the adapters act …")
+                check_effect(server, plan)
+                yield VllmBackend(server)
+                return
+    tell("Loading the model …")
+    from serve.engine.local import LocalEngine
+    from serve.local_chat import LocalBackend, LocalChat
+
+    chat = LocalChat(LocalEngine.load(base), plan.base)
+    for adapter in plan.adapters:
+        chat.load_adapter(adapter.name, registry.path(adapter))
+    tell("Checking that the adapters act …")
+    check_effect(chat, plan)
+    yield LocalBackend(chat)
+
+
+def _starts(server: VllmServer, fallback: bool, tell: Callable[[str], None]) -> bool:
+    """Start vLLM; False when it does not start and another engine may take over."""
+    try:
         server.start()
-        for adapter in plan.adapters:
-            server.load_adapter(adapter.name, registry.path(adapter))
-        tell("Checking that the adapters act …")
-        check_effect(server, plan)
-        yield VllmBackend(server)
+    except WorkError as error:
+        if not fallback:
+            raise
+        tell(f"{error.message.splitlines()[0]} See {server.log_path}. The local engine takes over.")
+        return False
+    return True
 
 
 def serve(

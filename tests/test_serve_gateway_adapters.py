@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,23 @@ def test_promote_and_roll_back(tmp_path: Path, base: Path) -> None:
     moves = json.loads((registry.root / "code" / "active.json").read_text())["moves"]
     assert [move["action"] for move in moves] == ["promote", "promote", "rollback", "promote"]
     assert registry.trained() == ["rl-code", "sft-code"]
+
+
+def test_the_command_line(tmp_path: Path, base: Path, fde: Any) -> None:
+    engagement = make_engagement(tmp_path / "e", base)
+    empty = fde("-C", engagement.root, "serve", "adapters", "--json")
+    assert empty.code == 0 and json.loads(empty.out) == {"adapters": [], "trained": []}
+    none = fde("-C", engagement.root, "serve", "promote", "rl-code")
+    assert none.code == 2 and "There is no adapter 'rl-code'" in none.err
+    for number, stage in enumerate(("sft-code", "rl-code")):
+        train(engagement, stage, base, strength=0.1, seed=number)
+        assert fde("-C", engagement.root, "serve", "promote", stage).code == 0
+    rows = json.loads(fde("-C", engagement.root, "serve", "adapters", "--json").out)["adapters"]
+    assert [(row["stage"], row["active"]) for row in rows] == [("sft-code", False), ("rl-code", True)]
+    back = json.loads(fde("-C", engagement.root, "serve", "rollback", "code", "--json").out)
+    assert back["name"] == rows[0]["name"] and back["active"] is True
+    assert f"active  {rows[0]['name']}" in fde("-C", engagement.root, "serve", "adapters").out
+    assert fde("-C", engagement.root, "serve", "rollback", "code").code == 2
 
 
 def test_what_is_not_there_is_named(tmp_path: Path, base: Path) -> None:

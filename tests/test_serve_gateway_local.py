@@ -98,10 +98,7 @@ def whole_json(text: str) -> bool:
     return text.rstrip().endswith("}") and text.count("{") == text.count("}")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_an_adapter_answers_over_http_until_a_signal(
-    client_folder: Engagement, number: int, code: int
-) -> None:
+def test_an_adapter_answers_over_http_until_a_signal(client_folder: Engagement) -> None:
     with serving(client_folder, "--engine", "local", until=whole_json) as (process, facts):
         (name,) = [adapter.name for adapter in AdapterRegistry(client_folder).versions()]
         assert facts["engine"] == "local" and facts["models"] == [name, "code", "tiny"]
@@ -126,9 +123,24 @@ def test_an_adapter_answers_over_http_until_a_signal(
                 for choice in json.loads(event)["choices"]
             )
             assert text == answers[name]
-        process.send_signal(number)
-        _, told = process.communicate(timeout=20)
-        assert process.returncode == code, told
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=30)
+        assert process.returncode == 0 and "Stopped." in told
+
+
+def test_interrupted_while_the_model_is_loaded(client_folder: Engagement) -> None:
+    process = subprocess.Popen(
+        [*FDE, "-C", str(client_folder.root), "serve", "start", "--engine", "local"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert process.stderr is not None
+    assert "Loading the model" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and told == ""
 
 
 def test_a_port_in_use_is_an_error_before_anything_starts(client_folder: Engagement) -> None:
@@ -160,18 +172,12 @@ def test_a_port_in_use_is_an_error_before_anything_starts(client_folder: Engagem
     assert not (client_folder.root / "logs").exists()
 
 
-def test_an_adapter_without_effect_is_not_served(tmp_path: Path, base: Path) -> None:
+def test_an_adapter_without_effect_is_not_served(tmp_path: Path, base: Path, fde: Any) -> None:
     engagement = make_engagement(tmp_path / "e", base)
     train(engagement, "rl-code", base, strength=0.0)
     AdapterRegistry(engagement).promote("rl-code")
-    done = subprocess.run(
-        [*FDE, "-C", str(engagement.root), "serve", "start", "--engine", "local", "--port", "0"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=120,
-    )
-    assert done.returncode == 1 and "has no effect" in done.stderr and done.stdout == ""
+    done = fde("-C", engagement.root, "serve", "start", "--engine", "local", "--port", "0")
+    assert done.code == 1 and "has no effect" in done.err and done.out == ""
 
 
 def test_the_probe_tells_effect_from_noise(base: Path, chat: LocalChat, tmp_path: Path) -> None:
@@ -306,3 +312,52 @@ def test_a_model_with_special_messages_is_refused_not_crashed(chat: LocalChat) -
             chat.generate(ask())
     finally:
         chat.engine.tokenizer.chat_template = chat_template
+
+
+def test_a_vllm_that_does_not_start_is_replaced_or_reported(
+    client_folder: Engagement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from serve import service
+    from serve.local_chat import LocalBackend
+
+    def fail(server: Any) -> None:
+        raise WorkError("vLLM ended with code 1. The end of the log:\nIllegal instruction")
+
+    monkeypatch.setattr(service, "importable", lambda: True)
+    monkeypatch.setattr(service.VllmServer, "start", fail)
+    told: list[str] = []
+    with service.open_backend(plan(client_folder), told.append) as backend:
+        assert isinstance(backend, LocalBackend)
+    assert any("The local engine takes over" in line for line in told)
+    with (
+        pytest.raises(WorkError, match="Illegal instruction"),
+        service.open_backend(plan(client_folder, engine="vllm"), told.append),
+    ):
+        pass
+
+
+def test_the_benchmark_gives_what_other_programs_read(base: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "benchmarks/serving.py",
+            "--quick",
+            "--json",
+            "--engine",
+            "local",
+            "--model",
+            str(base),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["machine"]["cores"] >= 1
+    assert all(
+        set(entry) == {"name", "value", "unit", "peer", "peer_value", "ratio"} for entry in told["results"]
+    )
+    assert told["results"][0]["unit"] == "1/s" and all(entry["value"] > 0 for entry in told["results"])
