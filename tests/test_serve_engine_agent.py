@@ -123,10 +123,12 @@ def test_a_page_cannot_speak_in_the_model_s_control_tokens() -> None:
 
 def test_a_family_without_a_system_role_gets_it_before_the_task() -> None:
     made = tokenizer()
-    made.chat_template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + (
-        made.chat_template
+    made.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        + (made.chat_template)
     )
-    prompt = Prompt(made, system="Be right.", prefix=[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])  # fmt: skip
+    shown = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    prompt = Prompt(made, system="Be right.", prefix=shown)
     assert "Be right.\n\na<|end|>" in made.decode(prompt.shared_tokens())
     made.chat_template = None
     with pytest.raises(InputError, match="no chat template"):
@@ -176,7 +178,9 @@ def test_draws_depend_on_seed_and_task_alone(tiny: LocalEngine) -> None:
     tasks = make_tasks(4)
 
     def lines(chosen: list[Task], **settings: Any) -> list[list[str]]:
-        groups = run_episodes(tiny, chosen, portal, temperature=1.0, samples_per_task=3, max_actions=6, **settings)
+        groups = run_episodes(
+            tiny, chosen, portal, temperature=1.0, samples_per_task=3, max_actions=6, **settings
+        )
         return [episode.actions for episode in episodes(groups)]
 
     together = lines(tasks, seed=1)
@@ -213,7 +217,9 @@ def test_greedy_is_the_same_alone_and_in_company(tiny: LocalEngine) -> None:
     together = episodes(run_episodes(tiny, tasks, portal, max_actions=5))
     alone = episodes(run_episodes(tiny, tasks, portal, max_actions=5, max_rows=1))
     assert [e.actions for e in together] == [e.actions for e in alone]
-    prefix = Prompt(tiny.tokenizer, prefix=[{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}])
+    prefix = Prompt(
+        tiny.tokenizer, prefix=[{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    )
     shown = run_episodes(tiny, tasks, portal, max_actions=2, prompt=lambda task: prefix)
     assert shown[0].segments[0].tokens[: len(prefix.shared_tokens())] == prefix.shared_tokens()
 

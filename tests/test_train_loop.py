@@ -34,7 +34,14 @@ from train.update import Probe, Updater
 from train.visits import Visits
 
 SFT = SftConfig(
-    demonstrations="program", count=6, rank=8, frozen=0.34, rate=1e-2, batch_tokens=600, passes=60, dev_tasks=6
+    demonstrations="program",
+    count=6,
+    rank=8,
+    frozen=0.34,
+    rate=1e-2,
+    batch_tokens=600,
+    passes=60,
+    dev_tasks=6,
 )
 RL = RlConfig(groups=6, samples=6, rate=1e-2, iterations=8, rank=8, frozen=0.34, dev_tasks=6, max_actions=4)
 
@@ -52,7 +59,9 @@ def tracked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return logged
 
 
-def run_sft(folder: Path, config: SftConfig = SFT, source: Any = None, points: list[Point] | None = None) -> Run:
+def run_sft(
+    folder: Path, config: SftConfig = SFT, source: Any = None, points: list[Point] | None = None
+) -> Run:
     made = recorder(folder, "sft-mini", source or MiniSource(), config, points)
     with made.engagement.working(made.run):
         fit(made.engine(config.frozen, engine()), made.source, config, made)
@@ -60,7 +69,11 @@ def run_sft(folder: Path, config: SftConfig = SFT, source: Any = None, points: l
 
 
 def run_rl(
-    folder: Path, config: RlConfig = RL, source: Any = None, points: list[Point] | None = None, start: Any = None
+    folder: Path,
+    config: RlConfig = RL,
+    source: Any = None,
+    points: list[Point] | None = None,
+    start: Any = None,
 ) -> Run:
     made = recorder(folder, "rl-mini", source or MiniSource("Green"), config, points)
     with made.engagement.working(made.run):

@@ -15,13 +15,15 @@ from serve.engine.local import LocalEngine
 from serve.episodes import Decision, Episode, Group, Segment, Stop
 from train.algorithms import ALGORITHMS, Credit, sft
 from train.algorithms.returns import outcome, returns
-from train.loss import Clip, forward, policy_loss
 from train.lora import Lora
+from train.loss import Clip, forward, policy_loss
 from train.tree import Line, Target, Tree, merge, pack, packs, prune
 from train.update import add_lower
 
 
-def gradients(made: LocalEngine, lora: Lora, trees: list[Tree], budget: int, clip: Clip | None = None) -> torch.Tensor:
+def gradients(
+    made: LocalEngine, lora: Lora, trees: list[Tree], budget: int, clip: Clip | None = None
+) -> torch.Tensor:
     for tensor in lora.parameters():
         tensor.grad = None
     total = sum(target.weight for tree in trees for _, target in tree.targets)
@@ -82,7 +84,11 @@ def test_gradients_of_a_tree_equal_those_of_its_sequences(seed: int, split: int)
         together += prune(group, targets)
         for sample, line in enumerate(lines):
             single = merge(task, [line])
-            found = [values[i, p] for i in group.episodes[sample].path for p in range(len(group.segments[i].decisions))]
+            found = [
+                values[i, p]
+                for i in group.episodes[sample].path
+                for p in range(len(group.segments[i].decisions))
+            ]
             assert len(found) == len(line.decisions)
             alone += prune(
                 single, [Target(0, d, v) for d, v in zip(single.segments[0].decisions, found, strict=True)]
@@ -123,7 +129,13 @@ def test_rollouts_trained_on_as_a_tree_have_ratio_one() -> None:
     made = engine(split=1)
     Lora(made, rank=4)
     groups = run_episodes(
-        made, make_tasks(3), lambda _: Portal(), temperature=1.0, samples_per_task=5, max_actions=5, keep_lower=True
+        made,
+        make_tasks(3),
+        lambda _: Portal(),
+        temperature=1.0,
+        samples_per_task=5,
+        max_actions=5,
+        keep_lower=True,
     )
     trees = [tree for group in groups for tree in prune(group, sft.targets(group))]
     assert all(lower is not None for tree in trees for lower in tree.lower)
@@ -175,7 +187,10 @@ def small_group(outcomes: list[float | None], potentials: list[float]) -> Group:
 
 def test_a_choice_is_worth_what_became_of_it() -> None:
     found = ALGORITHMS["tree"](small_group([1.0, 0.0, 0.0, 0.0], [0.5, 0.5]), Credit(trust=1.0, partial=0.0))
-    assert [(target.segment, target.advantage, target.weight) for target in found] == [(1, 0.25, 2.0), (2, -0.25, 2.0)]
+    assert [(target.segment, target.advantage, target.weight) for target in found] == [
+        (1, 0.25, 2.0),
+        (2, -0.25, 2.0),
+    ]
     soon = ALGORITHMS["tree"](small_group([0.0, 0.0, 0.0, 0.0], [0.8, 0.2]), Credit(trust=0.0, partial=0.0))
     assert [round(target.advantage, 6) for target in soon] == [0.3, -0.3]
     assert ALGORITHMS["tree"](small_group([1.0, 1.0, 1.0, 1.0], [0.5, 0.5]), Credit(1.0, 0.0)) == []
@@ -183,7 +198,10 @@ def test_a_choice_is_worth_what_became_of_it() -> None:
 
 def test_dr_grpo_credits_every_decision_with_the_episode() -> None:
     found = ALGORITHMS["dr-grpo"](small_group([1.0, 0.0, 0.0, 0.0], [0.0, 0.0]), Credit(1.0, 0.0))
-    assert [(target.segment, target.advantage, target.weight) for target in found] == [(1, 0.25, 2.0), (2, -0.25, 2.0)]
+    assert [(target.segment, target.advantage, target.weight) for target in found] == [
+        (1, 0.25, 2.0),
+        (2, -0.25, 2.0),
+    ]
 
 
 def test_a_sample_that_was_not_judged_counts_for_nothing() -> None:
@@ -207,7 +225,12 @@ def test_a_reward_that_is_not_a_number_is_an_error() -> None:
 
 def test_clipping_stops_what_has_moved_far_enough() -> None:
     decision = Decision(1, (1, 2), 1, -1.0, 0.5)
-    for advantage, new, moves in ((1.0, -0.5, False), (1.0, -1.5, True), (-1.0, -1.5, False), (-1.0, -0.5, True)):
+    for advantage, new, moves in (
+        (1.0, -0.5, False),
+        (1.0, -1.5, True),
+        (-1.0, -1.5, False),
+        (-1.0, -0.5, True),
+    ):
         logs = torch.tensor([new], requires_grad=True)
         losses = policy_loss(logs, [Target(0, decision, advantage)], 1.0, Clip(0.2, 0.2))
         losses.value.backward()

@@ -20,7 +20,8 @@ TEMPLATE = (
 _CORPUS = [
     'click link "INV-20431"\nclick button "Search"\nfill searchbox "Search": INV-12345\ndone\n',
     'select combobox "Cost centre": CC-110\nselect combobox "Approver": Head of finance\n',
-    'textbox "PO number": PO-71234\nTask: Code and route invoice\n# Inbox\nVendor: Amount: Category: Contract\n',
+    'textbox "PO number": PO-71234\nTask: Code and route invoice\n'
+    "# Inbox\nVendor: Amount: Category: Contract\n",
 ] * 4
 
 

@@ -1,0 +1,371 @@
+#!/usr/bin/env python3
+"""Training: tokens of trajectory per second, as prefix trees and as TRL's GRPO trains them.
+
+The trajectories are one scene of the sample company's main workflow, a coding
+form of some 300 tokens, in groups of 8 samples that choose differently here and
+there. Every way of training makes one update per group, with LoRA rank 16. The
+rate counts each sample's own tokens, whether they are computed once or eight times.
+
+    python benchmarks/training.py [--quick] [--json] [--model NAME|DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from envgen.observe import Observer  # noqa: E402
+from envgen.replies import field_of  # noqa: E402
+from envgen.session import Score, Task, View  # noqa: E402
+from ingest.action import Action  # noqa: E402
+from ingest.snapshot import Node  # noqa: E402
+
+RANK = 16
+SAMPLES = 8
+CENTRES = ("CC-110", "CC-140", "CC-210", "CC-260", "CC-310", "CC-350", "CC-420", "CC-480", "CC-900")
+APPROVERS = ("Team lead", "Head of finance", "CFO")
+# How often a sample departs from the usual choice: that of a policy half way.
+DEPARTS = 0.25
+
+
+def main() -> None:
+    """Measure, and print a table or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer groups: under five minutes on 2 cores")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
+        "--model", default="smollm2-135m", help="base model: a name of `fde model list`, or a folder"
+    )
+    options = parser.parse_args()
+    count = 2 if options.quick else 6
+    results = measure(options.model, count)
+    if options.json:
+        print(json.dumps({"machine": machine(), "results": results}, indent=1))
+        return
+    for entry in results:
+        if entry["value"] is None:
+            print(f"{entry['name']:<58} {entry['unit']}")
+            continue
+        against = "" if entry["peer_value"] is None else f"  {entry['peer']}: {entry['peer_value']:.3g}"
+        ratio = "" if entry["ratio"] is None else f"  ratio {entry['ratio']:.2f}"
+        print(f"{entry['name']:<58} {entry['value']:>9.4g} {entry['unit']}{against}{ratio}")
+
+
+def measure(model: str, count: int) -> list[dict[str, Any]]:
+    """All ways of training on the same groups, one after the other."""
+    from serve.engine.local import LocalEngine
+
+    engine = LocalEngine.load(model)
+    groups = [trajectories(engine, seed) for seed in range(count)]
+    tokens = sum(len(line.tokens) for lines in groups for line in lines)
+    tree = [ours(engine, lines, 0.0) for lines in groups]
+    distinct = sum(size for _, size in tree)
+    all_layers = tokens / sum(seconds for seconds, _ in tree)
+    half = tokens / sum(ours(engine, lines, 0.5)[0] for lines in groups)
+    error = gradient_error(engine, groups[0])
+    del engine
+    separate = tokens / sum(timed(plain_step(model), lines) for lines in groups)
+    trl = trl_rate(model, groups)
+    plain = "transformers + peft, one padded batch a group"
+    peer, peer_rate = ("TRL GRPO", trl) if trl is not None else (plain, separate)
+    rows = [
+        row("prefix trees, all layers", all_layers, "tokens/s", peer, peer_rate),
+        row("prefix trees, lower half frozen (the default)", half, "tokens/s", peer, peer_rate),
+        row(f"{plain}", separate, "tokens/s", None, None),
+        row("distinct tokens in the trees", distinct / tokens, "of all", None, None),
+        row("gradient, tree against separate sequences", error, "relative error", None, None),
+    ]
+    if trl is None:
+        rows.append({**row("TRL GRPO", 0.0, "not installed: pip install trl", None, None), "value": None})
+    return rows
+
+
+class Form:
+    """The coding form of one invoice; what is entered is not looked at."""
+
+    def __init__(self, seed: int) -> None:
+        chance = random.Random(seed)
+        self.number = f"INV-{chance.randint(10000, 99999)}"
+        self.amount = f"{chance.uniform(300, 20000):,.2f}"
+        self.values: dict[str, str] = {}
+        self.observer = Observer()
+
+    def page(self) -> Node:
+        facts = (
+            ("Vendor", "Harbor Paper"), ("Reference", "R-50912"), ("Category", "Software"),
+            ("Amount", self.amount), ("PO", "PO-96495"), ("Contract", "No"), ("Contact", "Remy Bramcroft"),
+        )  # fmt: skip
+        told = "; ".join(f"{name}: {value}" for name, value in facts)
+        parts = [
+            Node("text", value=f"Seen on Invoice {self.number}: {told}"),
+            Node("heading", f"Code {self.number}"),
+        ]
+        parts.append(self._select("Cost centre", CENTRES))
+        if "Cost centre" in self.values:
+            parts.append(
+                self._select("Account", tuple(f"6{self.values['Cost centre'][3:5]}{n}" for n in range(3)))
+            )
+        parts.append(self._select("Approver", APPROVERS))
+        parts.append(Node("textbox", "PO number", value=self.values.get("PO number")))
+        parts.append(Node("button", "Submit"))
+        return Node("document", children=tuple(parts))
+
+    def _select(self, name: str, options: Sequence[str]) -> Node:
+        chosen = self.values.get(name)
+        return Node("combobox", name, value=chosen, children=tuple(Node("option", text) for text in options))
+
+    def reset(self, task: Task) -> View:
+        page = self.page()
+        return View(page, self.observer.first(page), fresh=True)
+
+    def step(self, action: Action) -> View:
+        if action.target is not None and action.value is not None:
+            self.values[action.target.name] = action.value
+        page = self.page()
+        text = self.observer.next(page, acted_on=field_of(action))
+        return View(page, text, finished=action.verb == "done")
+
+    def score(self) -> Score:
+        return Score(value=None)
+
+    def close(self) -> None:
+        return
+
+
+def trajectories(engine: Any, seed: int) -> list[Any]:
+    """One group: samples of the same form, as sequences with their decisions."""
+    from serve.demonstrate import demonstrate
+    from serve.prompt import Prompt
+    from train.tree import Line
+
+    chance = random.Random(f"group {seed}")
+    task = Task(
+        id=f"form/train/{seed}", workflow="form", split="train", seed=seed,
+        instruction=f"Code and route invoice {Form(seed).number}.", parameters={},
+    )  # fmt: skip
+
+    def pick(options: Sequence[str]) -> str:
+        return chance.choice(options) if chance.random() < DEPARTS else options[seed % len(options)]
+
+    lines = []
+    for _ in range(SAMPLES):
+        centre = pick(CENTRES)
+        said = [
+            f'select combobox "Cost centre": {centre}',
+            f'select combobox "Account": {pick([f"6{centre[3:5]}{n}" for n in range(3)])}',
+            f'select combobox "Approver": {pick(APPROVERS)}',
+            f'fill textbox "PO number": {pick(["PO-96495", "PO-96945"])}',
+            'click button "Submit"',
+            "done",
+        ]
+        actions = [Action.parse(line) for line in said]
+        group = demonstrate(engine.grammar, Prompt(engine.tokenizer), Form(seed), task, actions)
+        lines.append(Line(group.segments[0].tokens, group.segments[0].decisions))
+    return lines
+
+
+def trees_of(lines: Sequence[Any]) -> list[Any]:
+    from envgen.session import Task as AnyTask
+    from train.tree import Target, merge, prune
+
+    task = AnyTask(id="x", workflow="x", split="train", seed=0, instruction="", parameters={})
+    group = merge(task, lines)
+    targets = [
+        Target(index, decision, 0.5 if segment.samples[0] % 2 else -0.5, float(len(segment.samples)))
+        for index, segment in enumerate(group.segments)
+        for decision in segment.decisions
+    ]
+    return prune(group, targets)
+
+
+def ours(engine: Any, lines: Sequence[Any], frozen: float) -> tuple[float, int]:
+    """Seconds of one update on a group as a tree, and its distinct tokens."""
+    from train.lora import Lora
+    from train.update import Updater, add_lower
+
+    engine.body.split = round(frozen * engine.body.depth)
+    updater = Updater(engine, Lora(engine, rank=RANK, alpha=2.0 * RANK))
+    trees = trees_of(lines)
+    add_lower(engine, trees)  # rollouts leave this behind
+    updater.step(trees, lr=1e-4)
+    began = time.perf_counter()
+    updater.step(trees, lr=1e-4)
+    seconds = time.perf_counter() - began
+    engine.clear_adapter()
+    return seconds, sum(tree.size for tree in trees)
+
+
+def gradient_error(engine: Any, lines: Sequence[Any]) -> float:
+    """Relative difference between the tree's gradient and that of the sequences one by one."""
+    import torch
+
+    from train.lora import Lora
+    from train.loss import forward, policy_loss
+    from train.tree import pack
+
+    engine.body.split = 0
+    lora = Lora(engine, rank=RANK, alpha=2.0 * RANK)
+    with torch.no_grad():
+        generator = torch.Generator().manual_seed(0)
+        for _, b in lora.tensors.values():
+            b.normal_(0.0, 0.01, generator=generator)
+    lora.merge()
+    found = []
+    for batches in ([trees_of(lines)], [trees_of([line]) for line in lines]):
+        for tensor in lora.parameters():
+            tensor.grad = None
+        for trees in batches:
+            packed = pack(trees)
+            for place, target in enumerate(packed.targets):
+                packed.targets[place] = type(target)(target.segment, target.decision, 1.0, target.weight)
+            policy_loss(forward(engine, packed), packed.targets, 100.0, None).value.backward()
+        found.append(
+            torch.cat([tensor.grad.flatten() for tensor in lora.parameters() if tensor.grad is not None])
+        )
+    engine.clear_adapter()
+    return float((found[0] - found[1]).norm() / found[1].norm())
+
+
+def plain_step(model: str) -> Callable[[Sequence[Any]], None]:
+    """One update of transformers and peft on a padded batch, with log-probabilities of what was said."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from fde.models import model_path
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    base: Any = AutoModelForCausalLM.from_pretrained(model_path(model), dtype=dtype)
+    base = base.to(device)
+    config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM")
+    peft: Any = get_peft_model(base, config)
+    optimizer = torch.optim.AdamW([p for p in peft.parameters() if p.requires_grad], lr=1e-4)
+
+    def step(lines: Sequence[Any]) -> None:
+        longest = max(len(line.tokens) for line in lines)
+        first = min(line.decisions[0].offset for line in lines)
+        ids = torch.zeros(len(lines), longest, dtype=torch.long, device=device)
+        mask = torch.zeros_like(ids)
+        for index, line in enumerate(lines):
+            ids[index, : len(line.tokens)] = torch.tensor(line.tokens)
+            mask[index, : len(line.tokens)] = 1
+        kept = longest - first + 1
+        logits = peft(input_ids=ids, attention_mask=mask, logits_to_keep=kept, use_cache=False).logits[:, :-1]
+        logs = logits.float().log_softmax(-1).gather(2, ids[:, first:, None])[..., 0]
+        signs = torch.tensor([0.5 if index % 2 else -0.5 for index in range(len(lines))], device=device)
+        (-(signs[:, None] * logs * mask[:, first:]).sum() / mask[:, first:].sum()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def timed(step: Callable[[Sequence[Any]], None], lines: Sequence[Any]) -> float:
+    """Seconds of the second of two updates."""
+    step(lines)
+    began = time.perf_counter()
+    step(lines)
+    return time.perf_counter() - began
+
+
+def trl_rate(model: str, groups: Sequence[Sequence[Any]]) -> float | None:
+    """Tokens of trajectory per second of TRL's GRPO trainer on the same trajectories; None without TRL."""
+    try:
+        os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+        from datasets import Dataset
+        from trl import GRPOConfig, GRPOTrainer
+    except ImportError:
+        return None
+    import torch
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+
+    from fde.models import model_path
+
+    folder = model_path(model)
+    steps: list[float] = []
+    turn = iter([groups[0], *groups])  # the first update warms up
+
+    def rollout(prompts: Sequence[Any], trainer: Any) -> dict[str, Any]:
+        lines = next(turn)
+        first = lines[0].decisions[0].offset
+        said = [list(line.tokens[first:]) for line in lines]
+        return {
+            "prompt_ids": [list(line.tokens[:first]) for line in lines],
+            "completion_ids": said,
+            "logprobs": [[-0.5] * len(tokens) for tokens in said],
+        }
+
+    class Clock(TrainerCallback):
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            self.began = time.perf_counter()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            steps.append(time.perf_counter() - self.began)
+
+    with tempfile.TemporaryDirectory(prefix="fde-bench-") as scratch:
+        config = GRPOConfig(
+            output_dir=scratch, per_device_train_batch_size=SAMPLES, num_generations=SAMPLES, beta=0.0,
+            max_steps=len(groups) + 1, loss_type="dr_grpo", report_to=[], logging_strategy="no",
+            save_strategy="no", use_cpu=not torch.cuda.is_available(), bf16=torch.cuda.is_available(),
+            gradient_checkpointing=False, disable_tqdm=True, max_completion_length=512,
+        )  # fmt: skip
+        trainer = GRPOTrainer(
+            model=AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+            processing_class=AutoTokenizer.from_pretrained(folder),
+            args=config,
+            train_dataset=Dataset.from_list([{"prompt": "x"}] * 64),
+            reward_funcs=lambda completions, **_: [float(index % 2) for index in range(len(completions))],
+            peft_config=LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear"),
+            rollout_func=rollout,
+            callbacks=[Clock()],
+        )
+        trainer.train()
+    tokens = sum(len(line.tokens) for lines in groups for line in lines)
+    return tokens / sum(steps[1:])
+
+
+def row(name: str, value: float, unit: str, peer: str | None, peer_value: float | None) -> dict[str, Any]:
+    """One result in the benchmarks' common form."""
+    ratio = value / peer_value if peer_value else None
+    return {
+        "name": name,
+        "value": value,
+        "unit": unit,
+        "peer": peer,
+        "peer_value": peer_value,
+        "ratio": ratio,
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What it was measured on."""
+    import torch
+
+    name = torch.cuda.get_device_name(0) if torch.cuda.is_available() else platform.processor()
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": torch.get_num_threads(),
+        "processor": name or platform.machine(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+if __name__ == "__main__":
+    main()
