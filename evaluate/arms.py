@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envgen.demonstrations import Demonstration
 from envgen.session import Session, Task, Teacher
 from evaluate.retrieval import Retriever
 from evaluate.rows import ArmResult, Kind, Row
 from evaluate.watch import Watch
 from fde.artifacts import digest
-from ingest.recording import Recording
 from serve.episodes import Episode, Stop
-from serve.prompt import SYSTEM
+from serve.prompt import SYSTEM, opening
 
 if TYPE_CHECKING:
     from serve.engine.local import LocalEngine
@@ -78,25 +78,24 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What prompts are made of: the experts' recordings as examples, and the redacted documents."""
+    """What prompts are made of: the experts' recordings, and the redacted documents."""
 
     examples: tuple[Example, ...]
     retriever: Retriever
 
 
-def recorded_examples(recordings: Sequence[Recording]) -> tuple[Example, ...]:
-    """The recordings that can be shown as a conversation."""
-    from serve.demonstrate import messages
-    from serve.recorded import RecordedSession, actions, task_of, usable
-
-    found = []
-    for recording in recordings:
-        if usable(recording):
-            task = task_of(recording)
-            scenes = messages(RecordedSession(recording), task, actions(recording))
-            talk = tuple(message for scene in scenes for message in scene)
-            found.append(Example(recording.id, task.instruction, talk))
-    return tuple(found)
+def example(name: str, shown: Demonstration) -> Example:
+    """A demonstration as a conversation; a page that stands alone begins as an episode does."""
+    talk: list[dict[str, str]] = []
+    for view, action in shown.steps:
+        if view.fresh or not talk:
+            talk.append({"role": "user", "content": opening(shown.instruction, view.text)})
+        elif view.text:
+            talk.append({"role": "user", "content": view.text})
+        if talk[-1]["role"] == "user":
+            talk.append({"role": "assistant", "content": ""})
+        talk[-1]["content"] += action.text() + "\n"
+    return Example(name, shown.instruction, tuple(talk))
 
 
 def nearest(instruction: str, pool: Sequence[Example], k: int) -> list[Example]:

@@ -34,6 +34,7 @@ def bars(data: Mapping[str, Any], wanted: Bars) -> list[dict[str, Any]]:
             comparison, rl, on_recordings["name"] if on_recordings else None, "SFT on the recordings", wanted
         ),
         _gain(comparison, rl, rl["started_from"] if rl else None, "the checkpoint it started from", wanted),
+        *_equal_time(data),
         _live(comparison, rl, wanted),
         _gate(data["gate"], wanted),
         _privacy(data["privacy"]),
@@ -100,6 +101,23 @@ def _gain(
         met = found["delta"] >= wanted.gain and low > 0
     bar = f"at least {points(wanted.gain)} points, 95% interval above 0"
     return _entry(f"RL minus {name}, same tasks", bar, text, met)
+
+
+def _equal_time(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """RL against imitation at equal time: reported as it is, no bar to meet."""
+    found = data["equal_time"]
+    entries = []
+    for tasks, told in (("plain", "tasks as they come"), ("disturbed", "disturbed tasks")):
+        pair = found[tasks] if found else None
+        text = None
+        if pair is not None and pair["delta"] is not None:
+            low, high = pair["ci"]
+            text = (
+                f"{points(pair['delta'])} points ({points(low)} to {points(high)}, p = {pair['p_value']:.2g})"
+            )
+        name = f"RL minus imitation of the program at equal time, {told}"
+        entries.append({**_entry(name, "reported as it is", text, None), "met": None})
+    return entries
 
 
 def points(share: float | None) -> str:

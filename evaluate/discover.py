@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from evaluate.arms import Arm
@@ -64,7 +65,16 @@ def _trained(engagement: Engagement, workflow: str) -> list[Arm]:
     found = [(run, run.manifest(), _result(run)) for run in runs]
     mine = [entry for entry in found if _said(entry[1], entry[2], "workflow") == workflow]
     by_run = {run.id: run.stage for run, _, _ in mine}
-    return [_arm(run, manifest, told, by_run) for run, manifest, told in mine]
+    arms = [_arm(run, manifest, told, by_run) for run, manifest, told in mine]
+    starts = {arm.started_from for arm in arms}
+    labels = [arm.label for arm in arms]
+    return [
+        # Two runs on the same data are told apart by what they are for.
+        replace(arm, label=f"{arm.label}, RL's start")
+        if arm.name in starts and labels.count(arm.label) > 1
+        else arm
+        for arm in arms
+    ]
 
 
 def _arm(run: Run, manifest: Manifest, told: dict[str, Any], by_run: dict[str, str]) -> Arm:

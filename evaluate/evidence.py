@@ -40,6 +40,7 @@ def collect(engagement: Engagement, run: Run) -> dict[str, Any]:
         "toolkit": {"version": __version__, "revision": revision(), "versions": versions()},
         "comparison": comparison,
         "training": _training(engagement, comparison, sources),
+        "equal_time": equal_time(comparison, sources),
         "gate": gate,
         "privacy": audit,
         "timings": timings,
@@ -94,6 +95,48 @@ def _training(
             }
         )
     return found
+
+
+def equal_time(comparison: Mapping[str, Any], sources: Sequence[Manifest]) -> dict[str, Any] | None:
+    """RL against imitation of the compiled program, with the training time each had.
+
+    RL's time includes that of the run it started from. The imitation is the
+    fine-tuned arm, other than RL's start, whose time is nearest. None when
+    either is missing.
+    """
+    known = {f"{manifest.stage}/{manifest.run}": manifest for manifest in sources}
+    arms = {arm["name"]: arm for arm in comparison["arms"] if arm["success"] is not None}
+
+    def seconds(arm: Mapping[str, Any] | None) -> float:
+        manifest = known.get((arm or {}).get("run") or "")
+        told = manifest.counts.get("seconds") if manifest else None
+        return float(told) if isinstance(told, int | float) else manifest.seconds if manifest else 0.0
+
+    rl = max((arm for arm in arms.values() if arm["kind"] == "rl"), key=lambda a: a["success"], default=None)
+    if rl is None:
+        return None
+    spent = seconds(rl) + seconds(arms.get(rl["started_from"] or ""))
+    imitations = [
+        arm
+        for arm in arms.values()
+        if arm["data"] in ("program", "recordings+program") and arm["name"] != rl["started_from"]
+    ]
+    other = min(imitations, key=lambda arm: abs(seconds(arm) - spent), default=None)
+    if other is None:
+        return None
+    pairs = {
+        pair["tasks"]: pair
+        for pair in comparison["comparisons"]
+        if (pair["a"], pair["b"]) == (rl["name"], other["name"])
+    }
+    return {
+        "rl": rl["name"],
+        "imitation": other["name"],
+        "rl_seconds": spent,
+        "imitation_seconds": seconds(other),
+        "plain": pairs.get("plain"),
+        "disturbed": pairs.get("disturbed"),
+    }
 
 
 def curve(value: Any) -> list[dict[str, float]]:

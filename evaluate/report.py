@@ -165,8 +165,8 @@ def _families(gate: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """The gate's kinds of wrong runs, where it tells how many there were and how many were rejected."""
     found = []
     for name, counts in ((gate or {}).get("families") or {}).items():
-        if isinstance(counts, dict) and "killed" in counts and "total" in counts:
-            found.append({"name": name, "killed": counts["killed"], "total": counts["total"]})
+        if _complete(counts, ("hits", "total")):
+            found.append({"name": name, "killed": counts["hits"], "total": counts["total"]})
     return found
 
 

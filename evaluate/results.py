@@ -125,7 +125,13 @@ def compare(engagement: Engagement, run: Run) -> dict[str, Any]:
     effort = efforts(arms, build)
     summaries = [summarize(arm, inputs, effort[arm.name]) for arm in arms]
     found = differences(arms)
-    verdict = decide(summaries, found, inputs, unit)
+    by_name = {arm.name: arm for arm in arms}
+    live = [
+        live_against_environment(arm, by_name[arm.name])
+        for arm in everything
+        if arm.place == "live" and arm.name in by_name
+    ]
+    verdict = decide(summaries, found, inputs, unit, live=live, live_gap=chosen.bars.live_gap)
     moved = []
     pair = [
         next((s for s in summaries if s.name == name), None) for name in (verdict.trained, verdict.untrained)
@@ -135,7 +141,6 @@ def compare(engagement: Engagement, run: Run) -> dict[str, Any]:
         if cases[0] is not None and cases[1] is not None:
             moved = swings(cases[0], cases[1], inputs)
     tests = load_test_set(run)
-    by_name = {arm.name: arm for arm in arms}
     return {
         "workflow": tests.workflow,
         "run": f"evaluate/{run.id}",
@@ -150,11 +155,7 @@ def compare(engagement: Engagement, run: Run) -> dict[str, Any]:
             "would_change": turning_points(moved, verdict.word),
         },
         "sensitivity": [swing_json(swing) for swing in moved],
-        "live": [
-            live_against_environment(arm, by_name[arm.name])
-            for arm in everything
-            if arm.place == "live" and arm.name in by_name
-        ],
+        "live": live,
         "test_set": {
             "sha256": tests.hash,
             "plain": len(tests.plain),

@@ -17,7 +17,7 @@ from itertools import cycle, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from envgen.session import Session, Split, Task, Teacher
-from evaluate.arms import Arm, Material, recorded_examples, result, run_model, run_replay
+from evaluate.arms import Arm, Material, example, result, run_model, run_replay
 from evaluate.discover import find_arms
 from evaluate.results import arm_path, arms_of, compare, finished_run, load_test_set
 from evaluate.retrieval import Retriever, passages
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 LIVE_SEED = 7_001
 # An arm may take this many times the actions of the compiled program's longest way.
 SLACK = 2
+# What the program itself may take.
+PROGRAM_ACTIONS = 200
 # Raise when arms would be run differently: earlier rows are then not taken over.
 VERSION = 1
 
@@ -81,7 +83,6 @@ class _Work:
     model: str
     progress: Progress
     tests: TestSet = field(init=False)
-    max_actions: int = field(init=False)
 
     @cached_property
     def engine(self) -> LocalEngine:
@@ -155,8 +156,8 @@ def evaluate(
 
 def _run_all(work: _Work, run: Run, arms: Sequence[Arm]) -> None:
     work.tests = _freeze(work, run)
-    work.max_actions = _limit(work)
-    for arm in arms:
+    # The program's longest way limits the others, so it goes first.
+    for arm in sorted(arms, key=lambda arm: arm.has_model):
         _run_one(work, run, arm, "environment")
     trained = _policy(arms, run)
     if trained is not None and work.tests.live and work.live is not None:
@@ -192,10 +193,14 @@ def _freeze(work: _Work, run: Run) -> TestSet:
     return tests
 
 
-def _limit(work: _Work) -> int:
+def _limit(work: _Work, run: Run) -> int:
     """Actions an episode may take, the same for every arm: twice the program's longest way."""
-    rows, _ = run_replay((*work.tests.plain, *work.tests.disturbed), work.place.session, max_actions=200)
-    longest = max((row.actions for row in rows if row.passed), default=20)
+    path = arm_path(run, "replay", "environment")
+    if path.is_file():
+        rows = load_arm(path).rows
+    else:
+        rows, _ = run_replay(work.tests.plain, work.place.session, max_actions=PROGRAM_ACTIONS)
+    longest = max((row.actions for row in rows if row.passed), default=PROGRAM_ACTIONS // SLACK)
     return SLACK * longest
 
 
@@ -207,14 +212,15 @@ def _run_one(work: _Work, run: Run, arm: Arm, place: str) -> None:
     tasks = tests.live if place == "live" else tests.plain
     if place != "live" and arm.takes_disturbed:
         tasks = (*tasks, *tests.disturbed)
-    key = arm.key(tests.hash, f"{work.model} {VERSION}", work.max_actions, place)
+    limit = _limit(work, run) if arm.has_model else PROGRAM_ACTIONS
+    key = arm.key(tests.hash, f"{work.model} {VERSION}", limit, place)
     earlier = _taken_over(work.engagement, run, key)
     if earlier is not None:
         write_json(path, earlier.model_dump(mode="json"))
         return
     advance = work.progress(f"{arm.label}{', real application' if place == 'live' else ''}", len(tasks))
     if arm.kind == "replay":
-        rows, seconds = run_replay(tasks, work.place.session, max_actions=work.max_actions, advance=advance)
+        rows, seconds = run_replay(tasks, work.place.session, max_actions=limit, advance=advance)
     elif place == "live":
         assert work.live is not None
         with _live_sessions(work.live, run.config["live_sessions"]) as make:
@@ -224,7 +230,7 @@ def _run_one(work: _Work, run: Run, arm: Arm, place: str) -> None:
                 tasks,
                 make,
                 work.material,
-                max_actions=work.max_actions,
+                max_actions=limit,
                 sequential=True,
                 keep_open=True,
                 advance=advance,
@@ -236,7 +242,7 @@ def _run_one(work: _Work, run: Run, arm: Arm, place: str) -> None:
             tasks,
             work.place.session,
             work.material,
-            max_actions=work.max_actions,
+            max_actions=limit,
             advance=advance,
         )
     done = result(arm, rows, seconds, key=key, place=place, peak_memory_bytes=peak_memory())
@@ -341,6 +347,7 @@ def compiled(engagement: Engagement, workflow: str | None = None) -> Workplace:
     Raises:
         MissingError: when nothing was compiled, or not this workflow.
     """
+    from envgen.demonstrations import recorded
     from envgen.disturbances import DISTURBANCES
     from envgen.environment import WorkflowEnv
     from envgen.stage import load_workflow, read_documents, read_recordings, workflow_names
@@ -370,7 +377,10 @@ def compiled(engagement: Engagement, workflow: str | None = None) -> Workplace:
 
     def material() -> Material:
         redacted = finished_run(engagement, "redact", run.inputs["redact"])
-        recordings = read_recordings(redacted).get(name, [])
-        return Material(recorded_examples(recordings), Retriever(passages(read_documents(redacted))))
+        shown = [
+            example(recording.id, recorded(recording, model))
+            for recording in read_recordings(redacted).get(name, [])
+        ]
+        return Material(tuple(shown), Retriever(passages(read_documents(redacted))))
 
     return Workplace(name, f"envgen/{run.id}", tasks, lambda _task: WorkflowEnv(model), material)

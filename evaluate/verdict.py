@@ -11,7 +11,7 @@ worth more beyond doubt.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any, Literal
@@ -80,9 +80,21 @@ def percent(share: float | None, digits: int = 0) -> str:
 
 
 def decide(
-    summaries: Sequence[Summary], differences: Sequence[Difference], inputs: CostInputs, currency: str
+    summaries: Sequence[Summary],
+    differences: Sequence[Difference],
+    inputs: CostInputs,
+    currency: str,
+    *,
+    live: Sequence[Mapping[str, Any]] = (),
+    live_gap: float = 1.0,
 ) -> Verdict:
-    """The verdict over all arms that were measured."""
+    """The verdict over all arms that were measured.
+
+    Args:
+        live: What was measured on the real application, see
+            :func:`evaluate.compare.live_against_environment`.
+        live_gap: By how much success there may fall short of the environment's.
+    """
     judged = [
         Judged(s, s.costs, s.expected_success)
         for s in summaries
@@ -155,6 +167,19 @@ def decide(
         caveats=_caveats(untrained),
         **common,
     )
+
+
+def _live_doubt(live: Sequence[Mapping[str, Any]], gap: float) -> str:
+    """Why the environment's figures cannot be believed; empty when nothing speaks against them."""
+    for entry in live:
+        low = entry["ci"] and entry["ci"][1] < 0
+        if entry["delta"] is not None and low and -entry["delta"] > gap:
+            return (
+                f"in the environment training pays, but on the real application the policy does "
+                f"{percent(entry['live']['success'])} of the tasks right instead of "
+                f"{percent(entry['environment']['success'])}: the environment does not stand for the work."
+            )
+    return ""
 
 
 def _best(arms: Sequence[Judged]) -> Judged | None:

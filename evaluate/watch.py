@@ -9,15 +9,16 @@ from envgen.session import Score, Session, Task, View
 from ingest.action import Action
 from serve.prompt import opening
 
-# An agent without randomness that is told the same stand-alone text once more does the same once more.
-SAME_TEXT = 3
+# An agent without randomness that is told the same stand-alone text again does the same again.
+SAME_TEXT = 2
 
 
 class Watched:
     """Passes everything on to a session and keeps the conversation.
 
-    Every arm is watched, so the cut is the same for all: on the third time that
-    the same stand-alone text would be told, the episode ends and is judged as it is.
+    Every arm is watched, so the cut is the same for all: when a stand-alone text would
+    be told again after it was told on a page change before, the episode ends and is
+    judged as it is.
 
     Args:
         session: Where the task is done.
@@ -35,7 +36,8 @@ class Watched:
     def reset(self, task: Task) -> View:
         view = self.session.reset(task)
         self.first_text, self.looped = view.text, False
-        self._told = Counter([view.text])
+        # Not counted: the first page is told with its frame, later ones without.
+        self._told = Counter()
         self.transcript = [("user", opening(task.instruction, view.text))]
         return view
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,17 @@ def test_prices_are_read_anew(tmp_path: Path) -> None:
     assert after["verdict"] == "don't automate" != before["verdict"]
     assert [arm["success"] for arm in after["arms"]] == [arm["success"] for arm in before["arms"]]
     assert after["costs"]["own"] == ["human_minutes_per_task"]
+
+
+def test_a_policy_that_fails_on_the_real_application_is_not_advised(tmp_path: Path) -> None:
+    made = engagement_with_results(
+        tmp_path / "e", arms={**ARMS, "replay": (*ARMS["replay"][:3], 0.5, 0.2, 0.01)}, live=40
+    )
+    assert compare(made, find_run(made))["verdict"] == "train"
+    path = next(made.stages.glob("evaluate/*/arms/rl-main.live.json"))
+    arm = json.loads(path.read_text())
+    for row in arm["rows"][:20]:
+        row["value"] = 0.0
+    path.write_text(json.dumps(arm))
+    found = compare(made, find_run(made))
+    assert found["verdict"] == "undecided" and "real application" in found["decision"]["headline"]

@@ -131,6 +131,8 @@ def test_bars_are_judged(made: Engagement) -> None:
     bars = {bar["name"]: bar for bar in write_report(made).data["bars"]}
     assert bars["Wall clock of the whole run"]["met"] is True
     assert bars["RL success on held-out tasks"]["met"] is True
+    same_time = bars["RL minus imitation of the program at equal time, disturbed tasks"]
+    assert same_time["met"] is None and same_time["measured"] is None  # the only one is RL's start
     start = bars["RL minus the checkpoint it started from, same tasks"]
     assert start["met"] is False and "p = " in start["measured"]
 
