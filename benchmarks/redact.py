@@ -40,8 +40,8 @@ PEER = "presidio-analyzer, default"
 # People, places, addresses, ways to reach them, and numbers that name them.
 SCOPE = frozenset(
     {
-        "PERSON", "LOCATION", "ADDRESS", "PHONE_NUMBER", "EMAIL_ADDRESS", "CREDIT_CARD", "IBAN_CODE", "US_SSN",
-        "US_DRIVER_LICENSE", "IP_ADDRESS",
+        "PERSON", "LOCATION", "ADDRESS", "PHONE_NUMBER", "EMAIL_ADDRESS", "CREDIT_CARD", "IBAN_CODE",
+        "US_SSN", "US_DRIVER_LICENSE", "IP_ADDRESS",
     }
 )  # fmt: skip
 
