@@ -150,6 +150,15 @@ def decide(
             caveats=_caveats(untrained),
             **common,
         )
+    doubt = _live_doubt(live, live_gap)
+    if doubt:
+        return Verdict(
+            word="undecided",
+            headline=f"Undecided: {doubt}",
+            because=facts,
+            caveats=_caveats(untrained),
+            **common,
+        )
     advised, why = _method(
         trained, [a for a in judged if a.summary.result.trained], differences, inputs, currency
     )
@@ -172,8 +181,8 @@ def decide(
 def _live_doubt(live: Sequence[Mapping[str, Any]], gap: float) -> str:
     """Why the environment's figures cannot be believed; empty when nothing speaks against them."""
     for entry in live:
-        low = entry["ci"] and entry["ci"][1] < 0
-        if entry["delta"] is not None and low and -entry["delta"] > gap:
+        surely = entry["ci"] is not None and entry["ci"][1] < 0
+        if surely and -entry["delta"] > gap:
             return (
                 f"in the environment training pays, but on the real application the policy does "
                 f"{percent(entry['live']['success'])} of the tasks right instead of "
