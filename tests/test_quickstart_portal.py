@@ -19,9 +19,9 @@ from playbooks.quickstart.app.seed import draw
 from playbooks.quickstart.truth import read_state
 
 WANTED = (
-    Wanted("new", "Packaging", 73_400, contract=False, budget_used=False),
-    Wanted("new", "Travel", 500_001, contract=True, budget_used=False),
-    Wanted("new", "Software", 90_000, contract=False, budget_used=True),
+    Wanted("new", "Packaging", 73_400, contract=True, budget_used=False),
+    Wanted("new", "Travel", 500_001, contract=False, budget_used=False),
+    Wanted("new", "Software", 90_000, contract=True, budget_used=True),
     Wanted("same"),
     Wanted("amount"),
 )
@@ -110,21 +110,22 @@ def test_code_and_route(client: Client, numbers: list[str], database: Path) -> N
     form = client.get(detail.links["Code"])
     assert form.options("cost_centre") == sorted(company.COST_CENTRES)
     assert form.options("account") == []
-    chosen = client.get(f"{form.path}?cost_centre=CC-310&approver=CFO&po=PO-1")
-    assert chosen.options("account") == ["6410", "6420", "6450"]
+    chosen = client.get(f"{form.path}?cost_centre=Logistics&approver=CFO&po=PO-1")
+    assert chosen.options("account") == ["Carriage", "Packaging", "Storage"]
     assert chosen.chosen("approver") == "CFO"
-    done = client.submit(form.path, cost_centre="CC-310", account="6410", approver="Team lead", po="")
+    done = client.submit(form.path, cost_centre="Logistics", account="Packaging", approver="Team lead", po="")
     assert (done.status, done.confirmation) == (200, "Routed to Team lead")
     coding = read_state(database)["codings"][numbers[0]]
     assert coding == {
-        "invoice": numbers[0], "cost_centre": "CC-310", "account": "6410", "approver": "Team lead", "po": "",
+        "invoice": numbers[0], "cost_centre": "Logistics", "account": "Packaging", "po": "",
+        "approver": "Team lead",
     }  # fmt: skip
 
 
 def test_second_coding_is_refused(client: Client, numbers: list[str], database: Path) -> None:
     path = f"/invoices/{numbers[0]}/code"
     token = client.get(path).csrf
-    form = {"csrf": token, "cost_centre": "CC-310", "account": "6410", "approver": "CFO", "po": ""}
+    form = {"csrf": token, "cost_centre": "Logistics", "account": "Packaging", "approver": "CFO", "po": ""}
     client.request("POST", path, form)
     again = client.request("POST", path, form | {"approver": "Team lead"})
     assert (again.status, again.alert) == (409, f"{numbers[0]} is already coded.")
@@ -134,7 +135,7 @@ def test_second_coding_is_refused(client: Client, numbers: list[str], database: 
 def test_two_clerks_at_once_code_once(client: Client, numbers: list[str], database: Path) -> None:
     path = f"/invoices/{numbers[0]}/code"
     token = client.get(path).csrf
-    form = {"csrf": token, "cost_centre": "CC-310", "account": "6410", "approver": "CFO", "po": ""}
+    form = {"csrf": token, "cost_centre": "Logistics", "account": "Packaging", "approver": "CFO", "po": ""}
     answers: list[int] = []
     threads = [
         threading.Thread(
@@ -153,22 +154,22 @@ def test_two_clerks_at_once_code_once(client: Client, numbers: list[str], databa
 @pytest.mark.parametrize(
     ("form", "alert"),
     [
-        ({}, "Choose a cost centre. Choose an approver. PO number is required above 1,000."),
-        ({"cost_centre": "CC-420", "approver": "CFO", "po": "PO-11111"}, "Choose an account."),
+        ({}, "Choose a cost centre. Choose an approver. PO number is required without a contract."),
+        ({"cost_centre": "Sales", "approver": "CFO", "po": "PO-11111"}, "Choose an account."),
         (
-            {"cost_centre": "CC-420", "account": "6340", "approver": "CFO"},
-            "PO number is required above 1,000.",
+            {"cost_centre": "Sales", "account": "Travel", "approver": "CFO"},
+            "PO number is required without a contract.",
         ),
         (
-            {"cost_centre": "CC-420", "account": "6340", "approver": "CFO", "po": "11111"},
+            {"cost_centre": "Sales", "account": "Travel", "approver": "CFO", "po": "11111"},
             "PO number must look like PO-12345.",
         ),
         (
-            {"cost_centre": "CC-420", "account": "6410", "approver": "CFO", "po": "PO-11111"},
+            {"cost_centre": "Sales", "account": "Packaging", "approver": "CFO", "po": "PO-11111"},
             "Choose an account.",
         ),
         (
-            {"cost_centre": "CC-777", "account": "6340", "approver": "Me", "po": "PO-11111"},
+            {"cost_centre": "Nowhere", "account": "Travel", "approver": "Me", "po": "PO-11111"},
             "Choose a cost centre. Choose an approver.",
         ),
     ],
@@ -184,12 +185,12 @@ def test_incomplete_coding_is_refused(
 
 def test_budget_used_up_leads_to_the_reserve(client: Client, numbers: list[str], database: Path) -> None:
     path = f"/invoices/{numbers[2]}/code"
-    answer = client.submit(path, cost_centre="CC-140", account="6520", approver="Team lead", po="")
-    assert answer.alert == "Budget of CC-140 is used up. Use CC-900."
-    assert answer.chosen("account") == "6520"
+    answer = client.submit(path, cost_centre="IT", account="Licences", approver="Team lead", po="")
+    assert answer.alert == "Budget of IT is used up. Use Reserve."
+    assert answer.chosen("account") == "Licences"
     assert not read_state(database)["codings"]
-    assert client.get(f"{path}?cost_centre=CC-900").options("account") == ["6990"]
-    done = client.submit(path, cost_centre="CC-900", account="6990", approver="Team lead", po="")
+    assert client.get(f"{path}?cost_centre=Reserve").options("account") == ["Unplanned"]
+    done = client.submit(path, cost_centre="Reserve", account="Unplanned", approver="Team lead", po="")
     assert done.confirmation == "Routed to Team lead"
 
 
@@ -227,7 +228,7 @@ def test_bank_change(client: Client, database: Path) -> None:
 
 def test_form_without_token_is_refused(client: Client, numbers: list[str], database: Path) -> None:
     before = read_state(database)
-    form = {"cost_centre": "CC-310", "account": "6410", "approver": "Team lead", "po": ""}
+    form = {"cost_centre": "Logistics", "account": "Packaging", "approver": "Team lead", "po": ""}
     for token in ("", "x", "ü"):
         assert client.request("POST", f"/invoices/{numbers[0]}/code", form | {"csrf": token}).status == 403
     assert read_state(database) == before

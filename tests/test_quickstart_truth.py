@@ -17,8 +17,8 @@ from playbooks.quickstart.app import Wanted, seed_database, serve
 from playbooks.quickstart.plans import WORKFLOWS, recorded_plans
 
 WANTED = (
-    Wanted("new", "Legal", 720_000, contract=False, budget_used=False),
-    Wanted("new", "Freight", 100_000, contract=False, budget_used=True),
+    Wanted("new", "Legal", 720_000, 6, contract=False, budget_used=False),
+    Wanted("new", "Freight", 100_000, 8, contract=True, budget_used=True),
     Wanted("same"),
     Wanted("reference"),
     Wanted("new", "Repairs", 100_000, contract=True, budget_used=False),
@@ -81,8 +81,18 @@ AT_IBAN = company.make_iban("AT", 99)
 DE_IBAN = company.make_iban("DE", 99)
 
 
+def _large(
+    o: Office,
+    centre: str = "Management",
+    account: str = "Legal fees",
+    approver: str = "Head of finance",
+    po: str | None = None,
+) -> None:
+    o.code(o.large, centre, account, approver, o.po(o.large) if po is None else po)
+
+
 def right_large(o: Office) -> None:
-    o.code(o.large, "CC-260", "6620", "Head of finance", o.po(o.large))
+    _large(o)
 
 
 def test_right_coding_passes(office: Office) -> None:
@@ -91,7 +101,7 @@ def test_right_coding_passes(office: Office) -> None:
 
 
 def test_right_coding_on_the_reserve_passes(office: Office) -> None:
-    office.code(office.small, "CC-900", "6990", "Team lead")
+    office.code(office.small, "Reserve", "Unplanned", "Team lead")
     assert office.judge("code-invoice", invoice=office.small) == (True, ())
 
 
@@ -123,7 +133,7 @@ def _coding_lost(o: Office) -> None:
 
 def _another_too(o: Office) -> None:
     right_large(o)
-    o.code(o.other, "CC-480", "6820", "Team lead")
+    o.code(o.other, "Maintenance", "Repairs", "Team lead")
 
 
 def _vendor_too(o: Office) -> None:
@@ -133,13 +143,13 @@ def _vendor_too(o: Office) -> None:
 
 WRONG_CODINGS: dict[str, Callable[[Office], None]] = {
     "nothing done": lambda o: None,
-    "wrong cost centre": lambda o: o.code(o.large, "CC-310", "6410", "Head of finance", o.po(o.large)),
-    "wrong account": lambda o: o.code(o.large, "CC-260", "6650", "Head of finance", o.po(o.large)),
-    "approver too low": lambda o: o.code(o.large, "CC-260", "6620", "Team lead", o.po(o.large)),
-    "approver too high": lambda o: o.code(o.large, "CC-260", "6620", "CFO", o.po(o.large)),
-    "wrong purchase order": lambda o: o.code(o.large, "CC-260", "6620", "Head of finance", "PO-00000"),
-    "reserve without need": lambda o: o.code(o.large, "CC-900", "6990", "Head of finance", o.po(o.large)),
-    "another invoice": lambda o: o.code(o.other, "CC-480", "6820", "Team lead"),
+    "wrong cost centre": lambda o: _large(o, "Logistics", "Packaging"),
+    "wrong account": lambda o: _large(o, "Management", "Advice"),
+    "approver too low": lambda o: _large(o, approver="Team lead"),
+    "approver too high": lambda o: _large(o, approver="CFO"),
+    "wrong purchase order": lambda o: _large(o, po="PO-00000"),
+    "reserve without need": lambda o: _large(o, "Reserve", "Unplanned"),
+    "another invoice": lambda o: o.code(o.other, "Maintenance", "Repairs", "Team lead"),
     "another invoice too": _another_too,
     "a vendor too": _vendor_too,
     "not routed": _not_routed,
@@ -155,8 +165,8 @@ def test_wrong_coding_fails(office: Office, wrong: str) -> None:
     assert reasons
 
 
-def test_purchase_order_below_the_limit_fails(office: Office) -> None:
-    office.code(office.small, "CC-900", "6990", "Team lead", office.po(office.small))
+def test_purchase_order_with_a_contract_fails(office: Office) -> None:
+    office.code(office.small, "Reserve", "Unplanned", "Team lead", office.po(office.small))
     passed, reasons = office.judge("code-invoice", invoice=office.small)
     assert not passed
     assert reasons == (f"codings {office.small}: po is {office.po(office.small)!r}, should be ''",)
@@ -214,25 +224,25 @@ def test_wrong_bank_change_fails(office: Office, wrong: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cents", "contract", "approver", "with_po"),
+    ("risk", "contract", "approver"),
     [
-        (99_999, False, "Team lead", False),
-        (100_000, False, "Team lead", False),
-        (100_001, False, "Head of finance", True),
-        (1_000_000, False, "Head of finance", True),
-        (1_000_001, False, "CFO", True),
-        (100_000, True, "Team lead", False),
-        (100_001, True, "Team lead", True),
-        (1_000_000, True, "Team lead", True),
-        (1_000_001, True, "Head of finance", True),
+        (0, False, "Team lead"),
+        (4, False, "Team lead"),
+        (5, False, "Head of finance"),
+        (7, False, "Head of finance"),
+        (8, False, "CFO"),
+        (4, True, "Team lead"),
+        (5, True, "Team lead"),
+        (9, True, "Team lead"),
     ],
 )
-def test_limits(tmp_path: Path, cents: int, contract: bool, approver: str, with_po: bool) -> None:
+def test_limits(tmp_path: Path, risk: int, contract: bool, approver: str) -> None:
     path = tmp_path / "portal.db"
-    (number,) = seed_database(path, 3, wanted=(Wanted("new", "Travel", cents, contract, False),))
+    want = Wanted("new", "Travel", 100_000, risk, contract, False)
+    (number,) = seed_database(path, 3, wanted=(want,))
     coding = truth.expected(path, "code-invoice", {"invoice": number})["codings"][number]
-    assert (coding["approver"], coding["cost_centre"], coding["account"]) == (approver, "CC-420", "6340")
-    assert bool(coding["po"]) is with_po
+    assert (coding["approver"], coding["cost_centre"], coding["account"]) == (approver, "Sales", "Travel")
+    assert bool(coding["po"]) is not contract
 
 
 def test_bad_questions_are_refused(office: Office) -> None:
@@ -274,5 +284,5 @@ def test_truth_agrees_with_the_documents() -> None:
 def test_recorded_plans_leave_categories_to_the_documents() -> None:
     seen = {plan.wanted[0].category for plan in recorded_plans("code-invoice")}
     assert len(company.MATRIX) - len(seen) == 4
-    amounts = {plan.wanted[0].amount_cents for plan in recorded_plans("code-invoice")}
-    assert {100_000, 1_000_000} <= amounts
+    risks = {plan.wanted[0].risk for plan in recorded_plans("code-invoice") if not plan.wanted[0].contract}
+    assert {4, 5, 7, 8} <= risks

@@ -12,33 +12,33 @@ NAME = "Meridian Supply"
 MAIL_DOMAIN = "meridian-supply.example"
 
 COST_CENTRES: dict[str, tuple[str, ...]] = {
-    "CC-110": ("6110", "6130", "6150"),
-    "CC-140": ("6520", "6530", "6540"),
-    "CC-210": ("6210", "6220", "6230"),
-    "CC-260": ("6610", "6620", "6650"),
-    "CC-310": ("6410", "6420", "6450"),
-    "CC-350": ("6710", "6720", "6760"),
-    "CC-420": ("6310", "6320", "6340"),
-    "CC-480": ("6810", "6820", "6830"),
-    "CC-900": ("6990",),
+    "Administration": ("Office rent", "Office supplies", "Postage"),
+    "IT": ("Licences", "Data lines", "Equipment"),
+    "Facilities": ("Guarding", "Cleaning", "Waste"),
+    "Management": ("Audit fees", "Legal fees", "Advice"),
+    "Logistics": ("Packaging", "Storage", "Carriage"),
+    "Marketing": ("Adverts", "Fairs", "Gifts"),
+    "Sales": ("Phones", "Cars", "Travel"),
+    "Maintenance": ("Spare parts", "Repairs", "Inspection"),
+    "Reserve": ("Unplanned",),
 }
-"""Cost centre -> the accounts that may be booked on it. CC-900 is the reserve."""
+"""Cost centre -> the accounts that may be booked on it. Reserve is the reserve."""
 
-RESERVE_COST_CENTRE = "CC-900"
+RESERVE_COST_CENTRE = "Reserve"
 
 MATRIX: dict[str, tuple[str, str]] = {
-    "Packaging": ("CC-310", "6410"),
-    "Freight": ("CC-310", "6450"),
-    "Stationery": ("CC-110", "6130"),
-    "Software": ("CC-140", "6520"),
-    "Hardware": ("CC-140", "6540"),
-    "Cleaning": ("CC-210", "6220"),
-    "Security": ("CC-210", "6210"),
-    "Consulting": ("CC-260", "6650"),
-    "Legal": ("CC-260", "6620"),
-    "Advertising": ("CC-350", "6710"),
-    "Travel": ("CC-420", "6340"),
-    "Repairs": ("CC-480", "6820"),
+    "Packaging": ("Logistics", "Packaging"),
+    "Freight": ("Logistics", "Carriage"),
+    "Stationery": ("Administration", "Office supplies"),
+    "Software": ("IT", "Licences"),
+    "Hardware": ("IT", "Equipment"),
+    "Cleaning": ("Facilities", "Cleaning"),
+    "Security": ("Facilities", "Guarding"),
+    "Consulting": ("Management", "Advice"),
+    "Legal": ("Management", "Legal fees"),
+    "Advertising": ("Marketing", "Adverts"),
+    "Travel": ("Sales", "Travel"),
+    "Repairs": ("Maintenance", "Repairs"),
 }
 """Category -> cost centre and account, as in the approval matrix."""
 

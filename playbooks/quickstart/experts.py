@@ -135,11 +135,10 @@ def slip(text: str, rng: random.Random) -> str:
 def coding(facts: dict[str, str]) -> tuple[str, str, str, str]:
     """Cost centre, account, approver and PO number for an invoice as its page shows it."""
     centre, account = company.MATRIX[facts["Category"]]
-    cents = int(facts["Amount"].replace(",", "").replace(".", ""))
-    level = (cents > 100_000) + (cents > 1_000_000)
     if facts["Contract"] == "Yes":
-        level = max(level - 1, 0)
-    return centre, account, company.APPROVERS[level], facts["PO"] if cents > 100_000 else ""
+        return centre, account, company.APPROVERS[0], ""
+    level = (int(facts["Risk"]) > 4) + (int(facts["Risk"]) > 7)
+    return centre, account, company.APPROVERS[level], facts["PO"]
 
 
 class _InvoiceExpert:
@@ -186,7 +185,7 @@ class _InvoiceExpert:
             hands.fill("textbox", "PO number", po)
         if self.has("wrong centre"):
             wrong = hands.rng.choice(
-                [option for option in hands.options("Cost centre")[:-1] if option != centre]
+                [o for o in hands.options("Cost centre") if o not in (centre, company.RESERVE_COST_CENTRE)]
             )
             hands.select("Cost centre", wrong, reloads=True)
         hands.select("Cost centre", centre, reloads=True)
@@ -207,7 +206,7 @@ class _InvoiceExpert:
         if hands.alert().startswith("PO number"):
             hands.fill("textbox", "PO number", po)
             hands.click("button", "Submit")
-        used_up = re.search(r"used up\. Use (CC-\d+)", hands.alert())
+        used_up = re.search(r"used up\. Use (\w+)", hands.alert())
         if used_up:
             hands.select("Cost centre", used_up[1], reloads=True)
             hands.select("Account", hands.options("Account")[0])

@@ -1,6 +1,6 @@
 """Which work the experts' recordings show, and how tasks are worded.
 
-Both sides of every limit occur, amounts that meet a limit exactly too. Four of the twelve
+Both sides of every limit occur, scores that meet a limit exactly too. Four of the twelve
 categories never occur: who only watched cannot know their cost centre, who reads the
 approval matrix can.
 """
@@ -15,6 +15,7 @@ from types import MappingProxyType
 from fde.errors import InputError
 from playbooks.quickstart import company
 from playbooks.quickstart.app.seed import Kind, Wanted, draw
+from playbooks.quickstart.app.store import PAGE_ROWS
 
 WORKFLOWS = ("code-invoice", "resolve-duplicate", "update-bank")
 
@@ -63,22 +64,22 @@ class Plan:
         return phrases[self.phrase % len(phrases)].format(**self.parameters)
 
 
-# Category, amount in cents, contract, budget used up, habits.
-_CODING: tuple[tuple[str, int, bool, bool, tuple[str, ...]], ...] = (
-    ("Packaging", 184_000, False, False, ()),
-    ("Software", 1_007_560, False, False, ("po first",)),
-    ("Freight", 327_550, True, True, ("paging",)),
-    ("Consulting", 101_240, False, False, ("look at vendor",)),
-    ("Stationery", 64_020, False, False, ("wrong account",)),
-    ("Cleaning", 100_000, False, False, ("approver first",)),
-    ("Advertising", 1_006_000, True, False, ("forget po",)),
-    ("Repairs", 99_450, False, True, ("search twice",)),
-    ("Packaging", 1_000_000, False, False, ("wrong approver",)),
-    ("Software", 998_500, True, False, ("paging", "po first")),
-    ("Cleaning", 100_830, False, True, ("approver first", "forget po")),
-    ("Freight", 2_388_090, False, False, ("look at other invoice",)),
-    ("Consulting", 78_060, True, False, ("paging",)),
-    ("Repairs", 3_140_025, True, True, ("wrong centre",)),
+# Category, amount in cents, risk, contract, budget used up, habits.
+_CODING: tuple[tuple[str, int, int, bool, bool, tuple[str, ...]], ...] = (
+    ("Packaging", 184_000, 5, False, False, ()),
+    ("Software", 1_007_560, 8, False, False, ("po first",)),
+    ("Freight", 327_550, 6, True, True, ("paging",)),
+    ("Consulting", 101_240, 4, False, False, ("look at vendor",)),
+    ("Stationery", 64_020, 2, False, False, ("wrong account",)),
+    ("Cleaning", 100_000, 7, False, False, ("approver first",)),
+    ("Advertising", 1_006_000, 9, False, False, ("forget po",)),
+    ("Repairs", 99_450, 3, False, True, ("search twice",)),
+    ("Packaging", 1_000_000, 7, False, False, ("wrong approver",)),
+    ("Software", 998_500, 8, True, False, ("paging",)),
+    ("Cleaning", 100_830, 5, False, True, ("approver first", "forget po")),
+    ("Freight", 2_388_090, 9, False, False, ("look at other invoice",)),
+    ("Consulting", 78_060, 1, True, False, ("paging",)),
+    ("Repairs", 3_140_025, 5, True, True, ("wrong centre",)),
 )
 _HELD: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     ("same", ()),
@@ -123,10 +124,10 @@ def recorded_plans(workflow: str) -> list[Plan]:
                 workflow,
                 100 + number,
                 number,
-                Wanted("new", category, cents, contract, used, place=_place(number, habits)),
+                Wanted("new", category, cents, risk, contract, used, place=_place(number, habits)),
                 habits,
             )
-            for number, (category, cents, contract, used, habits) in enumerate(_CODING)
+            for number, (category, cents, risk, contract, used, habits) in enumerate(_CODING)
         ]
     if workflow == "resolve-duplicate":
         return [
@@ -144,6 +145,11 @@ def recorded_plans(workflow: str) -> list[Plan]:
 def _place(number: int, habits: tuple[str, ...]) -> int:
     """Who pages through the inbox has the invoice on the second or third page, others further down."""
     return 5 + number % 6 if "paging" in habits else 9 + number % 11
+
+
+def _later(rng: random.Random) -> int:
+    """New work is at the end of the inbox, not on its first page."""
+    return rng.randrange(PAGE_ROWS, 24)
 
 
 def _invoice_plan(workflow: str, seed: int, phrase: int, want: Wanted, habits: tuple[str, ...] = ()) -> Plan:
@@ -171,10 +177,10 @@ def fresh_plan(workflow: str, seed: int) -> Plan:
     rng = random.Random(f"{workflow} {seed}")
     phrase = rng.randrange(100)
     if workflow == "code-invoice":
-        return _invoice_plan(workflow, seed, phrase, Wanted("new", place=rng.randrange(24)))
+        return _invoice_plan(workflow, seed, phrase, Wanted("new", place=_later(rng)))
     if workflow == "resolve-duplicate":
         kind: Kind = rng.choices(("same", "reference", "amount", "both"), weights=(3, 1, 1, 1))[0]
-        return _invoice_plan(workflow, seed, phrase, Wanted(kind, place=rng.randrange(24)))
+        return _invoice_plan(workflow, seed, phrase, Wanted(kind, place=_later(rng)))
     if workflow == "update-bank":
         vendor = rng.choice(company.VENDORS)
         elsewhere = [country for country in company.IBAN_LENGTH if country != vendor.country]

@@ -78,10 +78,10 @@ POLICY: tuple[Block, ...] = (
         "approval-matrix.xlsx. What the supplier or the buyer suggests is not decisive."
     ),
     Paragraph(
-        "2.2 CC-900 is the reserve. It is used only where the portal reports that the budget of a "
+        "2.2 The cost centre Reserve is used only where the portal reports that the budget of a "
         "cost centre is "
-        "used up, and it has a single account, 6990. The invoice is then submitted again with CC-900 "
-        "and 6990; "
+        "used up, and it has a single account, Unplanned. The invoice is then submitted again with Reserve "
+        "and Unplanned; "
         "approver and purchase order stay as they are."
     ),
     Paragraph(
@@ -89,26 +89,27 @@ POLICY: tuple[Block, ...] = (
     ),
     Heading("3 Purchase orders"),
     Paragraph(
-        "3.1 For invoices above 1,000.00 the number of the purchase order is entered, as it stands on the "
-        "invoice's page. Up to and including 1,000.00 the field is left empty: a number entered there would "
-        "block the remaining value of the order."
+        "3.1 For suppliers without a framework contract (Contract: No) the number of the purchase order is "
+        "entered, as it stands on the invoice's page. With a framework contract the field is left empty: a "
+        "number entered there would block the remaining value of the order."
     ),
     Heading("4 Approval"),
-    Paragraph("4.1 The approver follows from the amount of the invoice:"),
+    Paragraph(
+        "4.1 The approver follows from the risk score, 0 to 9, that the portal gives every invoice when it "
+        "arrives:"
+    ),
     Grid(
-        ("Amount", "Approver"),
+        ("Risk", "Approver"),
         (
-            ("up to and including 500.00", "Team lead"),
-            ("above 500.00, up to and including 10,000.00", "Head of finance"),
-            ("above 10,000.00", "CFO"),
+            ("up to and including 2", "Team lead"),
+            ("above 2, up to and including 7", "Head of finance"),
+            ("above 7", "CFO"),
         ),
     ),
     Paragraph(
         "4.2 For suppliers with a framework contract (Contract: Yes) prices have been agreed and "
         "approved before. "
-        "Their invoices go one level lower than 4.1 says: to the Head of finance instead of the CFO, "
-        "and to the "
-        "Team lead instead of the Head of finance. What 4.1 gives to the Team lead stays with the Team lead."
+        "Their invoices all go to the Team lead, whatever the score."
     ),
     Paragraph(
         f"4.3 The Team lead is {ELEANOR.listed}, the Head of finance is {VIKTOR.listed}, the CFO is "
@@ -153,17 +154,16 @@ MEMO: tuple[Block, ...] = (
     Heading("Memo: approval limits", 0),
     Paragraph(f"Date: {MEMO_DATE}. From: {PRIYA.name}, CFO. To: all accounts payable staff."),
     Paragraph(
-        "1. The limit of the Team lead in section 4.1 of the Accounts Payable Policy is raised from "
-        "500.00 to "
-        "1,000.00. Invoices of exactly 1,000.00 are still the Team lead's."
+        "1. The limit of the Team lead in section 4.1 of the Accounts Payable Policy is raised from a risk "
+        "score of 2 to 4. Invoices with a score of exactly 4 are the Team lead's."
     ),
     Paragraph("2. This memo supersedes the table in section 4.1 of version 4.2. The limits are now:"),
     Grid(
-        ("Amount", "Approver"),
+        ("Risk", "Approver"),
         (
-            ("up to and including 1,000.00", "Team lead"),
-            ("above 1,000.00, up to and including 10,000.00", "Head of finance"),
-            ("above 10,000.00", "CFO"),
+            ("up to and including 4", "Team lead"),
+            ("above 4, up to and including 7", "Head of finance"),
+            ("above 7", "CFO"),
         ),
     ),
     Paragraph(
@@ -177,7 +177,7 @@ MEMO: tuple[Block, ...] = (
 MEMO_MAIL = f"""Dear all,
 
 please find attached the memo on approval limits. In short: from 1 March 2026 {ELEANOR.first} may approve
-up to 1,000.00 herself, so that {VIKTOR.first} sees fewer small invoices. The rest of the policy
+up to a risk score of 4 herself, so that {VIKTOR.first} sees fewer harmless invoices. The rest of the policy
 stands.
 
 {MARIA.name} has already changed her checklist; ask her for a copy ({MARIA.phone}).
@@ -194,8 +194,8 @@ PROCESS: tuple[Block, ...] = (
     Paragraph(f"Version of {PROCESS_DATE}, written by {AISHA.name}, reviewed by {ELEANOR.short}."),
     Heading("Code and route an invoice"),
     Paragraph(
-        "Find the invoice in the inbox by its number and open it. Read the category, the amount, the "
-        "contract "
+        "Find the invoice in the inbox by its number and open it. Read the category, the risk "
+        "score, the contract "
         "flag and the purchase order. Open Code, choose the cost centre, then the account: the list "
         "of accounts "
         "depends on the cost centre. Choose the approver, enter the PO number where the policy wants it, and "
@@ -239,13 +239,13 @@ WIKI: tuple[Block, ...] = (
     Paragraph(f"Last changed {WIKI_DATE} by {JONAS.listed}."),
     Heading("The portal says that the budget is used up"),
     Paragraph(
-        "That is not an error of yours. Take the reserve: cost centre CC-900, account 6990, and "
+        "That is not an error of yours. Take the cost centre Reserve, account Unplanned, and "
         "submit again. "
-        "Leave approver and PO number alone. Do not take CC-900 before the portal has said so."
+        "Leave approver and PO number alone. Do not take Reserve before the portal has said so."
     ),
     Heading("The portal asks for a PO number"),
     Paragraph(
-        "The invoice is above 1,000.00. Copy the PO number from the page of the invoice, "
+        "The supplier has no framework contract. Copy the PO number from the page of the invoice, "
         "not from the supplier's paper."
     ),
     Heading("Which cost centre has the category …?"),

@@ -20,18 +20,18 @@ State = dict[str, dict[str, dict[str, Any]]]
 """Table -> key -> row. Who did the work and the numbering of rows are no part of it."""
 
 _MATRIX = {
-    "Packaging": ("CC-310", "6410"),
-    "Freight": ("CC-310", "6450"),
-    "Stationery": ("CC-110", "6130"),
-    "Software": ("CC-140", "6520"),
-    "Hardware": ("CC-140", "6540"),
-    "Cleaning": ("CC-210", "6220"),
-    "Security": ("CC-210", "6210"),
-    "Consulting": ("CC-260", "6650"),
-    "Legal": ("CC-260", "6620"),
-    "Advertising": ("CC-350", "6710"),
-    "Travel": ("CC-420", "6340"),
-    "Repairs": ("CC-480", "6820"),
+    "Packaging": ("Logistics", "Packaging"),
+    "Freight": ("Logistics", "Carriage"),
+    "Stationery": ("Administration", "Office supplies"),
+    "Software": ("IT", "Licences"),
+    "Hardware": ("IT", "Equipment"),
+    "Cleaning": ("Facilities", "Cleaning"),
+    "Security": ("Facilities", "Guarding"),
+    "Consulting": ("Management", "Advice"),
+    "Legal": ("Management", "Legal fees"),
+    "Advertising": ("Marketing", "Adverts"),
+    "Travel": ("Sales", "Travel"),
+    "Repairs": ("Maintenance", "Repairs"),
 }
 _KEYS = {
     "users": "username",
@@ -129,21 +129,20 @@ def _open_invoice(state: State, number: str, status: str) -> dict[str, Any]:
 def _code(state: State, number: str) -> None:
     row = _open_invoice(state, number, "New")
     contract = bool(state["vendors"][row["vendor"]]["contract"])
-    cents = row["amount_cents"]
     # Policy 4.1 as amended by the memo of 2026-02-18; policy 4.2 for framework contracts.
-    if cents <= 100_000 or (contract and cents <= 1_000_000):
+    if contract or row["risk"] <= 4:
         approver = "Team lead"
-    elif cents <= 1_000_000 or contract:
+    elif row["risk"] <= 7:
         approver = "Head of finance"
     else:
         approver = "CFO"
-    centre, account = ("CC-900", "6990") if row["budget_used"] else _MATRIX[row["category"]]
+    centre, account = ("Reserve", "Unplanned") if row["budget_used"] else _MATRIX[row["category"]]
     state["codings"][number] = {
         "invoice": number,
         "cost_centre": centre,
         "account": account,
         "approver": approver,
-        "po": row["po"] if cents > 100_000 else "",
+        "po": "" if contract else row["po"],
     }
     row["status"] = "Routed"
 

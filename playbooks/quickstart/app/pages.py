@@ -15,9 +15,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from playbooks.quickstart import company
 from playbooks.quickstart.app import store
 
-# The portal's own settings. Its purchase orders start mattering above this amount.
-PO_LIMIT_CENTS = 100_000
-
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
@@ -157,8 +154,8 @@ def _coding_errors(row: sqlite3.Row, chosen: dict[str, str], centres: list[str])
         errors.append("Choose an account.")
     if chosen["approver"] not in company.APPROVERS:
         errors.append("Choose an approver.")
-    if not chosen["po"] and row["amount_cents"] > PO_LIMIT_CENTS:
-        errors.append(f"PO number is required above {PO_LIMIT_CENTS // 100:,}.")
+    if not chosen["po"] and not row["contract"]:
+        errors.append("PO number is required without a contract.")
     elif chosen["po"] and not re.fullmatch(r"PO-[0-9]{5}", chosen["po"]):
         errors.append("PO number must look like PO-12345.")
     if not errors and row["budget_used"] and chosen["cost_centre"] != company.RESERVE_COST_CENTRE:

@@ -18,7 +18,7 @@ Kind = Literal["new", "paid", "same", "reference", "amount", "both"]
 which they differ in nothing, in the supplier's reference, in the amount, or in both."""
 
 HELD_KINDS: tuple[Kind, ...] = ("same", "reference", "amount", "both")
-# The bands lie around the limits of the company's policy, so that every rule is met often.
+# Small and large invoices are about as frequent.
 AMOUNT_BANDS_CENTS = (
     (5_000, 50_000),
     (50_000, 100_000),
@@ -26,6 +26,7 @@ AMOUNT_BANDS_CENTS = (
     (300_000, 1_000_000),
     (1_000_000, 4_800_000),
 )
+RISK_SCORES = 10
 _BUDGET_USED_SHARE = 0.25
 _INVOICE_NUMBERS = range(20_000, 80_000)
 _FIVE_DIGITS = range(10_000, 100_000)
@@ -42,6 +43,7 @@ class Wanted:
     kind: Kind = "new"
     category: str | None = None
     amount_cents: int | None = None
+    risk: int | None = None
     contract: bool | None = None
     budget_used: bool | None = None
     place: int | None = None
@@ -49,13 +51,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """An invoice as it is written to the database."""
+    """An invoice as it is written to the database; ``risk`` is the portal's score, 0 to 9."""
 
     number: str
     vendor: company.Vendor
     reference: str
     category: str
     amount_cents: int
+    risk: int
     po: str
     status: str
     budget_used: bool
@@ -166,6 +169,7 @@ class _Draw:
             reference=f"R-{next(self._references)}",
             category=want.category or rng.choice(list(company.MATRIX)),
             amount_cents=want.amount_cents or self.amount(),
+            risk=rng.randrange(RISK_SCORES) if want.risk is None else want.risk,
             po=f"PO-{next(self._pos)}",
             status={"new": "New", "paid": "Paid"}.get(want.kind, "Held"),
             budget_used=used and want.kind != "paid",
@@ -182,6 +186,7 @@ class _Draw:
             amount_cents=self._near_amount(invoice.amount_cents)
             if want.kind in ("amount", "both")
             else invoice.amount_cents,
+            risk=invoice.risk,
             po=f"PO-{next(self._pos)}",
             status="Paid",
             budget_used=False,
@@ -193,6 +198,7 @@ class _Draw:
             reference=invoice.reference,
             category=invoice.category,
             amount_cents=invoice.amount_cents,
+            risk=invoice.risk,
             po=invoice.po,
             status="Held",
             budget_used=invoice.budget_used,
@@ -247,11 +253,11 @@ def _write(db_path: Path, drawn: Sample) -> None:
                 ],
             )
             connection.executemany(
-                "insert into invoices (number, place, vendor, reference, category, amount_cents, po, status, "
-                "budget_used) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "insert into invoices (number, place, vendor, reference, category, amount_cents, risk, po, "
+                "status, budget_used) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (i.number, n, i.vendor.number, i.reference, i.category, i.amount_cents, i.po, i.status,
-                     i.budget_used)
+                    (i.number, n, i.vendor.number, i.reference, i.category, i.amount_cents, i.risk,
+                     i.po, i.status, i.budget_used)
                     for n, i in enumerate(drawn.invoices)
                 ],
             )  # fmt: skip

@@ -26,9 +26,9 @@ create table vendors (
     buyer text not null);
 create table invoices (
     number text primary key, place integer not null unique, vendor text not null references vendors,
-    reference text not null, category text not null, amount_cents integer not null, po text not null,
-    status text not null, budget_used integer not null default 0, twin text references invoices,
-    duplicate_of text references invoices, reason text);
+    reference text not null, category text not null, amount_cents integer not null, risk integer not null,
+    po text not null, status text not null, budget_used integer not null default 0,
+    twin text references invoices, duplicate_of text references invoices, reason text);
 create table codings (
     id integer primary key, invoice text not null unique references invoices,
     cost_centre text not null references cost_centres, account text not null references accounts,
