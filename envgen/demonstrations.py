@@ -8,7 +8,7 @@ from envgen.environment import WorkflowEnv
 from envgen.observe import Observer
 from envgen.session import Task, View
 from envgen.traces import Parser, trace
-from envgen.workflow import Workflow
+from envgen.workflow import Workflow, remembered
 from fde.errors import WorkError
 from ingest.action import Action, Target, resolve, target_of
 from ingest.recording import Recording
@@ -36,7 +36,7 @@ def recorded(recording: Recording, workflow: Workflow) -> Demonstration:
     found = trace(recording, Parser())
     if not found.moments:
         raise WorkError(f"Recording {recording.id} has no pages, so it demonstrates nothing.")
-    observer = Observer()
+    observer = Observer(remembered(workflow))
     first = found.moments[0].before.node
     view = View(first, observer.first(first), fresh=True)
     steps: list[tuple[View, Action]] = []

@@ -77,9 +77,25 @@ def entity_models(
                     if root in values
                 ),
                 count=(min(counts), max(counts)),
+                at_once=_at_once(world, name, instructions),
             )
         )
     return found
+
+
+def _at_once(world: World, entity: str, instructions: Instructions) -> float | None:
+    """How often the first list of such records that a recording opened had the task's among its rows."""
+    roots = [root for root, of in instructions.roots().items() if of == entity]
+    found: dict[str, bool] = {}
+    for visit in world.all_visits():
+        if visit.recording in found:
+            continue
+        wanted = {instructions.values[visit.recording].get(root) for root in roots}
+        for rows_id, rows in world.kinds[visit.page].lists.items():
+            if rows.entity == entity and roots:
+                shown = {row.slots.get(rows.key_slot) for row in visit.reading.rows.get(rows_id, ())}
+                found[visit.recording] = bool(wanted & shown)
+    return sum(found.values()) / len(found) if found else None
 
 
 def _samples(world: World, entity: str) -> tuple[list[dict[str, str]], list[int]]:

@@ -27,7 +27,7 @@ from envgen.session import Score, Task, View
 from envgen.state import Facts, State, StateContext, Write
 from envgen.teacher import Teacher
 from envgen.verifier import Expectation, judge, milestones
-from envgen.workflow import Control, Exit, ListView, Outcome, Workflow
+from envgen.workflow import Control, Exit, ListView, Outcome, Workflow, remembered
 from fde.errors import InputError
 from ingest.action import CHECKABLE_ROLES, FILLABLE_ROLES, SELECTABLE_ROLES, Action, Target
 
@@ -50,6 +50,7 @@ class WorkflowEnv:
         self._generator = Generator(workflow)
         self._renderers = {page.id: PageRenderer(page) for page in workflow.pages}
         self._teacher = Teacher(self._facts)
+        self._remembered = remembered(workflow)
         self._instances: dict[tuple[int, str], Instance] = {}
         self._expectations: dict[int, Expectation] = {}
         self._task: Task | None = None
@@ -78,7 +79,7 @@ class WorkflowEnv:
         self._disturbed = frozenset(task.disturbances)
         self._start()
         self._expected = self._expectation(task, instance)
-        self._observer = Observer()
+        self._observer = Observer(self._remembered)
         text = self._observer.first(self._page.page)
         return self._view(text, fresh=True)
 
@@ -130,7 +131,7 @@ class WorkflowEnv:
         """An environment of the same workflow that shares everything that never changes."""
         other = WorkflowEnv.__new__(WorkflowEnv)
         for name in ("workflow", "max_steps", "_facts", "_generator", "_renderers", "_teacher", "_instances",
-                     "_expectations", "_task"):  # fmt: skip
+                     "_expectations", "_task", "_remembered"):  # fmt: skip
             setattr(other, name, getattr(self, name))
         return other
 

@@ -110,20 +110,31 @@ class Generator:
     def _fill(
         self, rng: random.Random, entity: str, maker: _Maker, records: dict[str, dict[str, Record]]
     ) -> None:
-        """Other records around the task's, and the task's at a random place among them."""
+        """Other records around the task's, and the task's at a random place among them or their pages."""
         low, high = self.entities[entity].count
         size = max(
             (v.page_size or 0 for p in self.workflow.pages for v in p.lists if v.entity == entity), default=0
         )
+        targets = list(records[entity])
         wanted = rng.randint(max(low, size + 1, 2), max(high, 3 * size, low + 1, 2))
         while len(records[entity]) < wanted:
             before = len(records[entity])
             maker.record(rng, records, target=False)
             if len(records[entity]) == before:
                 break
-        order = list(records[entity].items())
+        order = list(records[entity])
         rng.shuffle(order)
-        records[entity] = dict(order)
+        share = self.entities[entity].at_once
+        if size and targets and share is not None:
+            # As often on the first page as in the recordings: whoever never saw it there always searched.
+            others = [key for key in order if key not in targets]
+            at_once = rng.random() < share
+            for key in targets:
+                last = len(others)
+                place = rng.randint(0, min(size - 1, last)) if at_once else rng.randint(min(size, last), last)
+                others.insert(place, key)
+            order = others
+        records[entity] = {key: records[entity][key] for key in order}
 
     def _parameter(
         self,

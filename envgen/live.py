@@ -95,11 +95,18 @@ class LiveSession:
     Args:
         application: The staging copy; closed with the session.
         headless: Without a window.
+        remembered: Labels of facts told again on later pages, as in the compiled environment; None is all.
     """
 
     def __init__(
-        self, application: Application, *, headless: bool = True, limits: Limits | None = None
+        self,
+        application: Application,
+        *,
+        headless: bool = True,
+        limits: Limits | None = None,
+        remembered: frozenset[str] | None = None,
     ) -> None:
+        self.remembered = remembered
         self.application = application
         self.headless = headless
         self.limits = limits or Limits()
@@ -111,7 +118,7 @@ class LiveSession:
         self._task: Task | None = None
         self._error = ""
         self._finished = True
-        self._observer = Observer()
+        self._observer = Observer(remembered)
         self._node = Node("document")
         self._steps = 0
         self._deadline = 0.0
@@ -126,7 +133,7 @@ class LiveSession:
         """
         self._end_episode()
         self._task, self._error, self._steps = task, "", 0
-        self._observer, self._node = Observer(), Node("document")
+        self._observer, self._node = Observer(self.remembered), Node("document")
         self._deadline = time.monotonic() + self.limits.episode_s
         self._ensure_browser()
         return self._guarded(lambda: self._begin(task))

@@ -12,9 +12,10 @@ A page is written one line per readable or usable thing::
 While the agent stays on a page only the lines that were not on the screen just
 before are told, so that a long form is read once and an error message stands
 out. On another page a fresh text begins that stands alone: the page without
-the frame that every page has, and before it the facts read on earlier pages.
-An agent may therefore forget everything before a fresh text, which keeps its
-context short however long the work is.
+the frame that every page has, and before it the facts read on earlier pages
+(those that the work needs later on, where that is known). An agent may
+therefore forget everything before a fresh text, which keeps its context short
+however long the work is.
 """
 
 from __future__ import annotations
@@ -48,11 +49,15 @@ class Line:
 class Observer:
     """Turns the pages of one episode into what the agent is told. One per episode.
 
+    Args:
+        remembered: Labels of the facts told again on later pages; None is all of them.
+
     Attributes:
         fresh: Whether the last text stands alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, remembered: frozenset[str] | None = None) -> None:
+        self.remembered = remembered
         self.fresh = True
         self._shown: list[Line] = []
         self._frame: set[str] = set()
@@ -60,7 +65,7 @@ class Observer:
 
     def clone(self) -> Observer:
         """An independent copy, for a copy of the episode."""
-        other = Observer()
+        other = Observer(self.remembered)
         other.fresh, other._shown = self.fresh, self._shown
         other._frame, other._seen = set(self._frame), dict(self._seen)
         return other
@@ -99,7 +104,7 @@ class Observer:
         return "\n".join(([message] if message else []) + new)
 
     def _remember(self, page: list[Line]) -> None:
-        facts = [line.text for line in page if line.fact]
+        facts = [line.text for line in page if line.fact and self._worth_it(line.text)]
         if not facts:
             return
         heading = _heading(page)
@@ -107,6 +112,9 @@ class Observer:
         self._seen[heading] = f"Seen on {heading.removeprefix('# ') or 'a page'}: " + "; ".join(facts)
         while len(self._seen) > _PAGES_REMEMBERED:
             del self._seen[next(iter(self._seen))]
+
+    def _worth_it(self, fact: str) -> bool:
+        return self.remembered is None or fact.partition(": ")[0] in self.remembered
 
 
 def _heading(page: list[Line]) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from envgen.expressions import Expression
+from envgen.expressions import Expression, FieldOf, parts
 from envgen.templates import TemplateNode
 
 SCHEMA = 1
@@ -178,6 +178,8 @@ class Entity(_Data):
         samples: Recorded records, each a map of the fields that were seen.
         targets: Keys of the records that the experts' tasks were about.
         count: Records in an instance: smallest and largest seen.
+        at_once: Share of the recordings in which a list showed the task's record without
+            searching or paging; None where there was no list to see it on.
     """
 
     name: str
@@ -186,6 +188,7 @@ class Entity(_Data):
     samples: tuple[dict[str, str], ...]
     targets: tuple[str, ...] = ()
     count: tuple[int, int]
+    at_once: float | None = None
 
 
 class ParameterModel(_Data):
@@ -268,3 +271,18 @@ class Workflow(_Data):
     tables: tuple[TableData, ...] = ()
     findings: tuple[Finding, ...] = ()
     longest: int = 30
+
+
+def remembered(workflow: Workflow) -> frozenset[str]:
+    """Labels of the facts on which the compiled program's rules depend: what is worth keeping in mind."""
+    rules: list[Expression | None] = [workflow.answer]
+    for plan in workflow.plans:
+        rules += [plan.key, plan.exit, *(entry.expression for entry in plan.entries)]
+        rules += [name for _, name in plan.links]
+    return frozenset(
+        part.path[-1]
+        for rule in rules
+        if rule is not None
+        for part in parts(rule)
+        if isinstance(part, FieldOf) and part.path
+    )

@@ -311,10 +311,22 @@ def _model_input(model: str) -> dict[str, str]:
 
 
 def _configured_live(engagement: Engagement, workflow: str) -> LivePlace:
+    from envgen.live import LiveSession
     from envgen.live_config import open_live
+    from envgen.stage import load_workflow
+    from envgen.workflow import remembered
 
     found = open_live(engagement, workflow)
-    return LivePlace(found.tasks, found.session)
+    labels = remembered(load_workflow(engagement.latest("envgen"), workflow))
+
+    def session() -> Session:
+        made = found.session()
+        # What the agent is told of earlier pages is the same as in the environment it learned in.
+        if isinstance(made, LiveSession):
+            made.remembered = labels
+        return made
+
+    return LivePlace(found.tasks, session)
 
 
 def peak_memory() -> int:
