@@ -13,13 +13,14 @@ import bisect
 import itertools
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from envgen.session import Session, Task, View
 from fde.errors import InputError
 from ingest.action import Action
+from ingest.snapshot import Node
 from serve.episodes import Decision, Episode, Group, Segment, Stop
 from serve.grammar import Cursor
 from serve.prompt import Prompt, opening
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 MAX_ACTIONS = 40
 MAX_ROWS = 64
-# The same action this often in a row, and nothing changed: the episode is over.
+# The same action on the same page this often: the episode goes round in circles, and is over.
 STUCK_AFTER = 3
 # Tokens a scene is expected to have, when episodes are admitted by memory.
 _EXPECTED_TOKENS = 512
@@ -44,8 +45,8 @@ class _Branch:
     """Samples that have chosen the same so far: one row, one session."""
 
     __slots__ = (
-        "actions", "cursor", "episodes", "group", "path", "pending", "prompt", "prompt_tokens", "repeats",
-        "row", "said_tokens", "seconds", "session", "view",
+        "actions", "cursor", "episodes", "group", "path", "pending", "prompt", "prompt_tokens", "row",
+        "said_tokens", "seconds", "seen", "session", "view",
     )  # fmt: skip
 
     def __init__(self, group: Group, prompt: Prompt, session: Session, view: View, row: Row) -> None:
@@ -59,7 +60,7 @@ class _Branch:
         self.pending: list[int] = []
         self.actions: list[str] = []
         self.cursor: Cursor
-        self.repeats = 0
+        self.seen: Counter[tuple[Node, str]] = Counter()
         self.said_tokens = 0
         self.prompt_tokens = 0
         self.seconds = 0.0
@@ -93,7 +94,7 @@ class _Branch:
         twin.path = list(self.path)
         twin.actions = list(self.actions)
         twin.cursor = self.cursor.copy()
-        twin.repeats, twin.seconds = self.repeats, self.seconds
+        twin.seen, twin.seconds = self.seen.copy(), self.seconds
         twin.said_tokens, twin.prompt_tokens = self.said_tokens, self.prompt_tokens
         return twin
 
@@ -108,6 +109,7 @@ class Agent:
         *,
         prompt: Prompt | Callable[[Task], Prompt] | None = None,
         temperature: float = 0.0,
+        min_p: float = 0.0,
         samples_per_task: int = 1,
         max_actions: int = MAX_ACTIONS,
         max_rows: int = MAX_ROWS,
@@ -127,6 +129,7 @@ class Agent:
         self.session_factory = session_factory
         self.prompt = prompt or Prompt(engine.tokenizer)
         self.temperature = temperature
+        self.min_p = min_p
         self.samples = samples_per_task
         self.max_actions = max_actions
         self.max_rows = max_rows
@@ -278,7 +281,8 @@ class Agent:
         spot = f"{len(branch.actions)}/{branch.length}"
         place = f"{self.seed}/{branch.group.task.id}/{branch.episodes[0].sample}/{spot}"
         chance = random.Random(place)
-        probabilities = (logs / self.temperature).softmax(-1).tolist()
+        shares = (logs / self.temperature).softmax(-1)
+        probabilities = shares.where(shares >= self.min_p * shares.max(), 0.0).tolist()
         limits = list(itertools.accumulate(probabilities))
         count = len(branch.episodes)
         first = chance.random()
@@ -304,7 +308,8 @@ class Agent:
         """Take the finished line as an action; False when the episode ended with it."""
         line = branch.cursor.line()
         branch.actions.append(line)
-        before = branch.view
+        place = (branch.view.page, line)
+        branch.seen[place] += 1
         began = time.perf_counter()
         try:
             action = Action.parse(line)
@@ -316,14 +321,12 @@ class Agent:
             return False
         branch.seconds += time.perf_counter() - began
         branch.view = view
-        same = len(branch.actions) > 1 and branch.actions[-2] == line and before.page == view.page
-        branch.repeats = branch.repeats + 1 if same else 1
         stop = None
         if view.finished or action.verb == "done":
             stop = Stop.DONE
         elif len(branch.actions) >= self.max_actions:
             stop = Stop.LIMIT
-        elif branch.repeats >= STUCK_AFTER:
+        elif branch.seen[place] >= STUCK_AFTER:
             stop = Stop.STUCK
         if stop is not None:
             branch.segment.potentials.append((len(branch.segment.tokens), view.potential))
@@ -391,6 +394,7 @@ def run_episodes(
     *,
     prompt: Prompt | Callable[[Task], Prompt] | None = None,
     temperature: float = 0.0,
+    min_p: float = 0.0,
     samples_per_task: int = 1,
     max_actions: int = MAX_ACTIONS,
     max_rows: int = MAX_ROWS,
@@ -409,6 +413,7 @@ def run_episodes(
             one after the other with ``max_rows=1``.
         prompt: System message and messages before the task; one for all, or one per task.
         temperature: 0 takes the most likely token; 1 samples from the policy.
+        min_p: Tokens less likely than this share of the likeliest are never drawn (arXiv 2407.01082).
         max_actions: An episode ends after this many.
         max_rows: Rows that are fed together.
         seed: Draws depend on it, the task and the place only.
@@ -423,6 +428,7 @@ def run_episodes(
         session_factory,
         prompt=prompt,
         temperature=temperature,
+        min_p=min_p,
         samples_per_task=samples_per_task,
         max_actions=max_actions,
         max_rows=max_rows,

@@ -232,7 +232,16 @@ def test_an_episode_that_goes_round_in_circles_is_stopped(tiny: LocalEngine) -> 
     found = episodes(run_episodes(tiny, make_tasks(6), lambda _: Still(), max_actions=9))
     assert {episode.stop for episode in found} <= {Stop.STUCK, Stop.LIMIT, Stop.DONE}
     stuck = [episode for episode in found if episode.stop is Stop.STUCK]
-    assert stuck and all(len(set(episode.actions[-3:])) == 1 for episode in stuck)
+    assert stuck and all(episode.actions.count(episode.actions[-1]) == 3 for episode in stuck)
+
+
+def test_with_min_p_1_only_the_likeliest_is_drawn(tiny: LocalEngine) -> None:
+    greedy = run_episodes(tiny, make_tasks(3), portal, max_actions=3)
+    only_likeliest = run_episodes(
+        tiny, make_tasks(3), portal, temperature=1.0, min_p=1.0, samples_per_task=4, max_actions=3
+    )
+    for one, other in zip(greedy, only_likeliest, strict=True):
+        assert {tuple(e.actions) for e in other.episodes} == {tuple(e.actions) for e in one.episodes}
 
 
 class NoClone:

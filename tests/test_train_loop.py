@@ -25,6 +25,7 @@ from train import checkpoint
 from train.algorithms import sft as imitation
 from train.curriculum import Curriculum
 from train.lora import Lora
+from train.loss import Clip
 from train.record import Point
 from train.rl import RlConfig, first_layer, improve
 from train.sft import SftConfig, fit, make_config
@@ -43,7 +44,19 @@ SFT = SftConfig(
     passes=60,
     dev_tasks=6,
 )
-RL = RlConfig(groups=6, samples=6, rate=1e-2, iterations=8, rank=8, frozen=0.34, dev_tasks=6, max_actions=4)
+# This model knows nothing at the beginning: everything must be tried, and one lucky group proves little.
+RL = RlConfig(
+    groups=6,
+    samples=6,
+    min_p=0.0,
+    rate=1e-2,
+    batch_tokens=1536,
+    iterations=8,
+    rank=8,
+    frozen=0.34,
+    dev_tasks=6,
+    max_actions=4,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -74,10 +87,11 @@ def run_rl(
     source: Any = None,
     points: list[Point] | None = None,
     start: Any = None,
+    begin: Run | None = None,
 ) -> Run:
     made = recorder(folder, "rl-mini", source or MiniSource("Green"), config, points)
     with made.engagement.working(made.run):
-        improve(made.engine(config.frozen, engine()), made.source, config, made, start)
+        improve(made.engine(config.frozen, engine()), made.source, config, made, start, begin)
     return made.run
 
 
@@ -98,7 +112,8 @@ def test_imitation_learns_and_leaves_adapter_curve_and_result(
     assert curve[-1]["loss"] < curve[0]["loss"] / 5
     assert read(run.path / "adapter").rank == 8
     assert sorted(run.manifest().outputs) == [
-        "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "curve.json", "result.json"
+        "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "curve.json",
+        "moments.safetensors", "result.json",
     ]  # fmt: skip
     assert not list(run.path.glob(".state*"))
     assert tracked[0]["name"].startswith("sft-mini ") and tracked[0]["metrics"]["dev_success"] == 1.0
@@ -129,6 +144,41 @@ def test_reinforcement_continues_from_an_adapter(tmp_path: Path) -> None:
     run_rl(tmp_path, replace(RL, iterations=1, rate=1e-5), MiniSource(), points, start)
     assert points[-1].dev_success == 1.0
     assert points[-1].success is None or points[-1].success > 0.5
+
+
+def test_the_optimizer_goes_on_with_the_moments_of_the_start(tmp_path: Path) -> None:
+    begin = run_sft(tmp_path / "sft")
+    made = engine()
+    lora = Lora(made, rank=8, first_layer=1)
+    lora.load(read(begin.path / "adapter"))
+    updater = Updater(made, lora)
+    file = begin.path / checkpoint.MOMENTS_FILE
+    assert checkpoint.adopt_moments(lora, updater.optimizer, file, 1000)
+    state = [updater.optimizer.state[tensor] for tensor in lora.parameters()]
+    assert all(float(each["exp_avg"].abs().max()) == 0 for each in state)
+    assert any(float(each["exp_avg_sq"].max()) > 0 for each in state)
+    assert not checkpoint.adopt_moments(Lora(engine(), rank=4), updater.optimizer, file, 1000)
+    assert not checkpoint.adopt_moments(lora, updater.optimizer, tmp_path / "none", 1000)
+    points: list[Point] = []
+    start = read(begin.path / "adapter")
+    run_rl(tmp_path / "rl", replace(RL, iterations=2), MiniSource(), points, start, begin)
+    assert points[-1].dev_success == 1.0
+
+
+def test_an_update_whose_choices_are_all_clipped_changes_nothing() -> None:
+    made = engine()
+    lora = Lora(made, rank=4)
+    _, trees = probe_of(made, lora)
+    for tree in trees:
+        # Much likelier now than when they were sampled, and good: they went far enough.
+        tree.targets = [
+            (place, replace(target, decision=replace(target.decision, logprob=-15.0)))
+            for place, target in tree.targets
+        ]
+    updater, before = Updater(made, lora), lora.digest()
+    done = updater.step(trees, lr=1e-2, clip=Clip())
+    assert done.clipped == done.decisions > 0 and done.norm == 0.0
+    assert lora.digest() == before and updater.updates == 0
 
 
 class Killed(BaseException):

@@ -20,6 +20,7 @@ from fde.artifacts import digest_file, read_json, write_bytes, write_json
 from fde.errors import InputError
 from train.lora import Lora
 
+MOMENTS_FILE = "moments.safetensors"
 # Hidden: a run's manifest lists results, not working state.
 _POINTER = ".state.json"
 _TENSORS = ".state-{:08d}.safetensors"
@@ -77,6 +78,47 @@ def training_tensors(lora: Lora, optimizer: torch.optim.Optimizer) -> dict[str, 
             for name, value in optimizer.state.get(tensor, {}).items():
                 found[f"optimizer.{name}.{letter}.{path}"] = value
     return found
+
+
+def moments(lora: Lora, optimizer: torch.optim.Optimizer) -> bytes:
+    """AdamW's second moments, for a run that continues from this one: the content of ``MOMENTS_FILE``."""
+    from safetensors.torch import save as to_bytes
+
+    found: dict[str, Tensor] = {}
+    for path, pair in lora.tensors.items():
+        for letter, tensor in zip("ab", pair, strict=True):
+            found[f"{letter}.{path}"] = optimizer.state[tensor]["exp_avg_sq"].cpu().contiguous()
+    return to_bytes(found)
+
+
+def adopt_moments(lora: Lora, optimizer: torch.optim.Optimizer, file: Path, updates: int) -> bool:
+    """Begin with the second moments another run ended with; False when they are not there or do not fit.
+
+    A new optimizer takes its first steps as if every gradient were equally large, noise
+    and all, which undoes what the adapter already knows. The first moments begin at zero.
+
+    Args:
+        updates: How many updates the moments stand for (they are not corrected for their beginning).
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        known = load_file(file)
+    except (OSError, SafetensorError):
+        return False
+    tensors = {
+        f"{x}.{path}": t for path, pair in lora.tensors.items() for x, t in zip("ab", pair, strict=True)
+    }
+    if set(known) != set(tensors) or any(known[name].shape != t.shape for name, t in tensors.items()):
+        return False
+    for name, tensor in tensors.items():
+        optimizer.state[tensor] = {
+            "step": torch.tensor(float(updates)),
+            "exp_avg": torch.zeros_like(tensor),
+            "exp_avg_sq": known[name].to(tensor.device),
+        }
+    return True
 
 
 @torch.no_grad()

@@ -2,12 +2,13 @@
 
 Only a group whose samples fare differently has a gradient. How often that happens
 is counted per stratum (scene of the task, disturbance), and strata are drawn in
-proportion to what they teach per token. Tasks that taught are soon tried again;
+proportion to what they teach for what they cost. Tasks that taught are soon tried again;
 tasks on which all samples agree are replaced by new ones.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import Any
 
 # How fast the estimates follow: the weight of a new observation.
 _PACE = 0.3
-_FLOOR = 0.05
+_FLOOR = 0.02
 # A stratum nobody has tried yet is taken to teach this often, at this many tokens.
 _PRIOR_TEACHES, _PRIOR_TOKENS = 0.6, 400.0
 _KEPT_HARD = 64
@@ -44,7 +45,8 @@ class Stratum:
 
     @property
     def worth(self) -> float:
-        return (_FLOOR + self.teaches) / self.tokens
+        # A group costs its tokens and its share of the steps that all groups take together.
+        return (_FLOOR + self.teaches) / math.sqrt(self.tokens)
 
     def seen(self, task: int, *, taught: bool, tokens: int) -> None:
         """Learn from one group."""

@@ -102,6 +102,10 @@ class Recorder:
         for name, content in lora.files().items():
             write_bytes(self._adapter / name, content)
 
+    def save_moments(self, content: bytes) -> None:
+        """Keep the optimizer's moments, for a run that continues from this one."""
+        write_bytes(self.run.path / checkpoint.MOMENTS_FILE, content)
+
     def finish(
         self, curve: Sequence[Mapping[str, Any]], *, step: int, tokens: int, seconds: float, **more: Any
     ) -> None:

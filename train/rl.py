@@ -44,6 +44,8 @@ from train.update import Probe, Updater
 # Iterations in a row without any group that teaches, before the run is given up.
 _PATIENCE = 3
 _SOLVED = 0.98
+# Moments taken over count as those of this many updates: enough to need no correction for their beginning.
+_MATURE = 1000
 _LOOKED_AT_FOR_SCENES = 5
 
 
@@ -53,6 +55,8 @@ class RlConfig:
 
     Attributes:
         groups: Groups of an iteration; ``samples`` episodes each.
+        min_p: What is less likely than this share of the likeliest choice is not tried: a slip somewhere
+            in a long episode hides what the other choices were worth.
         rate: Learning rate; ``batch_tokens`` tokens of one update; ``epochs`` over an iteration's trees.
         trust, partial: See :class:`train.algorithms.returns.Credit`.
         again, disturbed, whole: Shares of groups, see :class:`train.curriculum.Curriculum`.
@@ -62,10 +66,11 @@ class RlConfig:
     """
 
     algorithm: str = "tree"
-    groups: int = 16
-    samples: int = 8
-    rate: float = 1e-3
-    batch_tokens: int = 1536
+    groups: int = 20
+    samples: int = 6
+    min_p: float = 0.05
+    rate: float = 2e-3
+    batch_tokens: int = 800
     epochs: int = 1
     trust: float = 0.7
     partial: float = 0.5
@@ -80,8 +85,8 @@ class RlConfig:
     seconds: float | None = None
     iterations: int = 12
     dev_tasks: int = 16
-    dev_times: int = 2
-    max_actions: int = 30
+    dev_times: int = 1
+    max_actions: int = 24
     seed: int = 0
 
 
@@ -147,7 +152,7 @@ def train_rl(
         loaded = recorder.engine(frozen, engine)
         if weights is not None:
             loaded.body.split = first_layer(weights)
-        improve(loaded, source, config, recorder, weights)
+        improve(loaded, source, config, recorder, weights, begin)
     return recorder.run
 
 
@@ -166,10 +171,17 @@ def first_layer(weights: AdapterWeights) -> int:
 
 
 def improve(
-    engine: LocalEngine, source: Source, config: RlConfig, recorder: Recorder, start: AdapterWeights | None
+    engine: LocalEngine,
+    source: Source,
+    config: RlConfig,
+    recorder: Recorder,
+    start: AdapterWeights | None,
+    begin: Run | None = None,
 ) -> None:
     """Train and leave the best adapter, the curve and the result in the recorder's run."""
     loop = _Loop(engine, source, config, recorder, start)
+    if begin is not None:
+        loop.continue_from(begin)
     loop.run()
 
 
@@ -206,6 +218,11 @@ class _Loop:
         trees = prune(group, sft.targets(group))
         self.probe = Probe(engine, self.lora, max(trees, key=lambda tree: len(tree.targets)))
 
+    def continue_from(self, begin: Run) -> None:
+        """Take over the optimizer's moments of the run that made the start."""
+        file = begin.path / checkpoint.MOMENTS_FILE
+        checkpoint.adopt_moments(self.lora, self.updater.optimizer, file, _MATURE)
+
     def run(self) -> None:
         state, config = self.state, self.config
         saved = checkpoint.load(self.recorder.run.path)
@@ -227,7 +244,8 @@ class _Loop:
             point = self._iterate(share)
             state.seconds = time.monotonic() - began
             if progress() >= (state.evaluated + 1) / config.dev_times or progress() >= 1.0:
-                self.probe.check_used()
+                if self.updater.updates:
+                    self.probe.check_used()
                 found = evaluate(self.engine, self.source, self.prompt, self.dev, config.max_actions)
                 began += found.seconds
                 point = point.with_dev(found)
@@ -298,6 +316,8 @@ class _Loop:
             session,
             prompt=self.prompt,
             temperature=1.0,
+            # Where all agree, and not on success, only the unlikely can help.
+            min_p=0.0 if self.state.fruitless else self.config.min_p,
             samples_per_task=self.config.samples,
             max_actions=self.config.max_actions,
             seed=self.config.seed * 1_000_003 + self.state.iteration,

@@ -51,12 +51,12 @@ class SftConfig:
     rank: int = 16
     alpha: float = 32.0
     frozen: float = 0.5
-    rate: float = 3e-3
-    batch_tokens: int = 1024
+    rate: float = 2e-3
+    batch_tokens: int = 400
     seconds: float | None = None
     passes: float = 6.0
     dev_tasks: int = 16
-    dev_times: int = 2
+    dev_times: int = 1
     max_actions: int = 30
     seed: int = 0
 
@@ -178,6 +178,7 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
         if due:
             state.visits = visits.state()
             recorder.save(state.step, asdict(state), checkpoint.training_tensors(lora, updater.optimizer))
+    recorder.save_moments(checkpoint.moments(lora, updater.optimizer))
     recorder.finish(state.curve, step=state.best_step, tokens=state.tokens, seconds=state.seconds)
 
 

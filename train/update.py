@@ -93,6 +93,11 @@ class Updater:
             done.losses.extend(_per_tree(batch, losses.log_probs))
         parameters = self.lora.parameters()
         done.norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.max_norm))
+        if done.norm == 0.0 and done.clipped == done.decisions:
+            # The updates before, on decisions of the same rollouts, went as far as they may for these too.
+            self.optimizer.zero_grad()
+            done.seconds = time.perf_counter() - began
+            return done
         if not math.isfinite(done.norm) or done.norm == 0.0:
             raise WorkError(
                 f"The gradient of update {self.updates + 1} over {done.decisions} decisions is "
