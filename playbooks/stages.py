@@ -72,19 +72,19 @@ class Train(StageSettings):
 
     workflow: str
     seconds: float | None = Field(default=None, gt=0)
-    rank: int = Field(default=16, ge=1, le=256)
-    alpha: float = Field(default=32.0, gt=0)
-    frozen: float = Field(default=0.5, ge=0, lt=1)
-    rate: float = Field(default=1e-3, gt=0)
-    batch_tokens: int = Field(default=1024, ge=64)
-    dev_tasks: int = Field(default=16, ge=1)
-    dev_times: int = Field(default=2, ge=1)
-    max_actions: int = Field(default=30, ge=1)
-    seed: int = 0
+    rank: int | None = Field(default=None, ge=1, le=256)
+    alpha: float | None = Field(default=None, gt=0)
+    frozen: float | None = Field(default=None, ge=0, lt=1)
+    rate: float | None = Field(default=None, gt=0)
+    batch_tokens: int | None = Field(default=None, ge=64)
+    dev_tasks: int | None = Field(default=None, ge=1)
+    dev_times: int | None = Field(default=None, ge=1)
+    max_actions: int | None = Field(default=None, ge=1)
+    seed: int | None = None
 
     def said(self) -> dict[str, Any]:
         """The settings that the playbook names, as the trainer takes them."""
-        return self.model_dump(exclude_unset=True)
+        return self.model_dump(exclude_none=True)
 
 
 class Sft(Train):
@@ -98,9 +98,9 @@ class Sft(Train):
             comparison at equal time.
     """
 
-    demonstrations: Literal["recordings", "program", "both"] = "both"
-    count: int = Field(default=48, ge=1)
-    passes: float = Field(default=6.0, gt=0)
+    demonstrations: Literal["recordings", "program", "both"] | None = None
+    count: int | None = Field(default=None, ge=1)
+    passes: float | None = Field(default=None, gt=0)
     seconds_of: tuple[str, ...] = ()
 
     @property
@@ -117,18 +117,19 @@ class Rl(Train):
     """
 
     start: str | None = None
-    algorithm: str = "tree"
-    iterations: int = Field(default=12, ge=1)
-    groups: int = Field(default=16, ge=1)
-    samples: int = Field(default=8, ge=2)
-    epochs: int = Field(default=1, ge=1)
-    trust: float = Field(default=0.7, ge=0, le=1)
-    partial: float = Field(default=0.5, ge=0, le=1)
-    again: float = Field(default=0.35, ge=0, le=1)
-    disturbed: float = Field(default=0.2, ge=0, le=1)
-    whole: float = Field(default=0.15, ge=0, le=1)
-    clip_low: float = Field(default=0.2, gt=0)
-    clip_high: float = Field(default=0.28, gt=0)
+    algorithm: str | None = None
+    iterations: int | None = Field(default=None, ge=1)
+    groups: int | None = Field(default=None, ge=1)
+    samples: int | None = Field(default=None, ge=2)
+    min_p: float | None = Field(default=None, ge=0, le=1)
+    epochs: int | None = Field(default=None, ge=1)
+    trust: float | None = Field(default=None, ge=0, le=1)
+    partial: float | None = Field(default=None, ge=0, le=1)
+    again: float | None = Field(default=None, ge=0, le=1)
+    disturbed: float | None = Field(default=None, ge=0, le=1)
+    whole: float | None = Field(default=None, ge=0, le=1)
+    clip_low: float | None = Field(default=None, gt=0)
+    clip_high: float | None = Field(default=None, gt=0)
 
     @property
     def after(self) -> tuple[str, ...]:
