@@ -179,17 +179,22 @@ def run_model(
         if advance is not None:
             advance()
 
-    began = time.perf_counter()
-    run_episodes(
-        engine,
-        tasks,
-        watch.session,
-        prompt=build_prompt(arm, engine, material, watch),
-        max_actions=max_actions,
-        max_rows=1 if sequential else MAX_ROWS,
-        on_finished=finished,
-    )
-    return tuple(rows[task.id] for task in tasks), time.perf_counter() - began
+    began, spared = time.perf_counter(), engine.counters.spared
+    prompt = build_prompt(arm, engine, material, watch)
+    # What these prompts put before the page, no other arm reads; live pages come once.
+    shared = not sequential and arm.kind not in ("few-shot", "rag")
+    with engine.openings_used(shared):
+        run_episodes(
+            engine,
+            tasks,
+            watch.session,
+            prompt=prompt,
+            max_actions=max_actions,
+            max_rows=1 if sequential else MAX_ROWS,
+            on_finished=finished,
+        )
+    seconds = time.perf_counter() - began + engine.counters.spared - spared
+    return tuple(rows[task.id] for task in tasks), seconds
 
 
 def _row(episode: Episode, watch: Watch) -> Row:

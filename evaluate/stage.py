@@ -82,14 +82,21 @@ class _Work:
     live: LivePlace | None
     model: str
     progress: Progress
+    arms: Sequence[Arm]
     tests: TestSet = field(init=False)
 
     @cached_property
     def engine(self) -> LocalEngine:
         """Loaded when the first arm needs it; the adapters are swapped."""
+        from serve.engine import adapter
         from serve.engine.local import LocalEngine
 
-        return LocalEngine.load(self.model)
+        engine = LocalEngine.load(self.model)
+        layers = [adapter.first_layer(adapter.read(arm.adapter)) for arm in self.arms if arm.adapter]
+        if len(layers) > 1:
+            # All arms read the same pages: what no adapter changes is computed once.
+            engine.share_openings(min(layers))
+        return engine
 
     @cached_property
     def material(self) -> Material:
@@ -149,7 +156,7 @@ def evaluate(
     run = engagement.run("evaluate", inputs=inputs, config=config)
     with engagement.working(run):
         if not run.finished:
-            work = _Work(engagement, place, live_place, model, progress)
+            work = _Work(engagement, place, live_place, model, progress, found)
             _run_all(work, run, found)
     return run
 

@@ -19,6 +19,7 @@ from serve.engine.local import LocalEngine
 from serve.episodes import Group, Stop
 from serve.grammar import MAX_TEXT_TOKENS, Choice, Cursor, Grammar
 from serve.prompt import Prompt
+from train.lora import Lora
 
 
 @pytest.fixture(scope="module")
@@ -314,3 +315,26 @@ def test_a_teacher_that_is_stuck_is_an_error(tiny: LocalEngine) -> None:
     with pytest.raises(WorkError, match="stuck in task toy/train/0"):
         demonstrate(tiny.grammar, Prompt(tiny.tokenizer), Stuck(), make_tasks(1)[0])
     assert CATEGORIES
+
+
+def test_shared_openings_change_nothing_but_the_work() -> None:
+    made = engine()
+    tasks = make_tasks(5)
+    alone = run_episodes(made, tasks, portal, max_actions=5)
+    made.share_openings(1)
+    assert made.openings is not None
+    first = run_episodes(made, tasks, portal, max_actions=5)
+    assert made.openings.found == 0 and made.openings.bytes > 0 and made.counters.spared == 0.0
+    lora = Lora(made, rank=4)
+    assert lora.first_layer == 1
+    other = run_episodes(made, tasks, portal, max_actions=5, keep_lower=True)
+    assert made.openings.found >= len(tasks) and made.counters.spared > 0.0
+    for one, two, three in zip(alone, first, other, strict=True):
+        # B is zero: the adapter does nothing, so all three are the same policy.
+        assert one.episodes[0].actions == two.episodes[0].actions == three.episodes[0].actions
+        lines = zip(one.decisions(one.episodes[0]), three.decisions(three.episodes[0]), strict=True)
+        assert all(abs(a.logprob - b.logprob) < 1e-4 for a, b in lines)
+        for segment in three.segments:
+            assert sum(len(part) for part in segment.lower) <= len(segment.tokens)
+    made.share_openings(0)
+    assert made.openings is None and made.body.split == 0

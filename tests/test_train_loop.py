@@ -18,7 +18,7 @@ from fde.errors import InputError, WorkError
 from ingest.action import Action
 from serve.agent import episodes, run_episodes
 from serve.demonstrate import demonstrate
-from serve.engine.adapter import WEIGHTS_FILE, read
+from serve.engine.adapter import WEIGHTS_FILE, first_layer, read
 from serve.engine.local import LocalEngine
 from serve.prompt import Prompt
 from train import checkpoint
@@ -27,7 +27,7 @@ from train.curriculum import Curriculum
 from train.lora import Lora
 from train.loss import Clip
 from train.record import Point
-from train.rl import RlConfig, first_layer, improve
+from train.rl import RlConfig, improve
 from train.sft import SftConfig, fit, make_config
 from train.starts import Midway, Start, scenes
 from train.tree import prune

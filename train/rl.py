@@ -151,7 +151,7 @@ def train_rl(
         frozen = config.frozen if weights is None else 0.0
         loaded = recorder.engine(frozen, engine)
         if weights is not None:
-            loaded.body.split = first_layer(weights)
+            loaded.body.split = adapters.first_layer(weights)
         improve(loaded, source, config, recorder, weights, begin)
     return recorder.run
 
@@ -163,11 +163,6 @@ def start_weights(folder: Path) -> AdapterWeights:
             f"{folder} is not there: that run has no adapter.", "Train one with: fde train sft"
         )
     return adapters.read(folder)
-
-
-def first_layer(weights: AdapterWeights) -> int:
-    """The lowest decoder layer an adapter changes."""
-    return min(int(part) for path in weights.pairs for part in path.split(".") if part.isdigit())
 
 
 def improve(

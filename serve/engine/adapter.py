@@ -222,6 +222,11 @@ def peft_files(weights: AdapterWeights, *, base_model: str) -> dict[str, bytes]:
     return {CONFIG_FILE: text.encode(), WEIGHTS_FILE: save(tensors, metadata={"format": "pt"})}
 
 
+def first_layer(weights: AdapterWeights) -> int:
+    """The lowest decoder layer an adapter changes."""
+    return min(_layers(weights.pairs))
+
+
 def _layers(paths: Iterable[str]) -> list[int]:
     numbers = {int(part) for path in paths for part in path.split(".") if part.isdigit()}
     return sorted(numbers)

@@ -154,6 +154,10 @@ class Row:
 
     Attributes:
         length: Tokens whose keys and values are stored.
+        opening: Key and number of the tokens that come next, when what the lower layers make of
+            them is to be kept (see :mod:`serve.engine.openings`).
+        known: What the lower layers make of what comes next, ``[n, width]``; their keys and
+            values are stored already.
     """
 
     BLOCK = 128
@@ -161,6 +165,8 @@ class Row:
     def __init__(self, layers: int) -> None:
         self.layers = layers
         self.length = 0
+        self.opening: tuple[tuple[int, ...], int] | None = None
+        self.known: Tensor | None = None
         self._store: Tensor | None = None  # [2, layers, kv_heads, capacity, d]
 
     @property
@@ -193,6 +199,20 @@ class Row:
         self._store[0, layer, :, self.length : stop] = key[0]
         self._store[1, layer, :, self.length : stop] = value[0]
         return self._store[0, layer, None, :, :stop], self._store[1, layer, None, :, :stop]
+
+    def lower(self, layers: int, start: int, stop: int) -> Tensor:
+        """A copy of the lower layers' keys and values, ``[2, layers, kv_heads, stop - start, d]``."""
+        assert self._store is not None
+        return self._store[:, :layers, :, start:stop].clone()
+
+    def put_lower(self, states: Tensor) -> None:
+        """Store the lower layers' keys and values of what comes next."""
+        layers, count = states.shape[1], states.shape[3]
+        stop = self.length + count
+        if self._store is None or self._store.shape[3] < stop:
+            self._reserve(stop, states)
+        assert self._store is not None
+        self._store[:, :layers, :, self.length : stop] = states
 
     def _reserve(self, tokens: int, like: Tensor) -> None:
         capacity = -(-tokens // self.BLOCK) * self.BLOCK

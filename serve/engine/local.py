@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from serve.engine import adapter as adapters
 from serve.engine.adapter import AdaptedLinear, AdapterWeights
 from serve.engine.attention import CachePlan, Row
 from serve.engine.body import Body
+from serve.engine.openings import Openings
 from serve.grammar import Grammar
 
 # A forward of more tokens is no faster per token (measured flat from 128 on) and needs more memory.
@@ -34,8 +36,8 @@ class Fed:
     Attributes:
         hidden: Final hidden state of each item's last token, ``[items, width]``.
         lower: Each item's hidden states between the halves, ``[n, width]``; None unless asked for.
-        seconds: Wall-clock time.
-        tokens: Tokens computed.
+        seconds: Wall-clock time, and what shared openings would have taken.
+        tokens: Tokens fed.
     """
 
     hidden: Tensor
@@ -46,10 +48,15 @@ class Fed:
 
 @dataclass(slots=True)
 class Counters:
-    """What the engine has done since it was made."""
+    """What the engine has done since it was made.
+
+    Attributes:
+        spared: Seconds that shared openings would have taken, estimated from the upper layers' time.
+    """
 
     tokens: int = 0
     seconds: float = 0.0
+    spared: float = 0.0
     forwards: int = 0
     peak_cache_bytes: int = 0
 
@@ -86,6 +93,7 @@ class LocalEngine:
         self.cache_bytes = cache_bytes
         self.counters = Counters()
         self.adapter: str | None = None
+        self.openings: Openings | None = None
         self._adapted: dict[str, AdaptedLinear] = {}
         self._rows: set[Row] = set()
         self._free: Tensor | None = None
@@ -179,7 +187,10 @@ class LocalEngine:
         pieces = [_Piece(index, row, tokens) for index, (row, tokens) in enumerate(items)]
         last: list[Tensor | None] = [None] * len(pieces)
         total = sum(len(piece.tokens) for piece in pieces)
-        waiting = list(reversed(pieces))
+        began_at = {piece.item: piece.row.length for piece in pieces if piece.row.opening is not None}
+        spared = self.counters.spared
+        self._feed_known([piece for piece in pieces if piece.row.known is not None], last, keep_lower)
+        waiting = [piece for piece in reversed(pieces) if piece.start < len(piece.tokens)]
         while waiting:
             batch: list[tuple[_Piece, int]] = []
             room = MAX_FLAT
@@ -191,12 +202,59 @@ class LocalEngine:
             self._forward(batch, last, keep_lower)
             if batch[-1][0].start < len(batch[-1][0].tokens):
                 waiting.append(batch[-1][0])
+        for item, start in began_at.items():
+            assert self.openings is not None
+            piece = pieces[item]
+            self.openings.keep(piece.row, start, torch.cat(piece.lower))
         seconds = time.perf_counter() - began
         self.counters.tokens += total
         self.counters.seconds += seconds
+        # Who shares is charged as if it had not: the order of arms must not decide what they cost.
+        seconds += self.counters.spared - spared
         self.counters.peak_cache_bytes = max(self.counters.peak_cache_bytes, self.cache_used)
         lower = [torch.cat(piece.lower) for piece in pieces] if keep_lower else None
         return Fed(torch.stack([found for found in last if found is not None]), lower, seconds, total)
+
+    def _feed_known(self, pieces: Sequence[_Piece], last: list[Tensor | None], keep_lower: bool) -> None:
+        """Feed what the lower layers need not see again: through the upper layers only."""
+        waiting = list(reversed(pieces))
+        while waiting:
+            batch = [waiting.pop()]
+            size = len(batch[0].row.known)  # type: ignore[arg-type]  # chosen because it has it
+            while waiting and size + len(waiting[-1].row.known) <= MAX_FLAT:  # type: ignore[arg-type]
+                batch.append(waiting.pop())
+                size += len(batch[-1].row.known)  # type: ignore[arg-type]
+            ids: list[int] = []
+            positions: list[int] = []
+            spans = []
+            known: list[Tensor] = []
+            for piece in batch:
+                states = piece.row.known
+                assert states is not None
+                count = len(states)
+                spans.append((len(ids), len(ids) + count))
+                ids.extend(piece.tokens[:count])
+                positions.extend(range(piece.row.length, piece.row.length + count))
+                known.append(states)
+            device = self.body.device
+            began = time.perf_counter()
+            plan = CachePlan([piece.row for piece in batch], spans)
+            hidden, _ = self.body.run(
+                torch.tensor(ids, device=device),
+                torch.tensor(positions, device=device),
+                plan,
+                lower=torch.cat(known),
+            )
+            self.counters.forwards += 1
+            upper = self.body.depth - self.body.split
+            self.counters.spared += (time.perf_counter() - began) * self.body.split / upper
+            for piece, (first, end) in zip(batch, spans, strict=True):
+                piece.start = end - first
+                piece.row.length += end - first
+                last[piece.item] = hidden[end - 1]
+                if keep_lower and piece.row.known is not None:
+                    piece.lower.append(piece.row.known)
+                piece.row.known = None
 
     def _forward(
         self, batch: Sequence[tuple[_Piece, int]], last: list[Tensor | None], keep_lower: bool
@@ -219,7 +277,7 @@ class LocalEngine:
             piece.row.length += end - first
             piece.start = stop
             last[piece.item] = hidden[end - 1]
-            if keep_lower:
+            if keep_lower or piece.row.opening is not None:
                 piece.lower.append(lower[first:end].clone())
 
     # Choosing
@@ -263,6 +321,24 @@ class LocalEngine:
         return self._free
 
     # Adapters
+
+    def share_openings(self, layers: int) -> None:
+        """Compute the lower ``layers`` once for all adapters that leave them alone; 0 ends it."""
+        self.body.split = layers
+        if not layers:
+            self.openings = None
+        elif self.openings is None or self.openings.layers != layers:
+            self.openings = Openings(layers)
+
+    @contextmanager
+    def openings_used(self, used: bool) -> Iterator[None]:
+        """Whether openings are shared inside this block (where they are at all)."""
+        kept = self.openings
+        self.openings = kept if used else None
+        try:
+            yield
+        finally:
+            self.openings = kept
 
     def adaptable(self, paths: Sequence[str]) -> dict[str, AdaptedLinear]:
         """The linear layers at these paths, made adaptable in place."""
