@@ -100,8 +100,8 @@ def _training(
 def equal_time(comparison: Mapping[str, Any], sources: Sequence[Manifest]) -> dict[str, Any] | None:
     """RL against imitation of the compiled program, with the training time each had.
 
-    RL's time includes that of the run it started from. The imitation is the
-    fine-tuned arm, other than RL's start, whose time is nearest. None when
+    The time of an arm includes that of the run it started from. The imitation is
+    the fine-tuned arm, other than RL's start, whose time is nearest. None when
     either is missing.
     """
     known = {f"{manifest.stage}/{manifest.run}": manifest for manifest in sources}
@@ -109,13 +109,16 @@ def equal_time(comparison: Mapping[str, Any], sources: Sequence[Manifest]) -> di
 
     def seconds(arm: Mapping[str, Any] | None) -> float:
         manifest = known.get((arm or {}).get("run") or "")
-        told = manifest.counts.get("seconds") if manifest else None
-        return float(told) if isinstance(told, int | float) else manifest.seconds if manifest else 0.0
+        if arm is None or manifest is None:
+            return 0.0
+        told = manifest.counts.get("seconds")
+        own = float(told) if isinstance(told, int | float) else manifest.seconds
+        return own + seconds(arms.get(arm["started_from"] or ""))
 
     rl = max((arm for arm in arms.values() if arm["kind"] == "rl"), key=lambda a: a["success"], default=None)
     if rl is None:
         return None
-    spent = seconds(rl) + seconds(arms.get(rl["started_from"] or ""))
+    spent = seconds(rl)
     imitations = [
         arm
         for arm in arms.values()

@@ -93,6 +93,7 @@ class Sft(Train):
     Attributes:
         demonstrations: The experts' recordings, the compiled program's work, or both.
         count: Demonstrations by the program.
+        start: The earlier training stage it goes on from.
         passes: How often each piece is visited, where there is no budget of seconds.
         seconds_of: Earlier training stages whose seconds, added up, are the budget: for a
             comparison at equal time.
@@ -101,11 +102,12 @@ class Sft(Train):
     demonstrations: Literal["recordings", "program", "both"] | None = None
     count: int | None = Field(default=None, ge=1)
     passes: float | None = Field(default=None, gt=0)
+    start: str | None = None
     seconds_of: tuple[str, ...] = ()
 
     @property
     def after(self) -> tuple[str, ...]:
-        return self.seconds_of
+        return self.seconds_of if self.start is None else (*self.seconds_of, self.start)
 
 
 class Rl(Train):
@@ -200,7 +202,7 @@ def _envgen(context: Context, settings: NoSettings) -> Run:
 def _train_sft(context: Context, settings: Sft) -> Run:
     from train.sft import train_sft
 
-    told = settings.said()
+    told = _told(context, settings)
     if told.pop("seconds_of", ()):
         told["seconds"] = sum(_trained_seconds(context, name) for name in settings.seconds_of)
     with progress(context.name) as advance:
@@ -212,13 +214,19 @@ def _train_sft(context: Context, settings: Sft) -> Run:
 def _train_rl(context: Context, settings: Rl) -> Run:
     from train.rl import train_rl
 
-    told = settings.said()
-    if settings.start is not None:
-        told["start"] = _run_of(context, settings.start).stage
+    told = _told(context, settings)
     with progress(context.name) as advance:
         return train_rl(
             context.engagement, name=_short(context), on_point=lambda point: _tell(advance, point), **told
         )
+
+
+def _told(context: Context, settings: Sft | Rl) -> dict[str, Any]:
+    """The playbook's settings as the trainer takes them, with the start by its stage."""
+    told = settings.said()
+    if settings.start is not None:
+        told["start"] = _run_of(context, settings.start).stage
+    return told
 
 
 def _short(context: Context) -> str:

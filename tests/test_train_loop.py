@@ -23,6 +23,7 @@ from serve.engine.local import LocalEngine
 from serve.prompt import Prompt
 from train import checkpoint
 from train.algorithms import sft as imitation
+from train.begin import Beginning
 from train.curriculum import Curriculum
 from train.lora import Lora
 from train.loss import Clip
@@ -73,11 +74,16 @@ def tracked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def run_sft(
-    folder: Path, config: SftConfig = SFT, source: Any = None, points: list[Point] | None = None
+    folder: Path,
+    config: SftConfig = SFT,
+    source: Any = None,
+    points: list[Point] | None = None,
+    begin: Beginning | None = None,
 ) -> Run:
     made = recorder(folder, "sft-mini", source or MiniSource(), config, points)
+    begin = begin or Beginning()
     with made.engagement.working(made.run):
-        fit(made.engine(config.frozen, engine()), made.source, config, made)
+        fit(begin.engine(made, config.frozen, engine()), made.source, config, made, begin)
     return made.run
 
 
@@ -86,12 +92,12 @@ def run_rl(
     config: RlConfig = RL,
     source: Any = None,
     points: list[Point] | None = None,
-    start: Any = None,
-    begin: Run | None = None,
+    begin: Beginning | None = None,
 ) -> Run:
     made = recorder(folder, "rl-mini", source or MiniSource("Green"), config, points)
+    begin = begin or Beginning()
     with made.engagement.working(made.run):
-        improve(made.engine(config.frozen, engine()), made.source, config, made, start, begin)
+        improve(begin.engine(made, config.frozen, engine()), made.source, config, made, begin)
     return made.run
 
 
@@ -138,8 +144,8 @@ def test_reinforcement_finds_the_right_button_by_itself(tmp_path: Path) -> None:
 
 
 def test_reinforcement_continues_from_an_adapter(tmp_path: Path) -> None:
-    start = read(run_sft(tmp_path).path / "adapter")
-    assert first_layer(start) == 1
+    start = Beginning(None, read(run_sft(tmp_path).path / "adapter"))
+    assert first_layer(start.weights) == 1
     points: list[Point] = []
     run_rl(tmp_path, replace(RL, iterations=1, rate=1e-5), MiniSource(), points, start)
     assert points[-1].dev_success == 1.0
@@ -160,9 +166,20 @@ def test_the_optimizer_goes_on_with_the_moments_of_the_start(tmp_path: Path) -> 
     assert not checkpoint.adopt_moments(Lora(engine(), rank=4), updater.optimizer, file, 1000)
     assert not checkpoint.adopt_moments(lora, updater.optimizer, tmp_path / "none", 1000)
     points: list[Point] = []
-    start = read(begin.path / "adapter")
-    run_rl(tmp_path / "rl", replace(RL, iterations=2), MiniSource(), points, start, begin)
+    start = Beginning(begin, read(begin.path / "adapter"))
+    run_rl(tmp_path / "rl", replace(RL, iterations=2), MiniSource(), points, start)
     assert points[-1].dev_success == 1.0
+
+
+def test_imitation_continues_from_an_adapter(tmp_path: Path) -> None:
+    first = run_sft(tmp_path / "first")
+    begin = Beginning(first, read(first.path / "adapter"))
+    assert begin.inputs == {"start": f"sft-mini/{first.id}"}
+    points: list[Point] = []
+    run_sft(tmp_path / "on", replace(SFT, rank=4), points=points, begin=begin)
+    fresh = json.loads((first.path / "curve.json").read_text())
+    assert points[0].loss < fresh[0]["loss"] / 5
+    assert read(first.path / "adapter").rank == 8
 
 
 def test_an_update_whose_choices_are_all_clipped_changes_nothing() -> None:

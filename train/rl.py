@@ -13,26 +13,23 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from envgen.session import Session, Task
 from fde.engagement import Engagement, Run
-from fde.errors import InputError, MissingError, WorkError
+from fde.errors import InputError, WorkError
 from serve.agent import episodes, run_episodes
 from serve.demonstrate import demonstrate
-from serve.engine import adapter as adapters
-from serve.engine.adapter import AdapterWeights
 from serve.engine.local import LocalEngine
 from serve.episodes import Group
 from serve.prompt import Prompt
 from train import checkpoint
 from train.algorithms import ALGORITHMS, Credit, sft
 from train.algorithms.returns import outcome
+from train.begin import Beginning
 from train.curriculum import Curriculum, Stratum
 from train.evaluation import evaluate
-from train.lora import Lora
 from train.loss import Clip
 from train.record import Point, Recorder
 from train.sft import make_config
@@ -44,8 +41,6 @@ from train.update import Probe, Updater
 # Iterations in a row without any group that teaches, before the run is given up.
 _PATIENCE = 3
 _SOLVED = 0.98
-# Moments taken over count as those of this many updates: enough to need no correction for their beginning.
-_MATURE = 1000
 _LOOKED_AT_FOR_SCENES = 5
 
 
@@ -138,46 +133,21 @@ def train_rl(
     if config.algorithm not in ALGORITHMS:
         raise InputError(f"Unknown algorithm '{config.algorithm}'.", f"Known are: {', '.join(ALGORITHMS)}.")
     source = open_source(engagement, workflow)
-    begin = engagement.latest(start) if isinstance(start, str) else start
-    inputs: dict[str, str] = {}
-    if begin is not None:
-        inputs["start"] = f"{begin.stage}/{begin.id}"
-    recorder = Recorder(engagement, f"rl-{name}", source, config, inputs=inputs, on_point=on_point)
+    begin = Beginning.of(engagement, start)
+    recorder = Recorder(engagement, f"rl-{name}", source, config, inputs=begin.inputs, on_point=on_point)
     if recorder.run.finished:
         engagement.publish(recorder.run)
         return recorder.run
-    weights = None if begin is None else start_weights(begin.path / "adapter")
     with engagement.working(recorder.run):
-        frozen = config.frozen if weights is None else 0.0
-        loaded = recorder.engine(frozen, engine)
-        if weights is not None:
-            loaded.body.split = adapters.first_layer(weights)
-        improve(loaded, source, config, recorder, weights, begin)
+        improve(begin.engine(recorder, config.frozen, engine), source, config, recorder, begin)
     return recorder.run
 
 
-def start_weights(folder: Path) -> AdapterWeights:
-    """The adapter that training continues from."""
-    if not folder.is_dir():
-        raise MissingError(
-            f"{folder} is not there: that run has no adapter.", "Train one with: fde train sft"
-        )
-    return adapters.read(folder)
-
-
 def improve(
-    engine: LocalEngine,
-    source: Source,
-    config: RlConfig,
-    recorder: Recorder,
-    start: AdapterWeights | None,
-    begin: Run | None = None,
+    engine: LocalEngine, source: Source, config: RlConfig, recorder: Recorder, begin: Beginning
 ) -> None:
     """Train and leave the best adapter, the curve and the result in the recorder's run."""
-    loop = _Loop(engine, source, config, recorder, start)
-    if begin is not None:
-        loop.continue_from(begin)
-    loop.run()
+    _Loop(engine, source, config, recorder, begin).run()
 
 
 class _Loop:
@@ -189,16 +159,13 @@ class _Loop:
         source: Source,
         config: RlConfig,
         recorder: Recorder,
-        start: AdapterWeights | None,
+        begin: Beginning,
     ) -> None:
         self.engine, self.source, self.config, self.recorder = engine, source, config, recorder
         self.prompt = Prompt(engine.tokenizer)
-        rank = config.rank if start is None else start.rank
-        alpha = config.alpha if start is None else start.alpha
-        self.lora = Lora(engine, rank=rank, alpha=alpha, seed=config.seed)
-        if start is not None:
-            self.lora.load(start)
+        self.lora = begin.lora(engine, rank=config.rank, alpha=config.alpha, seed=config.seed)
         self.updater = Updater(engine, self.lora)
+        begin.take_moments(self.lora, self.updater.optimizer)
         self.credit = Credit(config.trust, config.partial)
         self.clip = Clip(config.clip_low, config.clip_high)
         self.dev = source.tasks("dev", config.dev_tasks, config.seed)
@@ -212,11 +179,6 @@ class _Loop:
         group = demonstrate(engine.grammar, self.prompt, source.session(looked_at[0]), looked_at[0])
         trees = prune(group, sft.targets(group))
         self.probe = Probe(engine, self.lora, max(trees, key=lambda tree: len(tree.targets)))
-
-    def continue_from(self, begin: Run) -> None:
-        """Take over the optimizer's moments of the run that made the start."""
-        file = begin.path / checkpoint.MOMENTS_FILE
-        checkpoint.adopt_moments(self.lora, self.updater.optimizer, file, _MATURE)
 
     def run(self) -> None:
         state, config = self.state, self.config

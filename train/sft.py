@@ -20,8 +20,8 @@ from serve.engine.local import LocalEngine
 from serve.prompt import Prompt
 from train import checkpoint
 from train.algorithms import sft
+from train.begin import Beginning
 from train.evaluation import evaluate
-from train.lora import Lora
 from train.record import Point, Recorder
 from train.source import Source, program_demonstrations
 from train.tree import Tree, prune
@@ -82,6 +82,7 @@ def train_sft(
     workflow: str,
     demonstrations: Demonstrations = "both",
     count: int = 48,
+    start: str | Run | None = None,
     seconds: float | None = None,
     on_point: Callable[[Point], None] = lambda _: None,
     engine: LocalEngine | None = None,
@@ -92,25 +93,27 @@ def train_sft(
     Args:
         name: Names the adapter and the stage.
         workflow: The compiled workflow to learn.
+        start: A training run, or a stage (``sft-<name>``) whose latest run it is, to continue from.
         seconds: Wall-clock budget, counted over interruptions.
         on_point: Is told every point of the learning curve as it is made.
         engine: One that is loaded already, to save the loading.
         settings: Further fields of :class:`SftConfig`.
 
     Raises:
-        InputError: unknown settings, missing workflow or model.
+        InputError: unknown settings, missing workflow, model or start.
         WorkError: training failed; what was checkpointed is kept.
     """
     from train.workflow import open_source
 
     config = make_config(SftConfig, demonstrations=demonstrations, count=count, seconds=seconds, **settings)
     source = open_source(engagement, workflow)
-    recorder = Recorder(engagement, f"sft-{name}", source, config, on_point=on_point)
+    begin = Beginning.of(engagement, start)
+    recorder = Recorder(engagement, f"sft-{name}", source, config, inputs=begin.inputs, on_point=on_point)
     if recorder.run.finished:
         engagement.publish(recorder.run)
         return recorder.run
     with engagement.working(recorder.run):
-        fit(recorder.engine(config.frozen, engine), source, config, recorder)
+        fit(begin.engine(recorder, config.frozen, engine), source, config, recorder, begin)
     return recorder.run
 
 
@@ -123,12 +126,15 @@ def make_config(kind: type[Any], **settings: Any) -> Any:
     return kind(**settings)
 
 
-def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Recorder) -> None:
+def fit(
+    engine: LocalEngine, source: Source, config: SftConfig, recorder: Recorder, begin: Beginning
+) -> None:
     """Train and leave the best adapter, the curve and the result in the recorder's run."""
     prompt = Prompt(engine.tokenizer)
     trees = demonstration_trees(engine, source, config, prompt)
-    lora = Lora(engine, rank=config.rank, alpha=config.alpha, seed=config.seed)
+    lora = begin.lora(engine, rank=config.rank, alpha=config.alpha, seed=config.seed)
     updater = Updater(engine, lora)
+    begin.take_moments(lora, updater.optimizer)
     probe = Probe(engine, lora, max(trees, key=lambda tree: len(tree.targets)))
     dev = source.tasks("dev", config.dev_tasks, config.seed)
     state = _State()

@@ -22,6 +22,10 @@ Name = Annotated[str | None, typer.Option(help="Names the adapter and its stage 
 Seconds = Annotated[
     float | None, typer.Option(help="Wall-clock budget of training, evaluation on dev tasks aside.", min=1)
 ]
+Start = Annotated[
+    str | None,
+    typer.Option(metavar="STAGE", help="The training stage to go on from, such as sft-code-invoice."),
+]
 Seed = Annotated[int, typer.Option(help="What every draw depends on.")]
 Set = Annotated[
     list[str] | None,
@@ -38,6 +42,7 @@ def sft_command(
         str, typer.Option(help="recordings (the experts'), program (the compiled program's), or both.")
     ] = "both",
     count: Annotated[int, typer.Option(help="Demonstrations by the program.", min=0)] = 48,
+    start: Start = None,
     seconds: Seconds = None,
     seed: Seed = 0,
     settings: Set = None,
@@ -57,6 +62,7 @@ def sft_command(
             workflow=workflow,
             demonstrations=_one_of("--demonstrations", demonstrations, ("recordings", "program", "both")),
             count=count,
+            start=start,
             seconds=seconds,
             on_point=lambda point: advance(note=_note(point)),
             seed=seed,
@@ -70,10 +76,7 @@ def rl_command(
     ctx: typer.Context,
     workflow: Workflow,
     name: Name = None,
-    start: Annotated[
-        str | None,
-        typer.Option(metavar="STAGE", help="The training stage to go on from, such as sft-code-invoice."),
-    ] = None,
+    start: Start = None,
     seconds: Seconds = None,
     iterations: Annotated[int, typer.Option(help="Without --seconds: how many iterations.", min=1)] = 12,
     seed: Seed = 0,
