@@ -27,7 +27,7 @@ def docx_text(data: bytes) -> str:
 
 def attachment() -> tuple[str, bytes]:
     mail = email.message_from_bytes(
-        (FOLDER / "memo-approval-limits.eml").read_bytes(), policy=email.policy.default
+        (FOLDER / "memo-payment-holds.eml").read_bytes(), policy=email.policy.default
     )
     (part,) = mail.iter_attachments()
     return str(mail["Date"]), part.get_content()
@@ -55,16 +55,16 @@ def test_mail_and_page_are_what_the_generator_makes() -> None:
 def test_matrix_is_the_truth() -> None:
     sheet = openpyxl.load_workbook(FOLDER / "approval-matrix.xlsx")["Matrix"]
     header, *rows = sheet.iter_rows(values_only=True)
-    assert header == ("Category", "Cost centre", "Account")
-    assert {str(row[0]): (str(row[1]), str(row[2])) for row in rows} == truth._MATRIX
+    assert header == ("Category", "Cost centre", "Account", "Approver")
+    assert {str(row[0]): tuple(str(cell) for cell in row[1:]) for row in rows} == truth._MATRIX
 
 
 def test_memo_amends_the_policy_later() -> None:
     policy = docx_text((FOLDER / "ap-policy.docx").read_bytes())
     date, memo = attachment()
-    assert "up to and including 2" in policy
-    assert "up to and including 2" not in docx_text(memo)
-    assert "up to and including 4" in docx_text(memo)
+    assert "is above 4" in policy
+    assert "is above 4" not in docx_text(memo)
+    assert "above 6" in docx_text(memo)
     assert "18 Feb 2026" in date
     assert texts.MEMO_DATE > texts.POLICY_DATE
 

@@ -110,32 +110,46 @@ def test_code_and_route(client: Client, numbers: list[str], database: Path) -> N
     form = client.get(detail.links["Code"])
     assert form.options("cost_centre") == sorted(company.COST_CENTRES)
     assert form.options("account") == []
-    chosen = client.get(f"{form.path}?cost_centre=Logistics&approver=CFO&po=PO-1")
+    chosen = client.get(f"{form.path}?cost_centre=Logistics&approver=Head+of+sales&po=PO-1")
     assert chosen.options("account") == ["Carriage", "Packaging", "Storage"]
-    assert chosen.chosen("approver") == "CFO"
-    done = client.submit(form.path, cost_centre="Logistics", account="Packaging", approver="Team lead", po="")
-    assert (done.status, done.confirmation) == (200, "Routed to Team lead")
+    assert chosen.chosen("approver") == "Head of sales"
+    done = client.submit(
+        form.path, cost_centre="Logistics", account="Packaging", approver="Head of operations", po=""
+    )
+    assert (done.status, done.confirmation) == (200, "Routed to Head of operations")
     coding = read_state(database)["codings"][numbers[0]]
     assert coding == {
         "invoice": numbers[0], "cost_centre": "Logistics", "account": "Packaging", "po": "",
-        "approver": "Team lead",
+        "approver": "Head of operations",
     }  # fmt: skip
 
 
 def test_second_coding_is_refused(client: Client, numbers: list[str], database: Path) -> None:
     path = f"/invoices/{numbers[0]}/code"
     token = client.get(path).csrf
-    form = {"csrf": token, "cost_centre": "Logistics", "account": "Packaging", "approver": "CFO", "po": ""}
+    form = {
+        "csrf": token,
+        "cost_centre": "Logistics",
+        "account": "Packaging",
+        "approver": "Head of sales",
+        "po": "",
+    }
     client.request("POST", path, form)
-    again = client.request("POST", path, form | {"approver": "Team lead"})
+    again = client.request("POST", path, form | {"approver": "Head of operations"})
     assert (again.status, again.alert) == (409, f"{numbers[0]} is already coded.")
-    assert read_state(database)["codings"][numbers[0]]["approver"] == "CFO"
+    assert read_state(database)["codings"][numbers[0]]["approver"] == "Head of sales"
 
 
 def test_two_clerks_at_once_code_once(client: Client, numbers: list[str], database: Path) -> None:
     path = f"/invoices/{numbers[0]}/code"
     token = client.get(path).csrf
-    form = {"csrf": token, "cost_centre": "Logistics", "account": "Packaging", "approver": "CFO", "po": ""}
+    form = {
+        "csrf": token,
+        "cost_centre": "Logistics",
+        "account": "Packaging",
+        "approver": "Head of sales",
+        "po": "",
+    }
     answers: list[int] = []
     threads = [
         threading.Thread(
@@ -155,17 +169,17 @@ def test_two_clerks_at_once_code_once(client: Client, numbers: list[str], databa
     ("form", "alert"),
     [
         ({}, "Choose a cost centre. Choose an approver. PO number is required without a contract."),
-        ({"cost_centre": "Sales", "approver": "CFO", "po": "PO-11111"}, "Choose an account."),
+        ({"cost_centre": "Sales", "approver": "Head of sales", "po": "PO-11111"}, "Choose an account."),
         (
-            {"cost_centre": "Sales", "account": "Travel", "approver": "CFO"},
+            {"cost_centre": "Sales", "account": "Travel", "approver": "Head of sales"},
             "PO number is required without a contract.",
         ),
         (
-            {"cost_centre": "Sales", "account": "Travel", "approver": "CFO", "po": "11111"},
+            {"cost_centre": "Sales", "account": "Travel", "approver": "Head of sales", "po": "11111"},
             "PO number must look like PO-12345.",
         ),
         (
-            {"cost_centre": "Sales", "account": "Packaging", "approver": "CFO", "po": "PO-11111"},
+            {"cost_centre": "Sales", "account": "Packaging", "approver": "Head of sales", "po": "PO-11111"},
             "Choose an account.",
         ),
         (
@@ -185,13 +199,15 @@ def test_incomplete_coding_is_refused(
 
 def test_budget_used_up_leads_to_the_reserve(client: Client, numbers: list[str], database: Path) -> None:
     path = f"/invoices/{numbers[2]}/code"
-    answer = client.submit(path, cost_centre="IT", account="Licences", approver="Team lead", po="")
+    answer = client.submit(path, cost_centre="IT", account="Licences", approver="Head of operations", po="")
     assert answer.alert == "Budget of IT is used up. Use Reserve."
     assert answer.chosen("account") == "Licences"
     assert not read_state(database)["codings"]
     assert client.get(f"{path}?cost_centre=Reserve").options("account") == ["Unplanned"]
-    done = client.submit(path, cost_centre="Reserve", account="Unplanned", approver="Team lead", po="")
-    assert done.confirmation == "Routed to Team lead"
+    done = client.submit(
+        path, cost_centre="Reserve", account="Unplanned", approver="Head of operations", po=""
+    )
+    assert done.confirmation == "Routed to Head of operations"
 
 
 def test_duplicate_and_reinstate(client: Client, numbers: list[str], database: Path) -> None:
@@ -228,7 +244,7 @@ def test_bank_change(client: Client, database: Path) -> None:
 
 def test_form_without_token_is_refused(client: Client, numbers: list[str], database: Path) -> None:
     before = read_state(database)
-    form = {"cost_centre": "Logistics", "account": "Packaging", "approver": "Team lead", "po": ""}
+    form = {"cost_centre": "Logistics", "account": "Packaging", "approver": "Head of operations", "po": ""}
     for token in ("", "x", "ü"):
         assert client.request("POST", f"/invoices/{numbers[0]}/code", form | {"csrf": token}).status == 403
     assert read_state(database) == before

@@ -41,6 +41,8 @@ from train.update import Probe, Updater
 # Iterations in a row without any group that teaches, before the run is given up.
 _PATIENCE = 3
 _SOLVED = 0.98
+# Updates over which the rate rises: the moments that were taken over are those of another loss.
+_WARM = 10
 _LOOKED_AT_FOR_SCENES = 5
 
 
@@ -328,7 +330,8 @@ class _Loop:
             order = trees[:]
             chance.shuffle(order)
             for batch in packs(order, config.batch_tokens):
-                done = self.updater.step(batch, lr=lr, clip=self.clip)
+                warm = min(1.0, (self.updater.updates + 1) / _WARM)
+                done = self.updater.step(batch, lr=lr * warm, clip=self.clip)
                 loss.append(done.loss)
                 norm.append(done.norm)
                 kl.append(done.kl)

@@ -126,9 +126,7 @@ def make_config(kind: type[Any], **settings: Any) -> Any:
     return kind(**settings)
 
 
-def fit(
-    engine: LocalEngine, source: Source, config: SftConfig, recorder: Recorder, begin: Beginning
-) -> None:
+def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Recorder, begin: Beginning) -> None:
     """Train and leave the best adapter, the curve and the result in the recorder's run."""
     prompt = Prompt(engine.tokenizer)
     trees = demonstration_trees(engine, source, config, prompt)

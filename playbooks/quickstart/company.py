@@ -26,23 +26,23 @@ COST_CENTRES: dict[str, tuple[str, ...]] = {
 
 RESERVE_COST_CENTRE = "Reserve"
 
-MATRIX: dict[str, tuple[str, str]] = {
-    "Packaging": ("Logistics", "Packaging"),
-    "Freight": ("Logistics", "Carriage"),
-    "Stationery": ("Administration", "Office supplies"),
-    "Software": ("IT", "Licences"),
-    "Hardware": ("IT", "Equipment"),
-    "Cleaning": ("Facilities", "Cleaning"),
-    "Security": ("Facilities", "Guarding"),
-    "Consulting": ("Management", "Advice"),
-    "Legal": ("Management", "Legal fees"),
-    "Advertising": ("Marketing", "Adverts"),
-    "Travel": ("Sales", "Travel"),
-    "Repairs": ("Maintenance", "Repairs"),
+MATRIX: dict[str, tuple[str, str, str]] = {
+    "Packaging": ("Logistics", "Packaging", "Head of operations"),
+    "Freight": ("Logistics", "Carriage", "Head of operations"),
+    "Stationery": ("Administration", "Office supplies", "Head of administration"),
+    "Software": ("IT", "Licences", "Head of IT"),
+    "Hardware": ("IT", "Equipment", "Head of IT"),
+    "Cleaning": ("Facilities", "Cleaning", "Head of operations"),
+    "Security": ("Facilities", "Guarding", "Head of operations"),
+    "Consulting": ("Management", "Advice", "Head of administration"),
+    "Legal": ("Management", "Legal fees", "Head of administration"),
+    "Advertising": ("Marketing", "Adverts", "Head of sales"),
+    "Travel": ("Sales", "Travel", "Head of sales"),
+    "Repairs": ("Maintenance", "Repairs", "Head of operations"),
 }
-"""Category -> cost centre and account, as in the approval matrix."""
+"""Category -> cost centre, account and approver, as in the approval matrix."""
 
-APPROVERS = ("Team lead", "Head of finance", "CFO")
+APPROVERS = ("Head of administration", "Head of IT", "Head of operations", "Head of sales")
 REINSTATE_REASONS = ("Different reference", "Different amount", "Both differ")
 HOLDS = ("None", "30 days")
 
@@ -97,12 +97,18 @@ MANAGERS = (
     Employee("Viktor", "Sandoval", "Head of finance", "MS-00118", "118"),
     Employee("Priya", "Natarajan", "CFO", "MS-00012", "112"),
 )
+HEADS = (
+    Employee("Samuel", "Okonkwo", "Head of administration", "MS-00109", "109"),
+    Employee("Lucia", "Moretti", "Head of IT", "MS-00127", "127"),
+    Employee("Henrik", "Solberg", "Head of operations", "MS-00131", "131"),
+    Employee("Helen", "Fairbanks", "Head of sales", "MS-00142", "142"),
+)
 BUYERS = (
     Employee("Oskar", "Dahl", "Buyer", "MS-00344", "344"),
     Employee("Ingrid", "Castellanos", "Buyer", "MS-00359", "359"),
     Employee("Daniel", "Mbeki", "Buyer", "MS-00371", "371"),
 )
-EMPLOYEES = CLERKS + MANAGERS + BUYERS
+EMPLOYEES = CLERKS + MANAGERS + HEADS + BUYERS
 
 PASSWORD = "meridian-sample"
 """Password of every clerk in the sample database. It guards made-up data on the loopback address."""
@@ -115,12 +121,14 @@ class Vendor:
     Attributes:
         country: ISO 3166 alpha-2.
         contract: Whether a framework contract is in force.
+        risk: The score of the risk check, 0 to 9.
     """
 
     number: str
     name: str
     country: str
     contract: bool
+    risk: int
     contact: str
     phone: str
     iban: str
@@ -160,30 +168,30 @@ def iban_remainder(iban: str) -> int:
 
 
 _VENDOR_ROWS = (
-    ("Harbor Paper", "DE", False, "Lena Okafor"),
-    ("Cedar Logistics", "NL", True, "Pieter Vandermeer"),
-    ("Northwind Office", "DE", False, "Sabine Kellermann"),
-    ("Bluestone Software", "NL", False, "Ruben Achterberg"),
-    ("Falcon Freight", "DE", True, "Anton Weissbach"),
-    ("Juniper Cleaning", "AT", False, "Clara Hohenfels"),
-    ("Granite Security", "DE", True, "Nadia Petrov"),
-    ("Alder Consulting", "BE", False, "Luc Delacroix"),
-    ("Summit Legal", "AT", False, "Matthias Eberling"),
-    ("Copper Media", "DE", True, "Yusuf Demirel"),
-    ("Willow Travel", "BE", False, "Amelie Fontaine"),
-    ("Anchor Repairs", "NL", True, "Joost Hendriksen"),
-    ("Maple Packaging", "DE", False, "Greta Ostermann"),
-    ("Orchid Print", "AT", True, "Stefan Lindner"),
-    ("Beacon Systems", "DE", False, "Carmen Vidal"),
-    ("Quarry Supplies", "BE", True, "Hugo Mertens"),
-    ("Silverline Cargo", "NL", False, "Fatima Elbaz"),
-    ("Meadow Hygiene", "DE", True, "Ulrike Sommerfeld"),
-    ("Tidewater Partners", "DE", False, "Marcus Oyelaran"),
-    ("Lantern Studio", "NL", False, "Emma Kuipers"),
-    ("Redwood Hardware", "AT", True, "Florian Gruber"),
-    ("Pioneer Tools", "DE", False, "Helga Brinkmann"),
-    ("Skyway Tours", "BE", True, "Nicolas Lambert"),
-    ("Keystone Advisory", "DE", False, "Simone Falk"),
+    ("Harbor Paper", "DE", False, 6, "Lena Okafor"),
+    ("Cedar Logistics", "NL", True, 3, "Pieter Vandermeer"),
+    ("Northwind Office", "DE", False, 4, "Sabine Kellermann"),
+    ("Bluestone Software", "NL", False, 7, "Ruben Achterberg"),
+    ("Falcon Freight", "DE", True, 2, "Anton Weissbach"),
+    ("Juniper Cleaning", "AT", False, 6, "Clara Hohenfels"),
+    ("Granite Security", "DE", True, 6, "Nadia Petrov"),
+    ("Alder Consulting", "BE", False, 7, "Luc Delacroix"),
+    ("Summit Legal", "AT", False, 8, "Matthias Eberling"),
+    ("Copper Media", "DE", True, 8, "Yusuf Demirel"),
+    ("Willow Travel", "BE", False, 8, "Amelie Fontaine"),
+    ("Anchor Repairs", "NL", True, 2, "Joost Hendriksen"),
+    ("Maple Packaging", "DE", False, 0, "Greta Ostermann"),
+    ("Orchid Print", "AT", True, 6, "Stefan Lindner"),
+    ("Beacon Systems", "DE", False, 5, "Carmen Vidal"),
+    ("Quarry Supplies", "BE", True, 4, "Hugo Mertens"),
+    ("Silverline Cargo", "NL", False, 1, "Fatima Elbaz"),
+    ("Meadow Hygiene", "DE", True, 9, "Ulrike Sommerfeld"),
+    ("Tidewater Partners", "DE", False, 9, "Marcus Oyelaran"),
+    ("Lantern Studio", "NL", False, 5, "Emma Kuipers"),
+    ("Redwood Hardware", "AT", True, 3, "Florian Gruber"),
+    ("Pioneer Tools", "DE", False, 7, "Helga Brinkmann"),
+    ("Skyway Tours", "BE", True, 7, "Nicolas Lambert"),
+    ("Keystone Advisory", "DE", False, 5, "Simone Falk"),
 )
 
 VENDORS = tuple(
@@ -192,12 +200,13 @@ VENDORS = tuple(
         name=name,
         country=country,
         contract=contract,
+        risk=risk,
         contact=contact,
         phone=_PHONE[country].format(i),
         iban=make_iban(country, 7_310_000_000 + 104_729 * (i + 1)),
         buyer=BUYERS[i % len(BUYERS)],
     )
-    for i, (name, country, contract, contact) in enumerate(_VENDOR_ROWS)
+    for i, (name, country, contract, risk, contact) in enumerate(_VENDOR_ROWS)
 )
 
 

@@ -134,11 +134,8 @@ def slip(text: str, rng: random.Random) -> str:
 
 def coding(facts: dict[str, str]) -> tuple[str, str, str, str]:
     """Cost centre, account, approver and PO number for an invoice as its page shows it."""
-    centre, account = company.MATRIX[facts["Category"]]
-    if facts["Contract"] == "Yes":
-        return centre, account, company.APPROVERS[0], ""
-    level = (int(facts["Risk"]) > 4) + (int(facts["Risk"]) > 7)
-    return centre, account, company.APPROVERS[level], facts["PO"]
+    centre, account, approver = company.MATRIX[facts["Category"]]
+    return centre, account, approver, "" if facts["Contract"] == "Yes" else facts["PO"]
 
 
 class _InvoiceExpert:
@@ -255,7 +252,9 @@ class _BankExpert:
             hands.click("link", next(text for text in links if text != vendor))
             hands.click("link", "Vendors")
         hands.find_in_list(vendor, paging=self.has("paging"), mistype=self.has("search twice"))
-        hold = "None" if hands.facts()["Country"] == self.iban[:2] else "30 days"
+        facts = hands.facts()
+        held = facts["Country"] != self.iban[:2] or int(facts["Risk"]) > 6
+        hold = "30 days" if held else "None"
         hands.click("link", "Change bank")
         if self.has("called first"):
             hands.check("Called back")

@@ -157,7 +157,7 @@ def memo_mail() -> bytes:
         docx(texts.MEMO, texts.MEMO_DATE),
         maintype=maintype,
         subtype=subtype,
-        filename="memo-approval-limits.docx",
+        filename="memo-payment-holds.docx",
     )
     mail.set_boundary("=_meridian-memo")
     return mail.as_bytes()
@@ -169,7 +169,7 @@ MAKERS: dict[str, Callable[[], bytes]] = {
         {"Matrix": texts.MATRIX_SHEET, "Approvers": texts.APPROVER_SHEET}, texts.POLICY_DATE
     ),
     "vendor-master.xlsx": lambda: xlsx({"Vendors": texts.VENDOR_SHEET}, texts.WIKI_DATE),
-    "memo-approval-limits.eml": memo_mail,
+    "memo-payment-holds.eml": memo_mail,
     "coding-process.pdf": lambda: pdf(texts.PROCESS, texts.PROCESS_DATE),
     "payables-wiki.html": lambda: html(texts.WIKI).encode("utf-8"),
 }

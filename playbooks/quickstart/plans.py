@@ -64,22 +64,22 @@ class Plan:
         return phrases[self.phrase % len(phrases)].format(**self.parameters)
 
 
-# Category, amount in cents, risk, contract, budget used up, habits.
-_CODING: tuple[tuple[str, int, int, bool, bool, tuple[str, ...]], ...] = (
-    ("Packaging", 184_000, 5, False, False, ()),
-    ("Software", 1_007_560, 8, False, False, ("po first",)),
-    ("Freight", 327_550, 6, True, True, ("paging",)),
-    ("Consulting", 101_240, 4, False, False, ("look at vendor",)),
-    ("Stationery", 64_020, 2, False, False, ("wrong account",)),
-    ("Cleaning", 100_000, 7, False, False, ("approver first",)),
-    ("Advertising", 1_006_000, 9, False, False, ("forget po",)),
-    ("Repairs", 99_450, 3, False, True, ("search twice",)),
-    ("Packaging", 1_000_000, 7, False, False, ("wrong approver",)),
-    ("Software", 998_500, 8, True, False, ("paging",)),
-    ("Cleaning", 100_830, 5, False, True, ("approver first", "forget po")),
-    ("Freight", 2_388_090, 9, False, False, ("look at other invoice",)),
-    ("Consulting", 78_060, 1, True, False, ("paging",)),
-    ("Repairs", 3_140_025, 5, True, True, ("wrong centre",)),
+# Category, amount in cents, contract, budget used up, habits.
+_CODING: tuple[tuple[str, int, bool, bool, tuple[str, ...]], ...] = (
+    ("Packaging", 184_000, False, False, ()),
+    ("Software", 1_007_560, False, False, ("po first",)),
+    ("Freight", 327_550, True, True, ("paging",)),
+    ("Consulting", 101_240, False, False, ("look at vendor",)),
+    ("Stationery", 64_020, False, False, ("wrong account",)),
+    ("Cleaning", 100_000, False, False, ("approver first",)),
+    ("Advertising", 1_006_000, False, False, ("forget po",)),
+    ("Repairs", 99_450, False, True, ("search twice",)),
+    ("Packaging", 1_000_000, False, False, ("wrong approver",)),
+    ("Software", 998_500, True, False, ("paging",)),
+    ("Cleaning", 100_830, False, True, ("approver first", "forget po")),
+    ("Freight", 2_388_090, False, False, ("look at other invoice",)),
+    ("Consulting", 78_060, True, False, ("paging",)),
+    ("Repairs", 3_140_025, True, True, ("wrong centre",)),
 )
 _HELD: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     ("same", ()),
@@ -95,7 +95,7 @@ _HELD: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     ("reference", ("search twice",)),
     ("same", ("look twice",)),
 )
-# Vendor, country of the new account, habits.
+# Vendor, country of the new account, habits. Risk scores lie on both sides of the limit and on it.
 _BANK: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Harbor Paper", "DE", ()),
     ("Cedar Logistics", "DE", ("mistype iban",)),
@@ -107,8 +107,10 @@ _BANK: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Silverline Cargo", "BE", ("look at other vendor",)),
     ("Granite Security", "DE", ("mistype iban", "called first")),
     ("Willow Travel", "NL", ("paging",)),
-    ("Pioneer Tools", "NL", ("forget called", "hold first")),
+    ("Pioneer Tools", "DE", ("forget called", "hold first")),
     ("Quarry Supplies", "BE", ("search twice",)),
+    ("Meadow Hygiene", "DE", ()),
+    ("Lantern Studio", "NL", ("look at other vendor",)),
 )
 
 
@@ -124,10 +126,10 @@ def recorded_plans(workflow: str) -> list[Plan]:
                 workflow,
                 100 + number,
                 number,
-                Wanted("new", category, cents, risk, contract, used, place=_place(number, habits)),
+                Wanted("new", category, cents, contract, used, place=_place(number, habits)),
                 habits,
             )
-            for number, (category, cents, risk, contract, used, habits) in enumerate(_CODING)
+            for number, (category, cents, contract, used, habits) in enumerate(_CODING)
         ]
     if workflow == "resolve-duplicate":
         return [

@@ -13,6 +13,7 @@ from playbooks.quickstart.company import (
     BUYERS,
     CLERKS,
     EMPLOYEES,
+    HEADS,
     MANAGERS,
     MATRIX,
     VENDORS,
@@ -95,25 +96,13 @@ POLICY: tuple[Block, ...] = (
     ),
     Heading("4 Approval"),
     Paragraph(
-        "4.1 The approver follows from the risk score, 0 to 9, that the portal gives every invoice when it "
-        "arrives:"
-    ),
-    Grid(
-        ("Risk", "Approver"),
-        (
-            ("up to and including 2", "Team lead"),
-            ("above 2, up to and including 7", "Head of finance"),
-            ("above 7", "CFO"),
-        ),
+        "4.1 An invoice is approved by the head who answers for its cost centre. The sheet Matrix names the "
+        "function for every category. An invoice that goes to the reserve keeps its approver."
     ),
     Paragraph(
-        "4.2 For suppliers with a framework contract (Contract: Yes) prices have been agreed and "
-        "approved before. "
-        "Their invoices all go to the Team lead, whatever the score."
-    ),
-    Paragraph(
-        f"4.3 The Team lead is {ELEANOR.listed}, the Head of finance is {VIKTOR.listed}, the CFO is "
-        f"{PRIYA.listed}. Nobody approves an invoice that he or she has coded."
+        f"4.2 The Head of administration is {HEADS[0].listed}, the Head of IT {HEADS[1].listed}, the Head of "
+        f"operations {HEADS[2].listed}, the Head of sales {HEADS[3].listed}. Nobody approves an invoice "
+        "that he or she has coded."
     ),
     Heading("5 Rejected invoices"),
     Paragraph(
@@ -136,10 +125,14 @@ POLICY: tuple[Block, ...] = (
     ),
     Paragraph(
         "6.2 When the country of the new account, the first two letters of the IBAN, is not the supplier's "
-        "country, payments are held for 30 days. Otherwise there is no hold (None)."
+        "country, payments are held for 30 days."
     ),
     Paragraph(
-        f"6.3 The rule goes back to the attempted fraud of May 2024, when a caller who claimed to be "
+        "6.3 Payments are also held for 30 days when the risk score of the supplier, 0 to 9, is above 4. "
+        "Otherwise there is no hold (None)."
+    ),
+    Paragraph(
+        f"6.4 The rule goes back to the attempted fraud of May 2024, when a caller who claimed to be "
         f"{VENDORS[0].contact} of {VENDORS[0].name} asked {TOMAS.name} to redirect payments to "
         f"another account. {TOMAS.first} called {VENDORS[0].phone} and the attempt failed."
     ),
@@ -151,34 +144,32 @@ POLICY: tuple[Block, ...] = (
 )
 
 MEMO: tuple[Block, ...] = (
-    Heading("Memo: approval limits", 0),
+    Heading("Memo: payment holds", 0),
     Paragraph(f"Date: {MEMO_DATE}. From: {PRIYA.name}, CFO. To: all accounts payable staff."),
     Paragraph(
-        "1. The limit of the Team lead in section 4.1 of the Accounts Payable Policy is raised from a risk "
-        "score of 2 to 4. Invoices with a score of exactly 4 are the Team lead's."
+        "1. The limit of the risk score in section 6.3 of the Accounts Payable Policy is raised from 4 to 6. "
+        "Suppliers with a score of exactly 6 are paid without a hold."
     ),
-    Paragraph("2. This memo supersedes the table in section 4.1 of version 4.2. The limits are now:"),
+    Paragraph("2. This memo supersedes section 6.3 of version 4.2. The holds are now:"),
     Grid(
-        ("Risk", "Approver"),
+        ("Country of the account", "Risk", "Hold"),
         (
-            ("up to and including 4", "Team lead"),
-            ("above 4, up to and including 7", "Head of finance"),
-            ("above 7", "CFO"),
+            ("the supplier's", "up to and including 6", "None"),
+            ("the supplier's", "above 6", "30 days"),
+            ("another", "any", "30 days"),
         ),
     ),
     Paragraph(
-        "3. Section 4.2 (framework contracts) and section 3 (purchase orders) stay as they are. The "
-        "memo applies "
-        "to everything coded from 1 March 2026."
+        "3. Section 6.1 (the call) and section 6.2 (the country) stay as they are. The memo applies to "
+        "everything entered from 1 March 2026."
     ),
     Paragraph(f"Signed: {PRIYA.name}. Contact for questions: {_contact(ELEANOR)}."),
 )
 
 MEMO_MAIL = f"""Dear all,
 
-please find attached the memo on approval limits. In short: from 1 March 2026 {ELEANOR.first} may approve
-up to a risk score of 4 herself, so that {VIKTOR.first} sees fewer harmless invoices. The rest of the policy
-stands.
+please find attached the memo on payment holds. In short: from 1 March 2026 we hold payments only from a
+risk score of 7, so that {VIKTOR.first} has to explain fewer late payments. The rest of the policy stands.
 
 {MARIA.name} has already changed her checklist; ask her for a copy ({MARIA.phone}).
 {JONAS.short} and {AISHA.short}, please tell the temporary staff.
@@ -194,8 +185,7 @@ PROCESS: tuple[Block, ...] = (
     Paragraph(f"Version of {PROCESS_DATE}, written by {AISHA.name}, reviewed by {ELEANOR.short}."),
     Heading("Code and route an invoice"),
     Paragraph(
-        "Find the invoice in the inbox by its number and open it. Read the category, the risk "
-        "score, the contract "
+        "Find the invoice in the inbox by its number and open it. Read the category, the contract "
         "flag and the purchase order. Open Code, choose the cost centre, then the account: the list "
         "of accounts "
         "depends on the cost centre. Choose the approver, enter the PO number where the policy wants it, and "
@@ -211,10 +201,9 @@ PROCESS: tuple[Block, ...] = (
     ),
     Heading("Change the bank account of a vendor"),
     Paragraph(
-        "Find the vendor, call the contact person back, open Change bank, enter the IBAN, choose the "
-        "hold and tick "
-        "Called back. The portal refuses an IBAN whose check digits are wrong: compare it with the "
-        "letter again."
+        "Find the vendor, note country and risk score, call the contact person back, open Change bank, enter "
+        "the IBAN, choose the hold and tick Called back. The portal refuses an IBAN whose check digits are "
+        "wrong: compare it with the letter again."
     ),
     Heading("Who does what"),
     Grid(
@@ -265,24 +254,22 @@ WIKI: tuple[Block, ...] = (
 )
 
 MATRIX_SHEET = Grid(
-    ("Category", "Cost centre", "Account"),
-    tuple((category, centre, account) for category, (centre, account) in MATRIX.items()),
+    ("Category", "Cost centre", "Account", "Approver"),
+    tuple((category, *rest) for category, rest in MATRIX.items()),
 )
 APPROVER_SHEET = Grid(
     ("Function", "Name", "Employee number", "Email", "Phone"),
-    tuple(
-        (function, person.listed, person.number, person.mail, person.phone)
-        for function, person in zip(("Team lead", "Head of finance", "CFO"), MANAGERS, strict=True)
-    ),
+    tuple((person.job, person.listed, person.number, person.mail, person.phone) for person in HEADS),
 )
 VENDOR_SHEET = Grid(
-    ("Number", "Vendor", "Country", "Contract", "Contact", "Phone", "Email", "IBAN", "Buyer"),
+    ("Number", "Vendor", "Country", "Contract", "Risk", "Contact", "Phone", "Email", "IBAN", "Buyer"),
     tuple(
         (
             v.number,
             v.name,
             v.country,
             "Yes" if v.contract else "No",
+            str(v.risk),
             v.contact,
             v.phone,
             v.mail,

@@ -20,18 +20,18 @@ State = dict[str, dict[str, dict[str, Any]]]
 """Table -> key -> row. Who did the work and the numbering of rows are no part of it."""
 
 _MATRIX = {
-    "Packaging": ("Logistics", "Packaging"),
-    "Freight": ("Logistics", "Carriage"),
-    "Stationery": ("Administration", "Office supplies"),
-    "Software": ("IT", "Licences"),
-    "Hardware": ("IT", "Equipment"),
-    "Cleaning": ("Facilities", "Cleaning"),
-    "Security": ("Facilities", "Guarding"),
-    "Consulting": ("Management", "Advice"),
-    "Legal": ("Management", "Legal fees"),
-    "Advertising": ("Marketing", "Adverts"),
-    "Travel": ("Sales", "Travel"),
-    "Repairs": ("Maintenance", "Repairs"),
+    "Packaging": ("Logistics", "Packaging", "Head of operations"),
+    "Freight": ("Logistics", "Carriage", "Head of operations"),
+    "Stationery": ("Administration", "Office supplies", "Head of administration"),
+    "Software": ("IT", "Licences", "Head of IT"),
+    "Hardware": ("IT", "Equipment", "Head of IT"),
+    "Cleaning": ("Facilities", "Cleaning", "Head of operations"),
+    "Security": ("Facilities", "Guarding", "Head of operations"),
+    "Consulting": ("Management", "Advice", "Head of administration"),
+    "Legal": ("Management", "Legal fees", "Head of administration"),
+    "Advertising": ("Marketing", "Adverts", "Head of sales"),
+    "Travel": ("Sales", "Travel", "Head of sales"),
+    "Repairs": ("Maintenance", "Repairs", "Head of operations"),
 }
 _KEYS = {
     "users": "username",
@@ -129,14 +129,9 @@ def _open_invoice(state: State, number: str, status: str) -> dict[str, Any]:
 def _code(state: State, number: str) -> None:
     row = _open_invoice(state, number, "New")
     contract = bool(state["vendors"][row["vendor"]]["contract"])
-    # Policy 4.1 as amended by the memo of 2026-02-18; policy 4.2 for framework contracts.
-    if contract or row["risk"] <= 4:
-        approver = "Team lead"
-    elif row["risk"] <= 7:
-        approver = "Head of finance"
-    else:
-        approver = "CFO"
-    centre, account = ("Reserve", "Unplanned") if row["budget_used"] else _MATRIX[row["category"]]
+    centre, account, approver = _MATRIX[row["category"]]
+    if row["budget_used"]:
+        centre, account = "Reserve", "Unplanned"
     state["codings"][number] = {
         "invoice": number,
         "cost_centre": centre,
@@ -169,11 +164,13 @@ def _change_bank(state: State, vendor: str, iban: str) -> None:
         raise MissingError(f"There is no vendor {vendor!r}.")
     (row,) = rows
     row["iban"] = iban
+    # Policy 6.2, and 6.3 as amended by the memo of 2026-02-18.
+    held = iban[:2] != row["country"] or row["risk"] > 6
     key = f"{row['number']} 1"
     state["bank_changes"][key] = {
         "vendor": row["number"],
         "iban": iban,
-        "hold": "None" if iban[:2] == row["country"] else "30 days",
+        "hold": "30 days" if held else "None",
     }
 
 

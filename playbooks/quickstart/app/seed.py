@@ -26,7 +26,6 @@ AMOUNT_BANDS_CENTS = (
     (300_000, 1_000_000),
     (1_000_000, 4_800_000),
 )
-RISK_SCORES = 10
 _BUDGET_USED_SHARE = 0.25
 _INVOICE_NUMBERS = range(20_000, 80_000)
 _FIVE_DIGITS = range(10_000, 100_000)
@@ -43,7 +42,6 @@ class Wanted:
     kind: Kind = "new"
     category: str | None = None
     amount_cents: int | None = None
-    risk: int | None = None
     contract: bool | None = None
     budget_used: bool | None = None
     place: int | None = None
@@ -51,14 +49,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """An invoice as it is written to the database; ``risk`` is the portal's score, 0 to 9."""
+    """An invoice as it is written to the database."""
 
     number: str
     vendor: company.Vendor
     reference: str
     category: str
     amount_cents: int
-    risk: int
     po: str
     status: str
     budget_used: bool
@@ -169,7 +166,6 @@ class _Draw:
             reference=f"R-{next(self._references)}",
             category=want.category or rng.choice(list(company.MATRIX)),
             amount_cents=want.amount_cents or self.amount(),
-            risk=rng.randrange(RISK_SCORES) if want.risk is None else want.risk,
             po=f"PO-{next(self._pos)}",
             status={"new": "New", "paid": "Paid"}.get(want.kind, "Held"),
             budget_used=used and want.kind != "paid",
@@ -186,7 +182,6 @@ class _Draw:
             amount_cents=self._near_amount(invoice.amount_cents)
             if want.kind in ("amount", "both")
             else invoice.amount_cents,
-            risk=invoice.risk,
             po=f"PO-{next(self._pos)}",
             status="Paid",
             budget_used=False,
@@ -198,7 +193,6 @@ class _Draw:
             reference=invoice.reference,
             category=invoice.category,
             amount_cents=invoice.amount_cents,
-            risk=invoice.risk,
             po=invoice.po,
             status="Held",
             budget_used=invoice.budget_used,
@@ -236,7 +230,7 @@ def _write(db_path: Path, drawn: Sample) -> None:
                 [(account, centre) for centre, codes in company.COST_CENTRES.items() for account in codes],
             )
             connection.executemany(
-                "insert into vendors values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "insert into vendors values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         v.number,
@@ -244,6 +238,7 @@ def _write(db_path: Path, drawn: Sample) -> None:
                         v.country,
                         v.iban,
                         v.contract,
+                        v.risk,
                         v.contact,
                         v.mail,
                         v.phone,
@@ -253,11 +248,11 @@ def _write(db_path: Path, drawn: Sample) -> None:
                 ],
             )
             connection.executemany(
-                "insert into invoices (number, place, vendor, reference, category, amount_cents, risk, po, "
-                "status, budget_used) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "insert into invoices (number, place, vendor, reference, category, amount_cents, po, "
+                "status, budget_used) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (i.number, n, i.vendor.number, i.reference, i.category, i.amount_cents, i.risk,
-                     i.po, i.status, i.budget_used)
+                    (i.number, n, i.vendor.number, i.reference, i.category, i.amount_cents, i.po,
+                     i.status, i.budget_used)
                     for n, i in enumerate(drawn.invoices)
                 ],
             )  # fmt: skip

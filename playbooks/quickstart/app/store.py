@@ -22,11 +22,11 @@ create table cost_centres (code text primary key);
 create table accounts (code text primary key, cost_centre text not null references cost_centres);
 create table vendors (
     number text primary key, name text not null unique, country text not null, iban text not null,
-    contract integer not null, contact text not null, mail text not null, phone text not null,
-    buyer text not null);
+    contract integer not null, risk integer not null, contact text not null, mail text not null,
+    phone text not null, buyer text not null);
 create table invoices (
     number text primary key, place integer not null unique, vendor text not null references vendors,
-    reference text not null, category text not null, amount_cents integer not null, risk integer not null,
+    reference text not null, category text not null, amount_cents integer not null,
     po text not null, status text not null, budget_used integer not null default 0,
     twin text references invoices, duplicate_of text references invoices, reason text);
 create table codings (
