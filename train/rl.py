@@ -57,6 +57,8 @@ class RlConfig:
         rate: Learning rate; ``batch_tokens`` tokens of one update; ``epochs`` over an iteration's trees.
         trust, partial: See :class:`train.algorithms.returns.Credit`.
         again, disturbed, whole: Shares of groups, see :class:`train.curriculum.Curriculum`.
+        max_kl: An iteration's updates end when they have led this far, in nats a decision, from the policy
+            that made its rollouts.
         seconds: Wall-clock budget of rollouts and updates, evaluation on dev aside; None goes by
             ``iterations``.
         dev_tasks: Tasks of one evaluation; ``dev_times`` evaluations over the run.
@@ -66,7 +68,7 @@ class RlConfig:
     groups: int = 20
     samples: int = 6
     min_p: float = 0.05
-    rate: float = 2e-3
+    rate: float = 1.2e-3
     batch_tokens: int = 800
     epochs: int = 1
     trust: float = 0.7
@@ -76,6 +78,7 @@ class RlConfig:
     whole: float = 0.15
     clip_low: float = 0.2
     clip_high: float = 0.28
+    max_kl: float = 0.1
     rank: int = 16
     alpha: float = 32.0
     frozen: float = 0.5
@@ -330,8 +333,12 @@ class _Loop:
             order = trees[:]
             chance.shuffle(order)
             for batch in packs(order, config.batch_tokens):
+                if kl and kl[-1] > config.max_kl:
+                    break
+                # What few decisions say is mostly chance, and AdamW would step as far as for many.
+                filled = min(1.0, sum(tree.size for tree in batch) / config.batch_tokens)
                 warm = min(1.0, (self.updater.updates + 1) / _WARM)
-                done = self.updater.step(batch, lr=lr * warm, clip=self.clip)
+                done = self.updater.step(batch, lr=lr * warm * filled, clip=self.clip)
                 loss.append(done.loss)
                 norm.append(done.norm)
                 kl.append(done.kl)
