@@ -51,8 +51,8 @@ RL = RlConfig(
     samples=6,
     min_p=0.0,
     rate=1e-2,
-    batch_tokens=1536,
-    iterations=8,
+    batch_tokens=256,
+    iterations=12,
     rank=8,
     frozen=0.34,
     dev_tasks=6,
@@ -147,7 +147,7 @@ def test_reinforcement_continues_from_an_adapter(tmp_path: Path) -> None:
     start = Beginning(None, read(run_sft(tmp_path).path / "adapter"))
     assert first_layer(start.weights) == 1
     points: list[Point] = []
-    run_rl(tmp_path, replace(RL, iterations=1, rate=1e-5), MiniSource(), points, start)
+    run_rl(tmp_path, replace(RL, iterations=1, rate=1e-4), MiniSource(), points, start)
     assert points[-1].dev_success == 1.0
     assert points[-1].success is None or points[-1].success > 0.5
 

@@ -326,7 +326,10 @@ class _Loop:
         if not trees:
             return {}
         config = self.config
-        loss, norm, clipped, kl, decisions = [], [], 0, [], 0
+        loss: list[float] = []
+        norm: list[float] = []
+        kl: list[float] = []
+        clipped = decisions = 0
         lr = config.rate * (1.0 - 0.7 * share)
         for epoch in range(config.epochs):
             chance = random.Random(f"{config.seed}/{self.state.iteration}/{epoch}")
