@@ -101,6 +101,8 @@ def example(name: str, shown: Demonstration) -> Example:
 def nearest(instruction: str, pool: Sequence[Example], k: int) -> list[Example]:
     """The ``k`` examples whose instruction shares most words with this one, nearest last.
 
+    Of equally near ones the shortest: the way without detours shows the task best.
+
     Overlap is Jaccard's over words without digits: the numbers a task is about never match.
     """
     mine = set(_WORD.findall(instruction.lower()))
@@ -109,7 +111,10 @@ def nearest(instruction: str, pool: Sequence[Example], k: int) -> list[Example]:
         theirs = set(_WORD.findall(example.instruction.lower()))
         return len(mine & theirs) / max(1, len(mine | theirs))
 
-    return sorted(pool, key=lambda example: (-overlap(example), example.id))[:k][::-1]
+    def length(example: Example) -> int:
+        return sum(len(turn["content"]) for turn in example.talk)
+
+    return sorted(pool, key=lambda each: (-overlap(each), length(each), each.id))[:k][::-1]
 
 
 def build_prompt(

@@ -7,6 +7,7 @@ evaluation already ran under equal conditions is taken over.
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 # Seed of the tasks on the real application: no other stage uses it.
 LIVE_SEED = 7_001
 # An arm may take this many times the actions of the compiled program's longest way.
-SLACK = 2
+SLACK = 1.5
 # What the program itself may take.
 PROGRAM_ACTIONS = 200
 # Raise when arms would be run differently: earlier rows are then not taken over.
@@ -201,14 +202,14 @@ def _freeze(work: _Work, run: Run) -> TestSet:
 
 
 def _limit(work: _Work, run: Run) -> int:
-    """Actions an episode may take, the same for every arm: twice the program's longest way."""
+    """Actions an episode may take, the same for all arms: half as many again as the program's longest."""
     path = arm_path(run, "replay", "environment")
     if path.is_file():
         rows = load_arm(path).rows
     else:
         rows, _ = run_replay(work.tests.plain, work.place.session, max_actions=PROGRAM_ACTIONS)
-    longest = max((row.actions for row in rows if row.passed), default=PROGRAM_ACTIONS // SLACK)
-    return SLACK * longest
+    longest = max((row.actions for row in rows if row.passed), default=math.floor(PROGRAM_ACTIONS / SLACK))
+    return math.ceil(SLACK * longest)
 
 
 def _run_one(work: _Work, run: Run, arm: Arm, place: str) -> None:

@@ -14,7 +14,7 @@ import itertools
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from envgen.session import Session, Task, View
@@ -37,6 +37,8 @@ MAX_ROWS = 64
 STUCK_AFTER = 3
 # Tokens a scene is expected to have, when episodes are admitted by memory.
 _EXPECTED_TOKENS = 512
+# Exploring heats the choices among at most this many tokens by that factor; free text stays as it is.
+_FEW, _EXPLORING = 64, 2.0
 
 SessionFactory = Callable[[Task], Session]
 
@@ -110,6 +112,7 @@ class Agent:
         prompt: Prompt | Callable[[Task], Prompt] | None = None,
         temperature: float = 0.0,
         min_p: float = 0.0,
+        explored: Collection[str] = (),
         samples_per_task: int = 1,
         max_actions: int = MAX_ACTIONS,
         max_rows: int = MAX_ROWS,
@@ -130,6 +133,7 @@ class Agent:
         self.prompt = prompt or Prompt(engine.tokenizer)
         self.temperature = temperature
         self.min_p = min_p
+        self.explored = frozenset(explored)
         self.samples = samples_per_task
         self.max_actions = max_actions
         self.max_rows = max_rows
@@ -255,7 +259,7 @@ class Agent:
 
     def _choose(self, branch: _Branch, allowed: tuple[int, ...], logs: Tensor) -> None:
         """Draw for every episode of the branch; split it where the draws differ."""
-        drawn = self._draw(branch, logs)
+        drawn = self._draw(branch, allowed, logs)
         entropy = float(-(logs.exp() * logs.clamp_min(-1e4)).sum())
         takers = sorted(set(drawn))
         shares = [[e for e, d in zip(branch.episodes, drawn, strict=True) if d == taker] for taker in takers]
@@ -275,7 +279,7 @@ class Agent:
             each.append([token], said=True)
             self._active.append(each)
 
-    def _draw(self, branch: _Branch, logs: Tensor) -> list[int]:
+    def _draw(self, branch: _Branch, allowed: tuple[int, ...], logs: Tensor) -> list[int]:
         if self.temperature == 0:
             return [int(logs.argmax())] * len(branch.episodes)
         # One draw for all, spread evenly (systematic sampling): each episode by itself is a fair
@@ -284,7 +288,10 @@ class Agent:
         spot = f"{len(branch.actions)}/{branch.length}"
         place = f"{self.seed}/{branch.group.task.id}/{branch.episodes[0].sample}/{spot}"
         chance = random.Random(place)
-        shares = (logs / self.temperature).softmax(-1)
+        heat = self.temperature
+        if branch.group.task.id in self.explored and 0 < len(allowed) <= _FEW:
+            heat *= _EXPLORING
+        shares = (logs / heat).softmax(-1)
         probabilities = shares.where(shares >= self.min_p * shares.max(), 0.0).tolist()
         limits = list(itertools.accumulate(probabilities))
         count = len(branch.episodes)
@@ -398,6 +405,7 @@ def run_episodes(
     prompt: Prompt | Callable[[Task], Prompt] | None = None,
     temperature: float = 0.0,
     min_p: float = 0.0,
+    explored: Collection[str] = (),
     samples_per_task: int = 1,
     max_actions: int = MAX_ACTIONS,
     max_rows: int = MAX_ROWS,
@@ -417,6 +425,7 @@ def run_episodes(
         prompt: System message and messages before the task; one for all, or one per task.
         temperature: 0 takes the most likely token; 1 samples from the policy.
         min_p: Tokens less likely than this share of the likeliest are never drawn (arXiv 2407.01082).
+        explored: Ids of tasks whose actions and options are drawn at twice the temperature.
         max_actions: An episode ends after this many.
         max_rows: Rows that are fed together.
         seed: Draws depend on it, the task and the place only.
@@ -432,6 +441,7 @@ def run_episodes(
         prompt=prompt,
         temperature=temperature,
         min_p=min_p,
+        explored=explored,
         samples_per_task=samples_per_task,
         max_actions=max_actions,
         max_rows=max_rows,

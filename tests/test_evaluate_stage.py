@@ -265,3 +265,9 @@ def test_nearest_examples_come_last() -> None:
         Example("c", "Code it", ()),
     ]
     assert [e.id for e in nearest("Code invoice INV-1", pool, 2)] == ["c", "b"]
+
+
+def test_of_equally_near_examples_the_shortest_is_shown() -> None:
+    talk = ({"role": "user", "content": "page"}, {"role": "assistant", "content": "click"})
+    pool = [Example("a", "Code invoice INV-9", talk * 2), Example("b", "Code invoice INV-8", talk)]
+    assert [e.id for e in nearest("Code invoice INV-1", pool, 1)] == ["b"]

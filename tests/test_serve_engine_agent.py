@@ -245,6 +245,22 @@ def test_with_min_p_1_only_the_likeliest_is_drawn(tiny: LocalEngine) -> None:
         assert {tuple(e.actions) for e in other.episodes} == {tuple(e.actions) for e in one.episodes}
 
 
+def test_explored_tasks_are_tried_in_more_ways_and_the_others_as_before(tiny: LocalEngine) -> None:
+    tasks = make_tasks(6)
+    first, rest = tasks[0].id, tasks[1:]
+
+    def ways(explored: set[str]) -> list[set[tuple[str, ...]]]:
+        groups = run_episodes(
+            tiny, tasks, portal, temperature=1.0, min_p=0.8, explored=explored, samples_per_task=8,
+            max_actions=3,
+        )  # fmt: skip
+        return [{tuple(e.actions) for e in group.episodes} for group in groups]
+
+    usual, some, all_of_them = ways(set()), ways({first}), ways({task.id for task in tasks})
+    assert some[1:] == usual[1:] and some[0] == all_of_them[0]
+    assert sum(map(len, all_of_them[1:])) > sum(map(len, usual[1:])) >= len(rest)
+
+
 class NoClone:
     """A session that cannot be copied."""
 

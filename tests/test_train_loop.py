@@ -417,6 +417,19 @@ def test_the_curriculum_goes_where_samples_differ() -> None:
     assert plain == [(stratum.scene, task) for stratum, task in curriculum.draw(16, "x")]
 
 
+def test_what_was_lost_by_all_comes_again_to_be_explored() -> None:
+    stratum = Curriculum(1, again=1.0, disturbed=0.0, whole=0.0).strata[0]
+    stratum.seen(1, taught=False, tokens=300, reward=0.4)
+    assert stratum.lost == [] and stratum.best == 0.4
+    stratum.seen(2, taught=False, tokens=300, reward=1.0)
+    stratum.seen(3, taught=False, tokens=300, reward=0.4)
+    stratum.seen(4, taught=True, tokens=300, reward=0.4)
+    stratum.seen(5, taught=False, tokens=300, reward=None)
+    assert (stratum.hard, stratum.lost) == ([4], [3])
+    stratum.seen(3, taught=True, tokens=300, reward=0.7)
+    assert (stratum.hard, stratum.lost) == ([4, 3], [])
+
+
 def test_a_rollout_may_begin_at_a_later_scene_and_end_with_it() -> None:
     from train_toy import Portal, make_tasks
 

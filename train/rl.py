@@ -243,7 +243,9 @@ class _Loop:
         for (stratum, task), group in zip(drawn, groups, strict=True):
             targets = ALGORITHMS[config.algorithm](group, self.credit)
             taught += bool(targets)
-            stratum.seen(task, taught=bool(targets), tokens=group.size)
+            values = [value for each in group.episodes if (value := outcome(each, self.credit)) is not None]
+            reward = fmean(values) if values else None
+            stratum.seen(task, taught=bool(targets), tokens=group.size, reward=reward)
             trees.extend(prune(group, targets))
         self._alarm(groups, taught)
         state.tokens += self.engine.counters.tokens - tokens_before
@@ -262,12 +264,15 @@ class _Loop:
     def _rollouts(self, drawn: Sequence[tuple[Stratum, int]]) -> list[Group]:
         starts: dict[str, Start] = {}
         tasks = []
+        explored = set()
         for stratum, number in drawn:
             task = self._task_list(stratum.disturbed, number + 1)[number]
             start = self._fitting(Start(task, stratum.scene, stratum.whole))
             named = start.as_task
             starts[named.id] = start
             tasks.append(named)
+            if number in stratum.lost:
+                explored.add(named.id)
 
         def session(task: Task) -> Session:
             return Midway(self.source.session(task), starts[task.id])
@@ -280,6 +285,7 @@ class _Loop:
             temperature=1.0,
             # Where all agree, and not on success, only the unlikely can help.
             min_p=0.0 if self.state.fruitless else self.config.min_p,
+            explored=explored,
             samples_per_task=self.config.samples,
             max_actions=self.config.max_actions,
             seed=self.config.seed * 1_000_003 + self.state.iteration,
