@@ -23,7 +23,7 @@ CASES = [
     for number in range(1, len(recorded_plans(workflow)) + 1)
 ]
 CONFIRMATIONS = {
-    "code-invoice": ("Routed to Team lead", "Routed to Head of finance", "Routed to CFO"),
+    "code-invoice": tuple(f"Routed to {head}" for head in company.APPROVERS),
     "resolve-duplicate": ("Duplicate of INV-", "Reinstated"),
     "update-bank": ("Bank changed, hold None", "Bank changed, hold 30 days"),
 }
@@ -82,7 +82,7 @@ def test_recordings_vary() -> None:
     assert {workflow: len(plans(workflow)) for workflow in WORKFLOWS} == {
         "code-invoice": 14,
         "resolve-duplicate": 12,
-        "update-bank": 12,
+        "update-bank": 14,
     }
     for workflow in WORKFLOWS:
         made = [recording(workflow, number)[0] for number in range(1, len(plans(workflow)) + 1)]
