@@ -95,18 +95,16 @@ class LiveSession:
     Args:
         application: The staging copy; closed with the session.
         headless: Without a window.
-        remembered: Labels of facts told again on later pages, as in the compiled environment; None is all.
+
+    Attributes:
+        remembered: Labels of facts told again on later pages, as in the compiled environment; None is
+            all. Set by whoever knows the workflow: those who make sessions know the application only.
     """
 
     def __init__(
-        self,
-        application: Application,
-        *,
-        headless: bool = True,
-        limits: Limits | None = None,
-        remembered: frozenset[str] | None = None,
+        self, application: Application, *, headless: bool = True, limits: Limits | None = None
     ) -> None:
-        self.remembered = remembered
+        self.remembered: frozenset[str] | None = None
         self.application = application
         self.headless = headless
         self.limits = limits or Limits()
@@ -118,7 +116,7 @@ class LiveSession:
         self._task: Task | None = None
         self._error = ""
         self._finished = True
-        self._observer = Observer(remembered)
+        self._observer = Observer()
         self._node = Node("document")
         self._steps = 0
         self._deadline = 0.0

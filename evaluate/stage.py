@@ -208,8 +208,8 @@ def _limit(work: _Work, run: Run) -> int:
         rows = load_arm(path).rows
     else:
         rows, _ = run_replay(work.tests.plain, work.place.session, max_actions=PROGRAM_ACTIONS)
-    longest = max((row.actions for row in rows if row.passed), default=math.floor(PROGRAM_ACTIONS / SLACK))
-    return math.ceil(SLACK * longest)
+    longest = max((row.actions for row in rows if row.passed), default=None)
+    return PROGRAM_ACTIONS if longest is None else math.ceil(SLACK * longest)
 
 
 def _run_one(work: _Work, run: Run, arm: Arm, place: str) -> None:

@@ -25,6 +25,7 @@ WANTED = (
     Wanted("same"),
     Wanted("amount"),
 )
+CODING = {"cost_centre": "Logistics", "account": "Packaging", "approver": "Head of sales", "po": ""}
 
 
 @pytest.fixture
@@ -127,13 +128,7 @@ def test_code_and_route(client: Client, numbers: list[str], database: Path) -> N
 def test_second_coding_is_refused(client: Client, numbers: list[str], database: Path) -> None:
     path = f"/invoices/{numbers[0]}/code"
     token = client.get(path).csrf
-    form = {
-        "csrf": token,
-        "cost_centre": "Logistics",
-        "account": "Packaging",
-        "approver": "Head of sales",
-        "po": "",
-    }
+    form = CODING | {"csrf": token}
     client.request("POST", path, form)
     again = client.request("POST", path, form | {"approver": "Head of operations"})
     assert (again.status, again.alert) == (409, f"{numbers[0]} is already coded.")
@@ -143,13 +138,7 @@ def test_second_coding_is_refused(client: Client, numbers: list[str], database: 
 def test_two_clerks_at_once_code_once(client: Client, numbers: list[str], database: Path) -> None:
     path = f"/invoices/{numbers[0]}/code"
     token = client.get(path).csrf
-    form = {
-        "csrf": token,
-        "cost_centre": "Logistics",
-        "account": "Packaging",
-        "approver": "Head of sales",
-        "po": "",
-    }
+    form = CODING | {"csrf": token}
     answers: list[int] = []
     threads = [
         threading.Thread(

@@ -176,10 +176,10 @@ def test_imitation_continues_from_an_adapter(tmp_path: Path) -> None:
     begin = Beginning(first, read(first.path / "adapter"))
     assert begin.inputs == {"start": f"sft-mini/{first.id}"}
     points: list[Point] = []
-    run_sft(tmp_path / "on", replace(SFT, rank=4), points=points, begin=begin)
+    on = run_sft(tmp_path / "on", replace(SFT, rank=4), points=points, begin=begin)
     fresh = json.loads((first.path / "curve.json").read_text())
     assert points[0].loss < fresh[0]["loss"] / 5
-    assert read(first.path / "adapter").rank == 8
+    assert read(on.path / "adapter").rank == 8
 
 
 def test_an_update_whose_choices_are_all_clipped_changes_nothing() -> None:

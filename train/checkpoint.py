@@ -9,7 +9,7 @@ step alone, so there is no generator to save.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +69,20 @@ def clear(folder: Path) -> None:
             path.unlink()
 
 
+def _named(lora: Lora) -> Iterator[tuple[str, Tensor]]:
+    """The adapter's tensors, as ``a.<path>`` and ``b.<path>``."""
+    for path, pair in lora.tensors.items():
+        for letter, tensor in zip("ab", pair, strict=True):
+            yield f"{letter}.{path}", tensor
+
+
 def training_tensors(lora: Lora, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Adapter and optimizer as named tensors."""
     found: dict[str, Tensor] = {}
-    for path, pair in lora.tensors.items():
-        for letter, tensor in zip("ab", pair, strict=True):
-            found[f"lora.{letter}.{path}"] = tensor
-            for name, value in optimizer.state.get(tensor, {}).items():
-                found[f"optimizer.{name}.{letter}.{path}"] = value
+    for name, tensor in _named(lora):
+        found[f"lora.{name}"] = tensor
+        for kind, value in optimizer.state.get(tensor, {}).items():
+            found[f"optimizer.{kind}.{name}"] = value
     return found
 
 
@@ -84,11 +90,9 @@ def moments(lora: Lora, optimizer: torch.optim.Optimizer) -> bytes:
     """AdamW's second moments, for a run that continues from this one: the content of ``MOMENTS_FILE``."""
     from safetensors.torch import save as to_bytes
 
-    found: dict[str, Tensor] = {}
-    for path, pair in lora.tensors.items():
-        for letter, tensor in zip("ab", pair, strict=True):
-            found[f"{letter}.{path}"] = optimizer.state[tensor]["exp_avg_sq"].cpu().contiguous()
-    return to_bytes(found)
+    return to_bytes(
+        {name: optimizer.state[tensor]["exp_avg_sq"].cpu().contiguous() for name, tensor in _named(lora)}
+    )
 
 
 def adopt_moments(lora: Lora, optimizer: torch.optim.Optimizer, file: Path, updates: int) -> bool:
@@ -107,9 +111,7 @@ def adopt_moments(lora: Lora, optimizer: torch.optim.Optimizer, file: Path, upda
         known = load_file(file)
     except (OSError, SafetensorError):
         return False
-    tensors = {
-        f"{x}.{path}": t for path, pair in lora.tensors.items() for x, t in zip("ab", pair, strict=True)
-    }
+    tensors = dict(_named(lora))
     if set(known) != set(tensors) or any(known[name].shape != t.shape for name, t in tensors.items()):
         return False
     for name, tensor in tensors.items():
@@ -128,21 +130,19 @@ def restore(lora: Lora, optimizer: torch.optim.Optimizer, tensors: Mapping[str, 
     Raises:
         InputError: when they are of another adapter.
     """
-    for path, pair in lora.tensors.items():
-        for letter, tensor in zip("ab", pair, strict=True):
-            saved = tensors.get(f"lora.{letter}.{path}")
-            if saved is None or saved.shape != tensor.shape:
-                raise InputError(
-                    f"The checkpoint does not fit the model: {path} is missing or has another shape.",
-                    "It is of another base model; remove the run's folder to train from the beginning.",
-                )
-            tensor.copy_(saved)
-            names = ("step", "exp_avg", "exp_avg_sq")
-            if f"optimizer.step.{letter}.{path}" in tensors:
-                optimizer.state[tensor] = {
-                    name: tensors[f"optimizer.{name}.{letter}.{path}"]
-                    .clone()
-                    .to("cpu" if name == "step" else tensor.device)
-                    for name in names
-                }
+    for name, tensor in _named(lora):
+        saved = tensors.get(f"lora.{name}")
+        if saved is None or saved.shape != tensor.shape:
+            raise InputError(
+                f"The checkpoint does not fit the model: {name[2:]} is missing or has another shape.",
+                "It is of another base model; remove the run's folder to train from the beginning.",
+            )
+        tensor.copy_(saved)
+        if f"optimizer.step.{name}" in tensors:
+            optimizer.state[tensor] = {
+                kind: tensors[f"optimizer.{kind}.{name}"]
+                .clone()
+                .to("cpu" if kind == "step" else tensor.device)
+                for kind in ("step", "exp_avg", "exp_avg_sq")
+            }
     lora.merge()

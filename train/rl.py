@@ -22,7 +22,7 @@ from fde.errors import InputError, WorkError
 from serve.agent import episodes, run_episodes
 from serve.demonstrate import demonstrate
 from serve.engine.local import LocalEngine
-from serve.episodes import Group
+from serve.episodes import Episode, Group
 from serve.prompt import Prompt
 from train import checkpoint
 from train.algorithms import ALGORITHMS, Credit, sft
@@ -243,8 +243,7 @@ class _Loop:
         for (stratum, task), group in zip(drawn, groups, strict=True):
             targets = ALGORITHMS[config.algorithm](group, self.credit)
             taught += bool(targets)
-            values = [value for each in group.episodes if (value := outcome(each, self.credit)) is not None]
-            reward = fmean(values) if values else None
+            reward = self._reward(group.episodes)
             stratum.seen(task, taught=bool(targets), tokens=group.size, reward=reward)
             trees.extend(prune(group, targets))
         self._alarm(groups, taught)
@@ -311,6 +310,11 @@ class _Loop:
             self.scene_count[start.task.id] = count
         return Start(start.task, min(start.scene, count - 1), start.whole)
 
+    def _reward(self, done: Sequence[Episode]) -> float | None:
+        """Mean return of the episodes that could be judged; None when none could."""
+        values = [value for episode in done if (value := outcome(episode, self.credit)) is not None]
+        return fmean(values) if values else None
+
     def _alarm(self, groups: Sequence[Group], taught: int) -> None:
         done = episodes(groups)
         failed = [episode for episode in done if episode.error is not None]
@@ -320,11 +324,11 @@ class _Loop:
                 "The environment is at fault. Look with: fde envgen gate",
             )
         self.state.fruitless = 0 if taught else self.state.fruitless + 1
-        values = [value for episode in done if (value := outcome(episode, self.credit)) is not None]
-        if self.state.fruitless >= _PATIENCE and values and fmean(values) < _SOLVED:
+        reward = self._reward(done)
+        if self.state.fruitless >= _PATIENCE and reward is not None and reward < _SOLVED:
             raise WorkError(
                 f"All samples of every group fared the same in {_PATIENCE} iterations "
-                f"(mean reward {fmean(values):.2f}): there is nothing to learn from.",
+                f"(mean reward {reward:.2f}): there is nothing to learn from.",
                 "Start from an adapter that sometimes succeeds: fde train sft, then --start.",
             )
 
@@ -366,11 +370,10 @@ class _Loop:
 
         whole = [g for (stratum, _), g in zip(drawn, groups, strict=True) if stratum.whole]
         known = [e.success for e in episodes(whole) if e.success is not None]
-        values = [value for e in episodes(groups) if (value := outcome(e, self.credit)) is not None]
         entropies = [d.entropy for g in groups for s in g.segments for d in s.decisions]
         return replace(
             point,
             success=fmean(known) if known else None,
-            reward=fmean(values) if values else None,
+            reward=self._reward(episodes(groups)),
             entropy=fmean(entropies) if entropies else None,
         )

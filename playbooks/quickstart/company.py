@@ -22,7 +22,7 @@ COST_CENTRES: dict[str, tuple[str, ...]] = {
     "Maintenance": ("Spare parts", "Repairs", "Inspection"),
     "Reserve": ("Unplanned",),
 }
-"""Cost centre -> the accounts that may be booked on it. Reserve is the reserve."""
+"""Cost centre -> the accounts that may be booked on it."""
 
 RESERVE_COST_CENTRE = "Reserve"
 

@@ -189,7 +189,7 @@ class LocalEngine:
         total = sum(len(piece.tokens) for piece in pieces)
         began_at = {piece.item: piece.row.length for piece in pieces if piece.row.opening is not None}
         spared = self.counters.spared
-        self._feed_known([piece for piece in pieces if piece.row.known is not None], last, keep_lower)
+        self._feed_known(pieces, last, keep_lower)
         waiting = [piece for piece in reversed(pieces) if piece.start < len(piece.tokens)]
         while waiting:
             batch: list[tuple[_Piece, int]] = []
@@ -217,48 +217,29 @@ class LocalEngine:
 
     def _feed_known(self, pieces: Sequence[_Piece], last: list[Tensor | None], keep_lower: bool) -> None:
         """Feed what the lower layers need not see again: through the upper layers only."""
-        waiting = list(reversed(pieces))
+        waiting = [(piece, piece.row.known) for piece in reversed(pieces) if piece.row.known is not None]
         while waiting:
-            batch = [waiting.pop()]
-            size = len(batch[0].row.known)  # type: ignore[arg-type]  # chosen because it has it
-            while waiting and size + len(waiting[-1].row.known) <= MAX_FLAT:  # type: ignore[arg-type]
+            batch: list[tuple[_Piece, Tensor]] = []
+            size = 0
+            while waiting and (not batch or size + len(waiting[-1][1]) <= MAX_FLAT):
                 batch.append(waiting.pop())
-                size += len(batch[-1].row.known)  # type: ignore[arg-type]
-            ids: list[int] = []
-            positions: list[int] = []
-            spans = []
-            known: list[Tensor] = []
-            for piece in batch:
-                states = piece.row.known
-                assert states is not None
-                count = len(states)
-                spans.append((len(ids), len(ids) + count))
-                ids.extend(piece.tokens[:count])
-                positions.extend(range(piece.row.length, piece.row.length + count))
-                known.append(states)
-            device = self.body.device
+                size += len(batch[-1][1])
             began = time.perf_counter()
-            plan = CachePlan([piece.row for piece in batch], spans)
-            hidden, _ = self.body.run(
-                torch.tensor(ids, device=device),
-                torch.tensor(positions, device=device),
-                plan,
-                lower=torch.cat(known),
-            )
-            self.counters.forwards += 1
+            known = torch.cat([states for _, states in batch])
+            self._forward([(piece, len(states)) for piece, states in batch], last, keep_lower, known)
             upper = self.body.depth - self.body.split
             self.counters.spared += (time.perf_counter() - began) * self.body.split / upper
-            for piece, (first, end) in zip(batch, spans, strict=True):
-                piece.start = end - first
-                piece.row.length += end - first
-                last[piece.item] = hidden[end - 1]
-                if keep_lower and piece.row.known is not None:
-                    piece.lower.append(piece.row.known)
+            for piece, _ in batch:
                 piece.row.known = None
 
     def _forward(
-        self, batch: Sequence[tuple[_Piece, int]], last: list[Tensor | None], keep_lower: bool
+        self,
+        batch: Sequence[tuple[_Piece, int]],
+        last: list[Tensor | None],
+        keep_lower: bool,
+        known: Tensor | None = None,
     ) -> None:
+        """Feed each piece up to a token; ``known`` is what the lower layers make of all of them."""
         ids: list[int] = []
         positions: list[int] = []
         spans = []
@@ -270,7 +251,7 @@ class LocalEngine:
         device = self.body.device
         plan = CachePlan([piece.row for piece, _ in batch], spans)
         hidden, lower = self.body.run(
-            torch.tensor(ids, device=device), torch.tensor(positions, device=device), plan
+            torch.tensor(ids, device=device), torch.tensor(positions, device=device), plan, lower=known
         )
         self.counters.forwards += 1
         for (piece, stop), (first, end) in zip(batch, spans, strict=True):
