@@ -9,18 +9,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal
 
 from fde.artifacts import read_json, write_json
 from fde.engagement import Engagement
 from fde.errors import FdeError, InputError, MissingError, WorkError
+from playbooks import child
 from playbooks.meter import MemoryMeter
 from playbooks.schema import Playbook, StageEntry
 
@@ -149,10 +150,10 @@ def _stage(
         "settings": entry.settings,
         "base": str(base),
         "earlier": {done.name: {"run": done.run, "seconds": done.seconds} for done in mission.stages},
-        "parent": os.getpid(),
     }
+    heavy = any(child.is_heavy(stage.uses) for stage in playbook.stages)
     started = time.monotonic()
-    answer, peak = _in_child(entry.name, request)
+    answer, peak = _in_child(entry.name, request, heavy=heavy)
     elapsed = time.monotonic() - started
     if "error" in answer:
         told = answer["error"]
@@ -169,44 +170,36 @@ def _stage(
     return StageResult(entry.name, "skipped", answer["seconds"], answer["run"], None)
 
 
-def _in_child(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], int]:
+def _in_child(name: str, request: dict[str, Any], *, heavy: bool) -> tuple[dict[str, Any], int]:
     """Run a stage's process; returns its answer and its peak memory in bytes."""
-    read_end, write_end = os.pipe()
-    with os.fdopen(read_end, "r", encoding="utf-8") as answer:
+    process, receiver = child.start(name, request, heavy=heavy)
+    assert process.pid is not None
+    with receiver, MemoryMeter(process.pid) as meter:
         try:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "playbooks.child", str(write_end)],
-                stdin=subprocess.PIPE,
-                stdout=2,  # stdout is for data; what libraries chatter is not
-                pass_fds=[write_end],
-                process_group=0,  # Ctrl-C comes here alone and is handed on, so that there is one message
-                text=True,
-            )
-        finally:
-            os.close(write_end)
-        assert child.stdin is not None
-        with MemoryMeter(child.pid) as meter:
-            try:
-                child.stdin.write(json.dumps(request))
-                child.stdin.close()
-                told = answer.read()
-                _, status, usage = os.wait4(child.pid, 0)
-                child.returncode = os.waitstatus_to_exitcode(status)
-            except BaseException:
-                _stop(child)
-                raise
-    # The kernel knows the largest single process, the meter the largest sum it happened to see.
-    peak = max(meter.peak_bytes, usage.ru_maxrss * 1024)
+            told = _received(receiver)
+            process.join()
+        except BaseException:
+            _stop(process)
+            raise
     if told:
         result: dict[str, Any] = json.loads(told)
-        return result, peak
-    if child.returncode == 130:
+        # The stage knows the most its own process took, the meter the largest sum it happened to see.
+        return result, max(meter.peak_bytes, result.pop("peak_bytes"))
+    if process.exitcode == child.INTERRUPTED:
         raise KeyboardInterrupt
     raise WorkError(
-        f"Stage '{name}' ended without a result ({_ending(child.returncode)}; "
-        f"its peak memory was {peak / 2**30:.1f} GiB).",
+        f"Stage '{name}' ended without a result ({_ending(process.exitcode or 0)}; "
+        f"its peak memory was {meter.peak_bytes / 2**30:.1f} GiB).",
         "What is finished is kept: run the same command to go on.",
     )
+
+
+def _received(receiver: Connection) -> bytes:
+    """The answer; empty when the process ended without one."""
+    try:
+        return receiver.recv_bytes()
+    except (EOFError, ConnectionError):
+        return b""
 
 
 def _ending(code: int) -> str:
@@ -215,14 +208,13 @@ def _ending(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def _stop(child: subprocess.Popen[str]) -> None:
+def _stop(process: ForkServerProcess) -> None:
     """Ask an interrupted stage to put its things in order, then end it."""
-    child.terminate()
-    try:
-        child.wait(GRACE_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+    process.terminate()
+    process.join(GRACE_S)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
 
 
 @contextmanager
