@@ -157,22 +157,21 @@ def run_model(
     material: Material,
     *,
     max_actions: int,
-    sequential: bool = False,
-    keep_open: bool = False,
+    at_once: int | None = None,
     advance: Advance | None = None,
 ) -> tuple[tuple[Row, ...], float]:
     """Do the tasks with the model.
 
     Args:
-        sequential: One task after the other, as a live application needs it.
-        keep_open: Sessions are not closed after a task; the caller does.
+        at_once: Tasks at the same time, as many as there are sessions of a live application; None
+            is as many as the engine likes.
 
     Returns:
         The rows in the tasks' order, and the machine seconds of all together.
     """
     from serve.agent import MAX_ROWS, run_episodes
 
-    watch = Watch(make, keep_open=keep_open)
+    watch = Watch(make)
     if arm.adapter is None:
         engine.clear_adapter()
     else:
@@ -187,15 +186,15 @@ def run_model(
     began, spared = time.perf_counter(), engine.counters.spared
     prompt = build_prompt(arm, engine, material, watch)
     # What these prompts put before the page, no other arm reads; live pages come once.
-    shared = not sequential and arm.kind not in ("few-shot", "rag")
-    with engine.openings_used(shared):
+    shared = at_once is None and arm.kind not in ("few-shot", "rag")
+    with engine.sharing(shared):
         run_episodes(
             engine,
             tasks,
             watch.session,
             prompt=prompt,
             max_actions=max_actions,
-            max_rows=1 if sequential else MAX_ROWS,
+            max_rows=at_once or MAX_ROWS,
             on_finished=finished,
         )
     seconds = time.perf_counter() - began + engine.counters.spared - spared

@@ -10,16 +10,16 @@ from __future__ import annotations
 import math
 import resource
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import cycle, zip_longest
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from envgen.session import Session, Split, Task, Teacher
 from evaluate.arms import Arm, Material, example, result, run_model, run_replay
 from evaluate.discover import find_arms
+from evaluate.lending import LivePlace, live_sessions
 from evaluate.results import arm_path, arms_of, compare, finished_run, load_test_set
 from evaluate.retrieval import Retriever, passages
 from evaluate.rows import ArmResult, TestSet, load_arm
@@ -62,14 +62,6 @@ class Workplace:
     material: Callable[[], Material]
 
 
-@dataclass(frozen=True, slots=True)
-class LivePlace:
-    """The real application: tasks by number and seed, and sessions the caller closes."""
-
-    tasks: Callable[[int, int], Sequence[Task]]
-    session: Callable[[], Session]
-
-
 def _silent(_label: str, _total: int) -> Callable[[], None]:
     return lambda: None
 
@@ -96,7 +88,7 @@ class _Work:
         layers = [adapter.first_layer(adapter.read(arm.adapter)) for arm in self.arms if arm.adapter]
         if len(layers) > 1:
             # All arms read the same pages: what no adapter changes is computed once.
-            engine.share_openings(min(layers))
+            engine.share_lower(min(layers))
         return engine
 
     @cached_property
@@ -231,7 +223,8 @@ def _run_one(work: _Work, run: Run, arm: Arm, place: str) -> None:
         rows, seconds = run_replay(tasks, work.place.session, max_actions=limit, advance=advance)
     elif place == "live":
         assert work.live is not None
-        with _live_sessions(work.live, run.config["live_sessions"]) as make:
+        count = run.config["live_sessions"]
+        with live_sessions(work.live) as make:
             rows, seconds = run_model(
                 arm,
                 work.engine,
@@ -239,43 +232,15 @@ def _run_one(work: _Work, run: Run, arm: Arm, place: str) -> None:
                 make,
                 work.material,
                 max_actions=limit,
-                sequential=True,
-                keep_open=True,
+                at_once=count,
                 advance=advance,
             )
     else:
         rows, seconds = run_model(
-            arm,
-            work.engine,
-            tasks,
-            work.place.session,
-            work.material,
-            max_actions=limit,
-            advance=advance,
+            arm, work.engine, tasks, work.place.session, work.material, max_actions=limit, advance=advance
         )
     done = result(arm, rows, seconds, key=key, place=place, peak_memory_bytes=peak_memory())
     write_json(path, done.model_dump(mode="json"))
-
-
-@contextmanager
-def _live_sessions(live: LivePlace, count: int) -> Iterator[Callable[[Task], Session]]:
-    """A few sessions that take turns, all closed at the end."""
-    with ExitStack() as stack:
-        opened: list[Session] = []
-
-        def one_more() -> Session:
-            session = live.session()
-            stack.callback(session.close)
-            opened.append(session)
-            return session
-
-        turns = cycle(range(count))
-
-        def make(_task: Task) -> Session:
-            turn = next(turns)
-            return opened[turn] if turn < len(opened) else one_more()
-
-        yield make
 
 
 def _taken_over(engagement: Engagement, run: Run, key: str) -> ArmResult | None:

@@ -22,12 +22,10 @@ class Watched:
 
     Args:
         session: Where the task is done.
-        keep_open: Leave the session open for the next task when the episode closes.
     """
 
-    def __init__(self, session: Session, *, keep_open: bool = False) -> None:
+    def __init__(self, session: Session) -> None:
         self.session = session
-        self.keep_open = keep_open
         self.first_text = ""
         self.transcript: list[tuple[str, str]] = []
         self.looped = False
@@ -57,8 +55,7 @@ class Watched:
         return self.session.score()
 
     def close(self) -> None:
-        if not self.keep_open:
-            self.session.close()
+        self.session.close()
 
 
 class Watch:
@@ -66,17 +63,15 @@ class Watch:
 
     Args:
         make: Makes a session for a task.
-        keep_open: The sessions are used again and closed by whoever made them.
     """
 
-    def __init__(self, make: Callable[[Task], Session], *, keep_open: bool = False) -> None:
+    def __init__(self, make: Callable[[Task], Session]) -> None:
         self._make = make
-        self._keep_open = keep_open
         self.sessions: dict[str, Watched] = {}
 
     def session(self, task: Task) -> Watched:
         """A session for a task; the task's latest is kept to be asked about."""
-        made = self.sessions[task.id] = Watched(self._make(task), keep_open=self._keep_open)
+        made = self.sessions[task.id] = Watched(self._make(task))
         return made
 
     def first_text(self, task: Task) -> str:

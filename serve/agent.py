@@ -214,10 +214,7 @@ class Agent:
         if lower is not None:
             branch.segment.lower.append(lower)
         text = opening(branch.group.task.instruction, branch.view.text)
-        told = branch.prompt.first_tokens(text)
-        if self.engine.openings is not None:
-            self.engine.openings.begin(branch.row, shared, tuple(told))
-        branch.append(told, said=False)
+        branch.append(branch.prompt.first_tokens(text), said=False)
         self._open_page(branch)
 
     def _open_page(self, branch: _Branch) -> None:

@@ -333,18 +333,18 @@ def test_a_teacher_that_is_stuck_is_an_error(tiny: LocalEngine) -> None:
     assert CATEGORIES
 
 
-def test_shared_openings_change_nothing_but_the_work() -> None:
+def test_shared_lower_layers_change_nothing_but_the_work() -> None:
     made = engine()
     tasks = make_tasks(5)
     alone = run_episodes(made, tasks, portal, max_actions=5)
-    made.share_openings(1)
-    assert made.openings is not None
+    made.share_lower(1)
+    assert made.shared is not None
     first = run_episodes(made, tasks, portal, max_actions=5)
-    assert made.openings.found == 0 and made.openings.bytes > 0 and made.counters.spared == 0.0
+    assert made.shared.found == 0 and made.shared.bytes > 0 and made.counters.spared == 0.0
     lora = Lora(made, rank=4)
     assert lora.first_layer == 1
     other = run_episodes(made, tasks, portal, max_actions=5, keep_lower=True)
-    assert made.openings.found >= len(tasks) and made.counters.spared > 0.0
+    assert made.shared.found >= len(tasks) and made.counters.spared > 0.0
     for one, two, three in zip(alone, first, other, strict=True):
         # B is zero: the adapter does nothing, so all three are the same policy.
         assert one.episodes[0].actions == two.episodes[0].actions == three.episodes[0].actions
@@ -352,5 +352,5 @@ def test_shared_openings_change_nothing_but_the_work() -> None:
         assert all(abs(a.logprob - b.logprob) < 1e-4 for a, b in lines)
         for segment in three.segments:
             assert sum(len(part) for part in segment.lower) <= len(segment.tokens)
-    made.share_openings(0)
-    assert made.openings is None and made.body.split == 0
+    made.share_lower(0)
+    assert made.shared is None and made.body.split == 0

@@ -24,6 +24,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from fde.errors import InputError
+from serve.engine.shared import BEGINNING
 
 NAME = "fde_flat"
 # On a CPU a causal block is cut into bands of this many queries: the keys above
@@ -154,10 +155,8 @@ class Row:
 
     Attributes:
         length: Tokens whose keys and values are stored.
-        opening: Key and number of the tokens that come next, when what the lower layers make of
-            them is to be kept (see :mod:`serve.engine.openings`).
-        known: What the lower layers make of what comes next, ``[n, width]``; their keys and
-            values are stored already.
+        place: Where its conversation is among those kept (see :mod:`serve.engine.shared`); None
+            when that is not known.
     """
 
     BLOCK = 128
@@ -165,8 +164,7 @@ class Row:
     def __init__(self, layers: int) -> None:
         self.layers = layers
         self.length = 0
-        self.opening: tuple[tuple[int, ...], int] | None = None
-        self.known: Tensor | None = None
+        self.place: int | None = BEGINNING
         self._store: Tensor | None = None  # [2, layers, kv_heads, capacity, d]
 
     @property
@@ -176,16 +174,13 @@ class Row:
     def fork(self, extra: int = 0) -> Row:
         """An independent copy of what is stored, with room for ``extra`` more tokens."""
         copy = Row(self.layers)
+        copy.place = self.place
         if self._store is not None:
             copy._reserve(self.length + max(extra, self.BLOCK), self._store)
             assert copy._store is not None
             copy._store[:, :, :, : self.length] = self._store[:, :, :, : self.length]
             copy.length = self.length
         return copy
-
-    def truncate(self, length: int) -> None:
-        """Forget everything after the first ``length`` tokens."""
-        self.length = min(self.length, length)
 
     def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store new keys and values (``[1, kv, n, d]``) after ``length``; returns all so far.

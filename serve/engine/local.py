@@ -19,7 +19,7 @@ from serve.engine import adapter as adapters
 from serve.engine.adapter import AdaptedLinear, AdapterWeights
 from serve.engine.attention import CachePlan, Row
 from serve.engine.body import Body
-from serve.engine.openings import Openings
+from serve.engine.shared import Kept, SharedLower
 from serve.grammar import Grammar
 
 # A forward of more tokens is no faster per token (measured flat from 128 on) and needs more memory.
@@ -36,7 +36,7 @@ class Fed:
     Attributes:
         hidden: Final hidden state of each item's last token, ``[items, width]``.
         lower: Each item's hidden states between the halves, ``[n, width]``; None unless asked for.
-        seconds: Wall-clock time, and what shared openings would have taken.
+        seconds: Wall-clock time, and what was shared would have taken.
         tokens: Tokens fed.
     """
 
@@ -51,7 +51,7 @@ class Counters:
     """What the engine has done since it was made.
 
     Attributes:
-        spared: Seconds that shared openings would have taken, estimated from the upper layers' time.
+        spared: Seconds that what was shared would have taken, estimated from the upper layers' time.
     """
 
     tokens: int = 0
@@ -66,6 +66,7 @@ class _Piece:
     item: int
     row: Row
     tokens: Sequence[int]
+    keep_lower: bool
     start: int = 0
     lower: list[Tensor] = field(default_factory=list)
 
@@ -93,7 +94,7 @@ class LocalEngine:
         self.cache_bytes = cache_bytes
         self.counters = Counters()
         self.adapter: str | None = None
-        self.openings: Openings | None = None
+        self.shared: SharedLower | None = None
         self._adapted: dict[str, AdaptedLinear] = {}
         self._rows: set[Row] = set()
         self._free: Tensor | None = None
@@ -184,13 +185,17 @@ class LocalEngine:
         began = time.perf_counter()
         if any(not tokens for _, tokens in items):
             raise ValueError("feed() was given a row without tokens")
-        pieces = [_Piece(index, row, tokens) for index, (row, tokens) in enumerate(items)]
+        shared = self.shared
+        pieces = [
+            _Piece(index, row, tokens, keep_lower or shared is not None)
+            for index, (row, tokens) in enumerate(items)
+        ]
         last: list[Tensor | None] = [None] * len(pieces)
         total = sum(len(piece.tokens) for piece in pieces)
-        began_at = {piece.item: piece.row.length for piece in pieces if piece.row.opening is not None}
         spared = self.counters.spared
-        self._feed_known(pieces, last, keep_lower)
-        waiting = [piece for piece in reversed(pieces) if piece.start < len(piece.tokens)]
+        new = pieces if shared is None else self._feed_known(shared, pieces, last)
+        began_at = [piece.row.length for piece in new]
+        waiting = new[::-1]
         while waiting:
             batch: list[tuple[_Piece, int]] = []
             room = MAX_FLAT
@@ -199,13 +204,17 @@ class LocalEngine:
                 stop = min(len(piece.tokens), piece.start + room)
                 room -= stop - piece.start
                 batch.append((piece, stop))
-            self._forward(batch, last, keep_lower)
+            self._forward(batch, last)
             if batch[-1][0].start < len(batch[-1][0].tokens):
                 waiting.append(batch[-1][0])
-        for item, start in began_at.items():
-            assert self.openings is not None
-            piece = pieces[item]
-            self.openings.keep(piece.row, start, torch.cat(piece.lower))
+        for piece, start in zip(new, began_at, strict=True):
+            if shared is None:
+                piece.row.place = None
+            elif piece.row.place is not None:
+                states = piece.row.lower(shared.layers, start, piece.row.length)
+                piece.row.place = shared.keep(
+                    piece.row.place, tuple(piece.tokens), torch.cat(piece.lower), states
+                )
         seconds = time.perf_counter() - began
         self.counters.tokens += total
         self.counters.seconds += seconds
@@ -215,28 +224,39 @@ class LocalEngine:
         lower = [torch.cat(piece.lower) for piece in pieces] if keep_lower else None
         return Fed(torch.stack([found for found in last if found is not None]), lower, seconds, total)
 
-    def _feed_known(self, pieces: Sequence[_Piece], last: list[Tensor | None], keep_lower: bool) -> None:
-        """Feed what the lower layers need not see again: through the upper layers only."""
-        waiting = [(piece, piece.row.known) for piece in reversed(pieces) if piece.row.known is not None]
-        while waiting:
-            batch: list[tuple[_Piece, Tensor]] = []
+    def _feed_known(
+        self, shared: SharedLower, pieces: Sequence[_Piece], last: list[Tensor | None]
+    ) -> list[_Piece]:
+        """Feed what the lower layers need not see again through the upper ones only; returns the rest."""
+        known: list[tuple[_Piece, Kept]] = []
+        new: list[_Piece] = []
+        for piece in pieces:
+            kept = shared.find(piece.row.place, tuple(piece.tokens))
+            if kept is None:
+                new.append(piece)
+            else:
+                known.append((piece, kept))
+        known.reverse()
+        while known:
+            batch: list[tuple[_Piece, Kept]] = []
             size = 0
-            while waiting and (not batch or size + len(waiting[-1][1]) <= MAX_FLAT):
-                batch.append(waiting.pop())
-                size += len(batch[-1][1])
+            while known and (not batch or size + len(known[-1][0].tokens) <= MAX_FLAT):
+                batch.append(known.pop())
+                size += len(batch[-1][0].tokens)
+            for piece, kept in batch:
+                piece.row.put_lower(kept.states)
+                piece.row.place = kept.place
             began = time.perf_counter()
-            known = torch.cat([states for _, states in batch])
-            self._forward([(piece, len(states)) for piece, states in batch], last, keep_lower, known)
+            hidden = torch.cat([kept.hidden for _, kept in batch])
+            self._forward([(piece, len(piece.tokens)) for piece, _ in batch], last, hidden)
             upper = self.body.depth - self.body.split
             self.counters.spared += (time.perf_counter() - began) * self.body.split / upper
-            for piece, _ in batch:
-                piece.row.known = None
+        return new
 
     def _forward(
         self,
         batch: Sequence[tuple[_Piece, int]],
         last: list[Tensor | None],
-        keep_lower: bool,
         known: Tensor | None = None,
     ) -> None:
         """Feed each piece up to a token; ``known`` is what the lower layers make of all of them."""
@@ -258,7 +278,7 @@ class LocalEngine:
             piece.row.length += end - first
             piece.start = stop
             last[piece.item] = hidden[end - 1]
-            if keep_lower or piece.row.opening is not None:
+            if piece.keep_lower:
                 piece.lower.append(lower[first:end].clone())
 
     # Choosing
@@ -303,23 +323,20 @@ class LocalEngine:
 
     # Adapters
 
-    def share_openings(self, layers: int) -> None:
+    def share_lower(self, layers: int) -> None:
         """Compute the lower ``layers`` once for all adapters that leave them alone; 0 ends it."""
         self.body.split = layers
-        if not layers:
-            self.openings = None
-        elif self.openings is None or self.openings.layers != layers:
-            self.openings = Openings(layers)
+        self.shared = SharedLower(layers) if layers else None
 
     @contextmanager
-    def openings_used(self, used: bool) -> Iterator[None]:
-        """Whether openings are shared inside this block (where they are at all)."""
-        kept = self.openings
-        self.openings = kept if used else None
+    def sharing(self, used: bool) -> Iterator[None]:
+        """Whether the lower layers are shared inside this block (where they are at all)."""
+        kept = self.shared
+        self.shared = kept if used else None
         try:
             yield
         finally:
-            self.openings = kept
+            self.shared = kept
 
     def adaptable(self, paths: Sequence[str]) -> dict[str, AdaptedLinear]:
         """The linear layers at these paths, made adaptable in place."""

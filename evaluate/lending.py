@@ -1,0 +1,59 @@
+"""The real application, and the few sessions of it that take turns with the tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from envgen.session import Score, Session, Task, View
+from ingest.action import Action
+
+
+@dataclass(frozen=True, slots=True)
+class LivePlace:
+    """The real application: tasks by number and seed, and sessions the caller closes."""
+
+    tasks: Callable[[int, int], Sequence[Task]]
+    session: Callable[[], Session]
+
+
+class _Lent:
+    """A session for one task; closing it gives it back, for the next."""
+
+    def __init__(self, session: Session, free: list[Session]) -> None:
+        self._session, self._free = session, free
+        self._back = False
+
+    def reset(self, task: Task) -> View:
+        return self._session.reset(task)
+
+    def step(self, action: Action) -> View:
+        return self._session.step(action)
+
+    def score(self) -> Score:
+        return self._session.score()
+
+    def close(self) -> None:
+        if not self._back:
+            self._back = True
+            self._free.append(self._session)
+
+
+@contextmanager
+def live_sessions(live: LivePlace) -> Iterator[Callable[[Task], Session]]:
+    """What makes sessions for tasks: as many as are in use at once, all closed at the end.
+
+    A browser is slow to open, and an application's copy slower: they outlive their tasks.
+    """
+    with ExitStack() as stack:
+        free: list[Session] = []
+
+        def make(_task: Task) -> Session:
+            if free:
+                return _Lent(free.pop(), free)
+            session = live.session()
+            stack.callback(session.close)
+            return _Lent(session, free)
+
+        yield make
