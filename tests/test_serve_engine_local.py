@@ -72,6 +72,36 @@ def test_a_fork_goes_its_own_way() -> None:
     assert made.cache_used < used
 
 
+def test_rows_that_share_a_long_beginning_compute_as_if_each_had_it() -> None:
+    made = engine()
+    chance = random.Random(3)
+    long, short = ([chance.randrange(440) for _ in range(count)] for count in (150, 20))
+    pages = [[chance.randrange(440) for _ in range(count)] for count in (1, 90, 7, 70)]
+    rows = []
+    for start in (long, long, short, long):
+        first = made.row()
+        made.feed([(first, start)])
+        rows.append((start, first))
+    beginning = rows[0][1]
+    went = [made.continued(beginning), made.continued(beginning), made.continued(rows[2][1]), made.row()]
+    made.feed([(went[3], long)])
+    assert [row.base for row in went] == [beginning, beginning, None, None]
+    wanted = [long, long, short, long]
+    before = made.cache_used
+    for _ in range(2):  # in one go, and then on top of what was said
+        wanted = [have + page for have, page in zip(wanted, pages, strict=True)]
+        hidden = made.feed(list(zip(went, pages, strict=True))).hidden
+        for state, tokens, row in zip(hidden, wanted, went, strict=True):
+            assert row.length == len(tokens)
+            assert close(made.body.logits(state[None])[0], stock_logits(0, tokens)[-1]) <= 1e-4
+    twin = made.fork(went[1])
+    hidden = made.feed([(twin, [5, 6]), (went[1], [7])]).hidden
+    assert twin.base is beginning
+    for state, tokens in zip(hidden, ([*wanted[1], 5, 6], [*wanted[1], 7]), strict=True):
+        assert close(made.body.logits(state[None])[0], stock_logits(0, tokens)[-1]) <= 1e-4
+    assert made.cache_used - before < 5 * beginning.bytes  # nobody copied the long beginning
+
+
 def test_what_the_lower_layers_made_can_stand_in_for_them() -> None:
     made = engine(split=2)
     tokens = list(range(20, 60))

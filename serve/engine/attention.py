@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as functional
@@ -129,6 +129,16 @@ def _sdpa(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale:
     )
 
 
+def _weighed(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float
+) -> tuple[Tensor, Tensor]:
+    """Attention on a CPU, and the logarithm of each query's total weight, ``[1, heads, n]``."""
+    out, weight = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, 0.0, False, attn_mask=bias, scale=scale
+    )
+    return out, weight
+
+
 def _softcapped(query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float) -> Tensor:
     groups = query.shape[1] // key.shape[1]
     keys, values = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
@@ -154,17 +164,21 @@ class Row:
     """Keys and values of one sequence, for all layers, in one growing tensor.
 
     Attributes:
-        length: Tokens whose keys and values are stored.
+        length: Tokens whose keys and values are stored, those of ``base`` included.
+        base: A row that this one continues without a copy of it; it must not change any more.
+        skipped: Tokens of ``base``.
         place: Where its conversation is among those kept (see :mod:`serve.engine.shared`); None
             when that is not known.
     """
 
     BLOCK = 128
 
-    def __init__(self, layers: int) -> None:
+    def __init__(self, layers: int, base: Row | None = None) -> None:
         self.layers = layers
-        self.length = 0
-        self.place: int | None = BEGINNING
+        self.base = base
+        self.length: int = 0 if base is None else base.length
+        self.skipped = self.length
+        self.place: int | None = BEGINNING if base is None else base.place
         self._store: Tensor | None = None  # [2, layers, kv_heads, capacity, d]
 
     @property
@@ -173,48 +187,56 @@ class Row:
 
     def fork(self, extra: int = 0) -> Row:
         """An independent copy of what is stored, with room for ``extra`` more tokens."""
-        copy = Row(self.layers)
-        copy.place = self.place
+        copy = Row(self.layers, self.base)
+        copy.place, copy.length = self.place, self.length
         if self._store is not None:
-            copy._reserve(self.length + max(extra, self.BLOCK), self._store)
+            own = self.length - self.skipped
+            copy._reserve(own + max(extra, self.BLOCK), self._store)
             assert copy._store is not None
-            copy._store[:, :, :, : self.length] = self._store[:, :, :, : self.length]
-            copy.length = self.length
+            copy._store[:, :, :, :own] = self._store[:, :, :, :own]
         return copy
 
     def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store new keys and values (``[1, kv, n, d]``) after ``length``; returns all so far.
+        """Store new keys and values (``[1, kv, n, d]``) after ``length``; returns the row's own so far.
 
         ``length`` itself moves only when the whole forward is done.
         """
-        stop = self.length + key.shape[2]
+        start = self.length - self.skipped
+        stop = start + key.shape[2]
         if self._store is None or self._store.shape[3] < stop:
             self._reserve(stop, key)
         assert self._store is not None
-        self._store[0, layer, :, self.length : stop] = key[0]
-        self._store[1, layer, :, self.length : stop] = value[0]
+        self._store[0, layer, :, start:stop] = key[0]
+        self._store[1, layer, :, start:stop] = value[0]
+        return self._store[0, layer, None, :, :stop], self._store[1, layer, None, :, :stop]
+
+    def read(self, layer: int) -> tuple[Tensor, Tensor]:
+        """The row's own keys and values, ``[1, kv, n, d]`` each."""
+        assert self._store is not None
+        stop = self.length - self.skipped
         return self._store[0, layer, None, :, :stop], self._store[1, layer, None, :, :stop]
 
     def lower(self, layers: int, start: int, stop: int) -> Tensor:
         """A copy of the lower layers' keys and values, ``[2, layers, kv_heads, stop - start, d]``."""
         assert self._store is not None
-        return self._store[:, :layers, :, start:stop].clone()
+        return self._store[:, :layers, :, start - self.skipped : stop - self.skipped].clone()
 
     def put_lower(self, states: Tensor) -> None:
         """Store the lower layers' keys and values of what comes next."""
         layers, count = states.shape[1], states.shape[3]
-        stop = self.length + count
-        if self._store is None or self._store.shape[3] < stop:
-            self._reserve(stop, states)
+        start = self.length - self.skipped
+        if self._store is None or self._store.shape[3] < start + count:
+            self._reserve(start + count, states)
         assert self._store is not None
-        self._store[:, :layers, :, self.length : stop] = states
+        self._store[:, :layers, :, start : start + count] = states
 
     def _reserve(self, tokens: int, like: Tensor) -> None:
         capacity = -(-tokens // self.BLOCK) * self.BLOCK
         heads, size = (like.shape[1], like.shape[3]) if like.dim() == 4 else (like.shape[2], like.shape[4])
         grown = torch.empty((2, self.layers, heads, capacity, size), dtype=like.dtype, device=like.device)
         if self._store is not None:
-            grown[:, :, :, : self.length] = self._store[:, :, :, : self.length]
+            own = self.length - self.skipped
+            grown[:, :, :, :own] = self._store[:, :, :, :own]
         self._store = grown
 
 
@@ -235,10 +257,60 @@ class CachePlan:
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float
     ) -> Tensor:
         out = torch.empty_like(query)
+        near: dict[int, list[_Near]] = {}
         for row, (start, stop) in zip(self.rows, self.spans, strict=True):
             keys, values = row.write(layer, key[:, :, start:stop], value[:, :, start:stop])
-            out[:, :, start:stop] = causal(query[:, :, start:stop], keys, values, scale, softcap)
+            mine = query[:, :, start:stop]
+            if row.base is None:
+                out[:, :, start:stop] = causal(mine, keys, values, scale, softcap)
+            else:
+                found = _Near(row.base, start, stop, *_causal_weighed(mine, keys, values, scale))
+                near.setdefault(id(row.base), []).append(found)
+        for rows in near.values():
+            _join_base(out, query, rows, layer, scale)
         return out
+
+
+class _Near(NamedTuple):
+    """What queries ``start`` to ``stop`` found in their row's own part."""
+
+    base: Row
+    start: int
+    stop: int
+    out: Tensor
+    weight: Tensor
+
+
+def _causal_weighed(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """:func:`causal` on a CPU with the logarithm of each query's total weight."""
+    count, total = query.shape[2], key.shape[2]
+    mask = _mask(total, query)
+    outs, weights = [], []
+    for start in range(0, count, _CPU_BAND):
+        stop = min(start + _CPU_BAND, count)
+        seen = total - count + stop
+        bias = mask[total - count + start : seen, :seen]
+        out, weight = _weighed(query[:, :, start:stop], key[:, :, :seen], value[:, :, :seen], bias, scale)
+        outs.append(out)
+        weights.append(weight)
+    return torch.cat(outs, dim=2), torch.cat(weights, dim=2)
+
+
+def _join_base(out: Tensor, query: Tensor, rows: Sequence[_Near], layer: int, scale: float) -> None:
+    """Attend to what rows continue, all of them at once, and weigh it with what they found of their own.
+
+    A softmax over two sets of keys is the mean of those over each, by their total weights: as in
+    Hydragen (arXiv 2402.05099).
+    """
+    keys, values = rows[0].base.read(layer)
+    asked = torch.cat([query[:, :, row.start : row.stop] for row in rows], dim=2)
+    far, far_weight = _weighed(asked, keys, values, None, scale)
+    near_weight = torch.cat([row.weight for row in rows], dim=2)
+    share = torch.sigmoid(far_weight - near_weight)[..., None].to(far.dtype)
+    joined = torch.lerp(torch.cat([row.out for row in rows], dim=2), far, share)
+    spans = [row.stop - row.start for row in rows]
+    for row, part in zip(rows, joined.split(spans, dim=2), strict=True):
+        out[:, :, row.start : row.stop] = part
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ class Body:
 
     Attributes:
         split: Number of lower layers that stay as they are for good.
+        caps_attention: Whether attention's logits are capped.
     """
 
     def __init__(self, model: Any, split: int = 0) -> None:
@@ -44,6 +45,7 @@ class Body:
         for index, layer in enumerate(self.layers):
             layer.forward = self._gate(index, layer.forward)
         text = model.config.get_text_config()
+        self.caps_attention = bool(getattr(text, "attn_logit_softcapping", None))
         self._softcap = float(getattr(text, "final_logit_softcapping", None) or 0.0)
         self._multiply = float(getattr(text, "logit_scale", None) or 1.0)
         self._multiply /= float(getattr(text, "logits_scaling", None) or 1.0)

@@ -27,6 +27,8 @@ MAX_FLAT = 1024
 # bf16 must be this much faster than fp32 on a probe before its rounding is worth it.
 _BF16_GAIN = 1.3
 _FREE_CHUNK = 64
+# A beginning of so many tokens is attended to in one go by all who share it; a shorter one is copied.
+_SHARED_FROM = 128
 
 
 @dataclass(slots=True)
@@ -158,6 +160,14 @@ class LocalEngine:
         copy = row.fork()
         self._rows.add(copy)
         return copy
+
+    def continued(self, row: Row) -> Row:
+        """A row that goes on from one that must not change any more; what is long is not copied."""
+        if self.body.device.type != "cpu" or self.body.caps_attention or row.length < _SHARED_FROM:
+            return self.fork(row)
+        new = Row(self.body.depth, row)
+        self._rows.add(new)
+        return new
 
     def free(self, row: Row) -> None:
         """Give a row's memory back."""
