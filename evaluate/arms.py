@@ -40,6 +40,8 @@ class Arm:
         adapter: Folder of the LoRA adapter; None for the base model and for replay.
         adapter_name: The adapter's name with its digest.
         settings: Whatever else decides the result.
+        baseline: What another arm is measured against, and nobody would choose: it is not tried on
+            disturbed tasks.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Arm:
     started_from: str | None = None
     data: str | None = None
     settings: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    baseline: bool = False
 
     @property
     def has_model(self) -> bool:
@@ -59,12 +62,14 @@ class Arm:
     @property
     def takes_disturbed(self) -> bool:
         """Prompted arms are not tried on disturbed tasks: they are the trained arms' question."""
-        return self.kind in ("replay", "sft", "rl")
+        return self.kind in ("replay", "sft", "rl") and not self.baseline
 
     def key(self, test_hash: str, model: str, max_actions: int, place: str) -> str:
         """Digest of everything that decides the rows: equal keys have equal rows."""
-        what = [self.name, self.label, self.kind, self.run, self.adapter_name, self.started_from, self.data]
-        return digest([*what, self.settings, test_hash, model if self.has_model else "", max_actions, place])
+        what: list[object] = [self.name, self.label, self.kind, self.run, self.adapter_name]
+        what += [self.started_from, self.data, self.settings, self.baseline]
+        what += [test_hash, model if self.has_model else "", max_actions, place]
+        return digest(what)
 
 
 @dataclass(frozen=True, slots=True)

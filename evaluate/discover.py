@@ -68,11 +68,19 @@ def _trained(engagement: Engagement, workflow: str) -> list[Arm]:
     arms = [_arm(run, manifest, told, by_run) for run, manifest, told in mine]
     starts = {arm.started_from for arm in arms}
     labels = [arm.label for arm in arms]
+    rivals = [
+        arm for arm in arms if arm.kind == "sft" and arm.data != "recordings" and arm.name not in starts
+    ]
+    measured = bool(rivals) and any(arm.kind == "rl" for arm in arms)
     return [
-        # Two runs on the same data are told apart by what they are for.
-        replace(arm, label=f"{arm.label}, RL's start")
-        if arm.name in starts and labels.count(arm.label) > 1
-        else arm
+        replace(
+            arm,
+            # Two runs on the same data are told apart by what they are for.
+            label=f"{arm.label}, RL's start"
+            if arm.name in starts and labels.count(arm.label) > 1
+            else arm.label,
+            baseline=measured and (arm.name in starts or arm.data == "recordings"),
+        )
         for arm in arms
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -18,11 +19,24 @@ class LivePlace:
     session: Callable[[], Session]
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A session with the thread that made it: a browser answers to no other."""
+
+    session: Session
+    thread: Executor
+
+    def close(self) -> None:
+        self.thread.submit(self.session.close).result()
+        self.thread.shutdown()
+
+
 class _Lent:
     """A session for one task; closing it gives it back, for the next."""
 
-    def __init__(self, session: Session, free: list[Session]) -> None:
-        self._session, self._free = session, free
+    def __init__(self, kept: _Kept, free: list[_Kept]) -> None:
+        self._kept, self._free = kept, free
+        self._session, self.thread = kept.session, kept.thread
         self._back = False
 
     def reset(self, task: Task) -> View:
@@ -37,7 +51,7 @@ class _Lent:
     def close(self) -> None:
         if not self._back:
             self._back = True
-            self._free.append(self._session)
+            self._free.append(self._kept)
 
 
 @contextmanager
@@ -47,13 +61,14 @@ def live_sessions(live: LivePlace) -> Iterator[Callable[[Task], Session]]:
     A browser is slow to open, and an application's copy slower: they outlive their tasks.
     """
     with ExitStack() as stack:
-        free: list[Session] = []
+        free: list[_Kept] = []
 
         def make(_task: Task) -> Session:
             if free:
                 return _Lent(free.pop(), free)
-            session = live.session()
-            stack.callback(session.close)
-            return _Lent(session, free)
+            thread = ThreadPoolExecutor(1, "live")
+            kept = _Kept(thread.submit(live.session).result(), thread)
+            stack.callback(kept.close)
+            return _Lent(kept, free)
 
         yield make

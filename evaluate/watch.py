@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Executor
 
 from envgen.session import Score, Session, Task, View
 from ingest.action import Action
@@ -30,6 +31,12 @@ class Watched:
         self.transcript: list[tuple[str, str]] = []
         self.looped = False
         self._told: Counter[str] = Counter()
+
+    @property
+    def thread(self) -> Executor | None:
+        """The session's own thread, where it has one."""
+        found: Executor | None = getattr(self.session, "thread", None)
+        return found
 
     def reset(self, task: Task) -> View:
         view = self.session.reset(task)

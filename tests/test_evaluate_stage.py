@@ -52,10 +52,11 @@ def prepared(root: Path, base: Path) -> tuple[Engagement, Workplace]:
         built.finish()
     for name, told, start in (
         ("sft-recordings", {"demonstrations": "recordings"}, None),
-        ("sft-program", {"demonstrations": "both"}, None),
-        ("rl-main", {}, "sft-program"),
+        ("sft-start", {"demonstrations": "both"}, None),
+        ("sft-program", {"demonstrations": "both"}, "sft-start"),
+        ("rl-main", {}, "sft-start"),
     ):
-        strength = {"sft-recordings": 0.1, "sft-program": 0.2, "rl-main": 0.3}[name]
+        strength = {"sft-recordings": 0.1, "sft-start": 0.15, "sft-program": 0.2, "rl-main": 0.3}[name]
         run = train(made, name, base, strength=strength)
         manifest = run.manifest()
         inputs = {"start": f"{start}/{made.latest(start).id}"} if start else {}
@@ -98,20 +99,21 @@ def test_every_arm_does_the_same_tasks(tmp_path: Path, base: Path) -> None:
         "rag",
         "sft-recordings",
         "sft-program",
+        "sft-start",
         "rl-main",
     ]
     tests = load_test_set(run)
     plain = [task.id for task in tests.plain]
     for arm in arms.values():
         assert [row.task for row in arm.plain_rows()] == plain
-        assert len(arm.disturbed_rows()) == (1 if arm.kind in ("replay", "sft", "rl") else 0)
+        assert len(arm.disturbed_rows()) == (arm.name in ("replay", "sft-program", "rl-main"))
         assert all(row.value in (0.0, 1.0) and row.error is None for row in arm.rows)
         assert all(row.transcript[0][1].startswith("Task: ") for row in arm.rows)
         assert arm.seconds > 0 and arm.peak_memory_bytes
     assert all(row.value == 1.0 for row in arms["replay"].rows)
-    assert arms["rl-main"].started_from == "sft-program"
+    assert arms["rl-main"].started_from == "sft-start"
     assert arms["sft-program"].data == "recordings+program"
-    assert len({arm.adapter for arm in arms.values()}) == 4  # None and three adapters
+    assert len({arm.adapter for arm in arms.values()}) == 5  # None and four adapters
     assert arms["few-shot"].rows[0].tokens_in > arms["zero-shot"].rows[0].tokens_in // 2
     comparison = compare(made, run)
     assert comparison["test_set"]["sha256"] == tests.hash
@@ -137,7 +139,16 @@ def test_a_killed_evaluation_goes_on_with_the_next_arm(
     with pytest.raises(KeyboardInterrupt):
         go(made, place)
     run = go(made, place)
-    assert ran == ["zero-shot", "few-shot", "rag", "rag", "sft-recordings", "sft-program", "rl-main"]
+    assert ran == [
+        "zero-shot",
+        "few-shot",
+        "rag",
+        "rag",
+        "sft-recordings",
+        "sft-program",
+        "sft-start",
+        "rl-main",
+    ]
     assert run.finished
     ran.clear()
     assert go(made, place).id == run.id and ran == []
@@ -149,7 +160,8 @@ def test_a_new_adapter_leaves_the_other_arms_as_they_were(
     made, place = prepared(tmp_path / "e", base)
     first = go(made, place)
     newer = train(made, "rl-main", base, strength=0.5, seed=2)
-    changed = newer.manifest().model_copy(update={"config": {"workflow": NAME}})
+    start = {"start": f"sft-start/{made.latest('sft-start').id}"}
+    changed = newer.manifest().model_copy(update={"config": {"workflow": NAME}, "inputs": start})
     newer.manifest_path.write_text(changed.model_dump_json())
     real = evaluate_stage.run_model
     ran: list[str] = []
@@ -209,7 +221,9 @@ def test_the_trained_policy_is_tried_on_the_real_application(tmp_path: Path, bas
     run = go(made, place, arms=["replay", "rl-main"], live=5, live_place=live)
     found = [arm for arm in arms_of(run) if arm.place == "live"]
     assert [arm.name for arm in found] == ["rl-main"] and len(found[0].rows) == 5
-    assert len(Staged.opened) == 4 and sorted(map(id, Staged.closed)) == sorted(map(id, Staged.opened))  # four took turns
+    assert len(Staged.opened) == 4 and sorted(map(id, Staged.closed)) == sorted(
+        map(id, Staged.opened)
+    )  # four took turns
     told = compare(made, run)["live"][0]
     assert told["live"]["n"] == 5 and told["environment"]["n"] == 2 and told["ci"] is not None
 
