@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import math
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from envgen.session import Session, Task, View
 from fde.errors import InputError
@@ -37,10 +40,12 @@ MAX_ROWS = 64
 STUCK_AFTER = 3
 # Tokens a scene is expected to have, when episodes are admitted by memory.
 _EXPECTED_TOKENS = 512
-# Exploring heats the choices among at most this many tokens by that factor; free text stays as it is.
-_FEW, _EXPLORING = 64, 2.0
+# Exploring heats choices of which the policy is less sure than this: elsewhere it knows its way, and a
+# slip there hides what the other choices were worth. Free text stays as it is.
+_SURE = 0.9
 
 SessionFactory = Callable[[Task], Session]
+T = TypeVar("T")
 
 
 class _Branch:
@@ -112,7 +117,7 @@ class Agent:
         prompt: Prompt | Callable[[Task], Prompt] | None = None,
         temperature: float = 0.0,
         min_p: float = 0.0,
-        explored: Collection[str] = (),
+        explored: Mapping[str, float] | None = None,
         samples_per_task: int = 1,
         max_actions: int = MAX_ACTIONS,
         max_rows: int = MAX_ROWS,
@@ -133,7 +138,7 @@ class Agent:
         self.prompt = prompt or Prompt(engine.tokenizer)
         self.temperature = temperature
         self.min_p = min_p
-        self.explored = frozenset(explored)
+        self.explored = dict(explored or {})
         self.samples = samples_per_task
         self.max_actions = max_actions
         self.max_rows = max_rows
@@ -141,6 +146,8 @@ class Agent:
         self.keep_lower = keep_lower
         self.on_finished = on_finished
         self._active: list[_Branch] = []
+        # What sessions are doing in threads of their own, and how to go on with what they tell.
+        self._away: dict[Future[View], Callable[[Future[View]], None]] = {}
         self._prefixes: dict[tuple[int, ...], tuple[Row, Tensor | None]] = {}
 
     def run(self, tasks: Sequence[Task]) -> list[Group]:
@@ -148,11 +155,14 @@ class Agent:
         groups = [Group(task) for task in tasks]
         waiting = deque(groups)
         try:
-            while waiting or self._active:
+            while waiting or self._active or self._away:
                 while waiting and self._room():
                     self._admit(waiting.popleft())
+                self._hear()
                 self._step()
         finally:
+            for future in self._away:
+                future.cancel()
             for branch in self._active:
                 self._release(branch)
             self._active = []
@@ -162,34 +172,62 @@ class Agent:
         return groups
 
     def _room(self) -> bool:
-        if not self._active:
+        count = len(self._active) + len(self._away)
+        if not count:
             return True
-        expected = (len(self._active) + 1) * _EXPECTED_TOKENS * self.engine.cache_bytes_per_token
+        expected = (count + 1) * _EXPECTED_TOKENS * self.engine.cache_bytes_per_token
         used = max(self.engine.cache_used, expected)
-        return len(self._active) < self.max_rows and used < self.engine.cache_bytes
+        return count < self.max_rows and used < self.engine.cache_bytes
+
+    def _hear(self) -> None:
+        """Go on with the sessions that have answered; wait for one when there is nothing else to do."""
+        if not self._away:
+            return
+        answered, _ = wait(self._away, timeout=0 if self._active else None, return_when=FIRST_COMPLETED)
+        for future in [each for each in self._away if each in answered]:
+            self._away.pop(future)(future)
 
     # Beginning
 
     def _admit(self, group: Group) -> None:
         group.episodes = [Episode(group.task, sample) for sample in range(self.samples)]
         rest = list(group.episodes)
-        shares = False
         while rest:
             began = time.perf_counter()
-            session: Session | None = None
             try:
                 session = self.session_factory(group.task)
-                view = session.reset(group.task)
             except Exception as error:
                 for episode in rest:
                     self._fail(episode, error)
-                if session is not None:
-                    _close(session)
                 return
             shares = hasattr(session, "clone")
-            mine = rest if shares else rest[:1]
-            rest = [] if shares else rest[1:]
-            self._begin(group, mine, session, view, time.perf_counter() - began)
+            mine, rest = (rest, []) if shares else (rest[:1], rest[1:])
+            arrived = partial(self._arrived, group, mine, session, began)
+            self._ask(session, partial(session.reset, group.task), arrived)
+
+    def _ask(self, session: Session, work: Callable[[], View], then: Callable[[Future[View]], None]) -> None:
+        """Have a session do something: in its own thread where it has one, else at once."""
+        thread = _thread(session)
+        if thread is not None:
+            self._away[thread.submit(work)] = then
+            return
+        done: Future[View] = Future()
+        try:
+            done.set_result(work())
+        except Exception as error:
+            done.set_exception(error)
+        then(done)
+
+    def _arrived(
+        self, group: Group, episodes: list[Episode], session: Session, began: float, told: Future[View]
+    ) -> None:
+        error = told.exception()
+        if error is None:
+            self._begin(group, episodes, session, told.result(), time.perf_counter() - began)
+            return
+        for episode in episodes:
+            self._fail(episode, error)
+        _close(session)
 
     def _begin(
         self, group: Group, episodes: list[Episode], session: Session, view: View, seconds: float
@@ -199,7 +237,6 @@ class Agent:
         branch.episodes = episodes
         branch.seconds = seconds
         self._open_scene(branch)
-        self._active.append(branch)
         self._advance(branch)
 
     def _open_scene(self, branch: _Branch) -> None:
@@ -230,7 +267,7 @@ class Agent:
             fed = self.engine.feed([(row, shared)], keep_lower=self.keep_lower)
             self._prefixes[shared] = (row, fed.lower[0] if fed.lower else None)
         row, lower = self._prefixes[shared]
-        return self.engine.fork(row), lower
+        return self.engine.continued(row), lower
 
     # One step: feed, choose, go on
 
@@ -246,16 +283,15 @@ class Agent:
                 branch.segment.lower.append(fed.lower[index])
         allowed = [branch.cursor.allowed() for branch in branches]
         log_probs = self.engine.log_probs(fed.hidden, allowed)
-        self._active = []
+        chosen: list[_Branch] = []
         for branch, tokens, logs in zip(branches, allowed, log_probs, strict=True):
-            self._choose(branch, tokens, logs)
-        advancing, self._active = self._active, []
-        for branch in advancing:
-            self._active.append(branch)
+            chosen += self._choose(branch, tokens, logs)
+        self._active = []
+        for branch in chosen:
             self._advance(branch)
 
-    def _choose(self, branch: _Branch, allowed: tuple[int, ...], logs: Tensor) -> None:
-        """Draw for every episode of the branch; split it where the draws differ."""
+    def _choose(self, branch: _Branch, allowed: tuple[int, ...], logs: Tensor) -> list[_Branch]:
+        """Draw for every episode of the branch; it is split where the draws differ."""
         drawn = self._draw(branch, allowed, logs)
         entropy = float(-(logs.exp() * logs.clamp_min(-1e4)).sum())
         takers = sorted(set(drawn))
@@ -274,7 +310,7 @@ class Agent:
             each.segment.decisions.append(Decision(offset, allowed, token, float(logs[taker]), entropy))
             each.cursor.take(token)
             each.append([token], said=True)
-            self._active.append(each)
+        return branches
 
     def _draw(self, branch: _Branch, allowed: tuple[int, ...], logs: Tensor) -> list[int]:
         if self.temperature == 0:
@@ -285,11 +321,12 @@ class Agent:
         spot = f"{len(branch.actions)}/{branch.length}"
         place = f"{self.seed}/{branch.group.task.id}/{branch.episodes[0].sample}/{spot}"
         chance = random.Random(place)
-        heat = self.temperature
-        if branch.group.task.id in self.explored and 0 < len(allowed) <= _FEW:
-            heat *= _EXPLORING
+        heat, min_p = self.temperature, self.min_p
+        hotter = self.explored.get(branch.group.task.id)
+        if hotter is not None and allowed and float(logs.max()) < math.log(_SURE):
+            heat, min_p = heat * hotter, 0.0
         shares = (logs / heat).softmax(-1)
-        probabilities = shares.where(shares >= self.min_p * shares.max(), 0.0).tolist()
+        probabilities = shares.where(shares >= min_p * shares.max(), 0.0).tolist()
         limits = list(itertools.accumulate(probabilities))
         count = len(branch.episodes)
         first = chance.random()
@@ -299,53 +336,58 @@ class Agent:
         return drawn
 
     def _advance(self, branch: _Branch) -> None:
-        """Go on without the model as far as possible: forced tokens, finished lines, new pages."""
-        while True:
-            branch.append(branch.cursor.forced(), said=True)
-            if not branch.cursor.finished:
-                break
-            if not self._act(branch):
-                self._active.remove(branch)
-                return
-        if branch.length >= self.engine.max_tokens:
+        """Go on as far as possible without the model: forced tokens, finished lines, new pages."""
+        branch.append(branch.cursor.forced(), said=True)
+        if branch.cursor.finished:
+            self._act(branch)
+        elif branch.length >= self.engine.max_tokens:
             self._end(branch, Stop.LENGTH)
-            self._active.remove(branch)
+        else:
+            self._active.append(branch)
 
-    def _act(self, branch: _Branch) -> bool:
-        """Take the finished line as an action; False when the episode ended with it."""
+    def _act(self, branch: _Branch) -> None:
+        """Take the finished line as an action."""
         line = branch.cursor.line()
         branch.actions.append(line)
         place = (branch.view.page, line)
         branch.seen[place] += 1
         began = time.perf_counter()
+        stuck = branch.seen[place] >= STUCK_AFTER
         try:
             action = Action.parse(line)
-            view = branch.session.step(action)
         except Exception as error:
-            for episode in branch.episodes:
-                self._fail(episode, error, branch)
-            self._release(branch)
-            return False
+            self._lose(branch, error)
+            return
+        reacted = partial(self._reacted, branch, action.verb == "done", stuck, began)
+        self._ask(branch.session, partial(branch.session.step, action), reacted)
+
+    def _reacted(self, branch: _Branch, done: bool, stuck: bool, began: float, told: Future[View]) -> None:
+        """Go on with what the session shows after an action."""
+        error = told.exception()
+        if error is not None:
+            self._lose(branch, error)
+            return
+        view = told.result()
         branch.seconds += time.perf_counter() - began
         branch.view = view
         stop = None
-        if view.finished or action.verb == "done":
+        if view.finished or done:
             stop = Stop.DONE
         elif len(branch.actions) >= self.max_actions:
             stop = Stop.LIMIT
-        elif branch.seen[place] >= STUCK_AFTER:
+        elif stuck:
             stop = Stop.STUCK
         if stop is not None:
             branch.segment.potentials.append((len(branch.segment.tokens), view.potential))
             self._end(branch, stop)
-            return False
+            return
         if view.fresh:
             self._open_scene(branch)
-            return True
-        if view.text:
-            branch.append(branch.prompt.next_tokens(view.text), said=False)
-        self._open_page(branch)
-        return True
+        else:
+            if view.text:
+                branch.append(branch.prompt.next_tokens(view.text), said=False)
+            self._open_page(branch)
+        self._advance(branch)
 
     # Ending
 
@@ -354,7 +396,7 @@ class Agent:
         score = None
         began = time.perf_counter()
         try:
-            score = branch.session.score()
+            score = _by(branch.session, branch.session.score)
         except Exception as raised:
             error = raised
         branch.seconds += time.perf_counter() - began
@@ -366,7 +408,13 @@ class Agent:
             self._note(episode, branch)
         self._release(branch)
 
-    def _fail(self, episode: Episode, error: Exception, branch: _Branch | None = None) -> None:
+    def _lose(self, branch: _Branch, error: BaseException) -> None:
+        """End the branch's episodes with an error."""
+        for episode in branch.episodes:
+            self._fail(episode, error, branch)
+        self._release(branch)
+
+    def _fail(self, episode: Episode, error: BaseException, branch: _Branch | None = None) -> None:
         episode.stop = Stop.ERROR
         episode.error = f"{type(error).__name__}: {error}"[:500]
         self._note(episode, branch)
@@ -389,9 +437,20 @@ class Agent:
 
 def _close(session: Session) -> None:
     try:
-        session.close()
+        _by(session, session.close)
     except Exception:
         return  # what it held is gone either way, and its episode has been judged
+
+
+def _thread(session: Session) -> Executor | None:
+    found: Executor | None = getattr(session, "thread", None)
+    return found
+
+
+def _by(session: Session, work: Callable[[], T]) -> T:
+    """Have something done in the session's own thread, where it has one, and wait for it."""
+    thread = _thread(session)
+    return work() if thread is None else thread.submit(work).result()
 
 
 def run_episodes(
@@ -402,7 +461,7 @@ def run_episodes(
     prompt: Prompt | Callable[[Task], Prompt] | None = None,
     temperature: float = 0.0,
     min_p: float = 0.0,
-    explored: Collection[str] = (),
+    explored: Mapping[str, float] | None = None,
     samples_per_task: int = 1,
     max_actions: int = MAX_ACTIONS,
     max_rows: int = MAX_ROWS,
@@ -417,12 +476,13 @@ def run_episodes(
     Args:
         engine: Computes with whatever adapter it has now.
         session_factory: Makes a session for a task. Samples share one until they differ when it
-            has ``clone()``; else each sample gets its own. Slow sessions (a live application) run
-            one after the other with ``max_rows=1``.
+            has ``clone()``; else each sample gets its own. A slow session (a live application) has
+            a ``thread``, an executor of one thread: all its work is done there, while others go on.
         prompt: System message and messages before the task; one for all, or one per task.
         temperature: 0 takes the most likely token; 1 samples from the policy.
         min_p: Tokens less likely than this share of the likeliest are never drawn (arXiv 2407.01082).
-        explored: Ids of tasks whose actions and options are drawn at twice the temperature.
+        explored: Ids of tasks to explore: what the policy hesitates to choose there is drawn at so many
+            times the temperature, however unlikely.
         max_actions: An episode ends after this many.
         max_rows: Rows that are fed together.
         seed: Draws depend on it, the task and the place only.

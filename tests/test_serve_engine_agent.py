@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -249,14 +251,14 @@ def test_explored_tasks_are_tried_in_more_ways_and_the_others_as_before(tiny: Lo
     tasks = make_tasks(6)
     first, rest = tasks[0].id, tasks[1:]
 
-    def ways(explored: set[str]) -> list[set[tuple[str, ...]]]:
+    def ways(explored: dict[str, float]) -> list[set[tuple[str, ...]]]:
         groups = run_episodes(
             tiny, tasks, portal, temperature=1.0, min_p=0.8, explored=explored, samples_per_task=8,
             max_actions=3,
         )  # fmt: skip
         return [{tuple(e.actions) for e in group.episodes} for group in groups]
 
-    usual, some, all_of_them = ways(set()), ways({first}), ways({task.id for task in tasks})
+    usual, some, all_of_them = ways({}), ways({first: 2.0}), ways({task.id: 2.0 for task in tasks})
     assert some[1:] == usual[1:] and some[0] == all_of_them[0]
     assert sum(map(len, all_of_them[1:])) > sum(map(len, usual[1:])) >= len(rest)
 
@@ -321,6 +323,65 @@ def test_the_teacher_s_work_is_told_as_the_agent_s_own(tiny: LocalEngine) -> Non
             for message in talk:
                 assert message["content"] in text
             assert text.startswith(tiny.tokenizer.decode(prompt.shared_tokens()))
+
+
+class Slow(Portal):
+    """A session with a thread of its own: its first page comes when two sessions are asked for theirs."""
+
+    def __init__(self, both: threading.Barrier) -> None:
+        super().__init__()
+        self.both = both
+        self.thread = ThreadPoolExecutor(1)
+        self.seen: set[str] = set()
+
+    def reset(self, task: Task) -> View:
+        self.both.wait(timeout=30)
+        self.seen.add(threading.current_thread().name)
+        return super().reset(task)
+
+    def step(self, action: Action) -> View:
+        self.seen.add(threading.current_thread().name)
+        return super().step(action)
+
+    def close(self) -> None:
+        self.seen.add(threading.current_thread().name)
+        super().close()
+
+
+def test_slow_sessions_work_side_by_side_each_in_its_own_thread(tiny: LocalEngine) -> None:
+    both, made = threading.Barrier(2), []
+
+    def slow(_: Task) -> Slow:
+        made.append(Slow(both))
+        return made[-1]
+
+    tasks = make_tasks(4)
+    quick = run_episodes(tiny, tasks, portal, max_actions=6)
+    found = run_episodes(tiny, tasks, slow, max_actions=6, max_rows=2)
+    assert [e.actions for e in episodes(found)] == [e.actions for e in episodes(quick)]
+    assert all(episode.error is None and episode.score is not None for episode in episodes(found))
+    threads = [session.seen for session in made]
+    assert all(len(names) == 1 for names in threads) and len(set.union(*threads)) == 4
+    for session in made:
+        session.thread.shutdown()
+
+
+def test_a_slow_session_that_fails_ends_its_own_episode_only(tiny: LocalEngine) -> None:
+    class Failing(Portal):
+        def __init__(self, fails: bool) -> None:
+            super().__init__()
+            self.fails = fails
+            self.thread = ThreadPoolExecutor(1)
+
+        def step(self, action: Action) -> View:
+            if self.fails:
+                raise ConnectionError("the browser is gone")
+            return super().step(action)
+
+    tasks = make_tasks(3)
+    found = run_episodes(tiny, tasks, lambda task: Failing(task is tasks[1]), max_actions=4)
+    assert [episode.stop is Stop.ERROR for episode in episodes(found)] == [False, True, False]
+    assert "the browser is gone" in str(episodes(found)[1].error)
 
 
 def test_a_teacher_that_is_stuck_is_an_error(tiny: LocalEngine) -> None:

@@ -30,7 +30,7 @@ from train.loss import Clip
 from train.record import Point
 from train.rl import RlConfig, improve
 from train.sft import SftConfig, fit, make_config
-from train.starts import Midway, Start, scenes
+from train.starts import Midway, Start, program_potential, scenes
 from train.tree import prune
 from train.update import Probe, Updater
 from train.visits import Visits
@@ -412,22 +412,33 @@ def test_the_curriculum_goes_where_samples_differ() -> None:
     late = [scene for scene, whole, _ in drawn[-160:] if not whole]
     assert late.count(2) > 0.7 * len(late)
     twin = Curriculum(3, again=0.3, disturbed=0.25, whole=0.25)
+    curriculum.strata[1].lost = {7: 2}
     twin.restore(json.loads(json.dumps(curriculum.state())))
     plain = [(stratum.scene, task) for stratum, task in twin.draw(16, "x")]
     assert plain == [(stratum.scene, task) for stratum, task in curriculum.draw(16, "x")]
 
 
 def test_what_was_lost_by_all_comes_again_to_be_explored() -> None:
-    stratum = Curriculum(1, again=1.0, disturbed=0.0, whole=0.0).strata[0]
-    stratum.seen(1, taught=False, tokens=300, reward=0.4)
-    assert stratum.lost == [] and stratum.best == 0.4
-    stratum.seen(2, taught=False, tokens=300, reward=1.0)
-    stratum.seen(3, taught=False, tokens=300, reward=0.4)
-    stratum.seen(4, taught=True, tokens=300, reward=0.4)
-    stratum.seen(5, taught=False, tokens=300, reward=None)
-    assert (stratum.hard, stratum.lost) == ([4], [3])
-    stratum.seen(3, taught=True, tokens=300, reward=0.7)
-    assert (stratum.hard, stratum.lost) == ([4, 3], [])
+    curriculum = Curriculum(1, again=1.0, disturbed=0.0, whole=0.0)
+    stratum = curriculum.strata[1]
+    stratum.seen(2, taught=False, tokens=300)
+    stratum.seen(3, taught=True, tokens=300, lost=True)
+    stratum.seen(4, taught=True, tokens=300)
+    assert (stratum.hard, stratum.lost) == ([4], {3: 1})
+    assert [task for _, task in curriculum.draw(3, "x")] == [3, 4, 0]  # what is lost comes first
+    stratum.seen(3, taught=False, tokens=300, lost=True)
+    assert stratum.lost == {3: 2}  # each time it is explored further
+    stratum.seen(3, taught=True, tokens=300)
+    assert (stratum.hard, stratum.lost) == ([4, 3], {})
+
+
+def test_the_program_says_what_can_be_reached_from_a_start() -> None:
+    from train_toy import Portal, make_tasks
+
+    task = make_tasks(1)[0]
+    reached = [program_potential(Portal(), Start(task, scene, False)) for scene in range(3)]
+    assert None not in reached and reached == sorted(reached) and reached[0] < reached[2] == 1.0
+    assert program_potential(Portal(), Start(task, 0, True)) == 1.0
 
 
 def test_a_rollout_may_begin_at_a_later_scene_and_end_with_it() -> None:

@@ -3,15 +3,15 @@
 Only a group whose samples fare differently has a gradient. How often that happens
 is counted per stratum (scene of the task, disturbance), and strata are drawn in
 proportion to what they teach for what they cost. Tasks that taught are soon tried again,
-and so are those on which all samples agreed and fared badly: what would have been right was
-never tried, so they are explored. Other tasks are replaced by new ones.
+and first of all those on which every sample fared worse than the program: what would have
+been right was never tried, so they are explored. Other tasks are replaced by new ones.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,6 @@ _FLOOR = 0.02
 # A stratum nobody has tried yet is taken to teach this often, at this many tokens.
 _PRIOR_TEACHES, _PRIOR_TOKENS = 0.6, 400.0
 _KEPT_HARD = 64
-_WORSE = 0.01
 
 
 @dataclass(slots=True)
@@ -35,8 +34,7 @@ class Stratum:
         tokens: Tokens of a group.
         next_task: Number of the next task nobody has tried.
         hard: Tasks that taught the last time they were tried.
-        lost: Tasks on which all samples fared worse than others have from the same place.
-        best: The best mean return of a group.
+        lost: Tasks on which every sample fared worse than the program does, and how often in a row.
     """
 
     scene: int
@@ -46,26 +44,24 @@ class Stratum:
     tokens: float = _PRIOR_TOKENS
     next_task: int = 0
     hard: list[int] = field(default_factory=list)
-    lost: list[int] = field(default_factory=list)
-    best: float = 0.0
+    lost: dict[int, int] = field(default_factory=dict)
 
     @property
     def worth(self) -> float:
         # A group costs its tokens and its share of the steps that all groups take together.
         return (_FLOOR + self.teaches) / math.sqrt(self.tokens)
 
-    def seen(self, task: int, *, taught: bool, tokens: int, reward: float | None = None) -> None:
-        """Learn from one group; ``reward`` is its mean return, None when nothing could be judged."""
-        self.best = max(self.best, reward or 0.0)
+    def seen(self, task: int, *, taught: bool, tokens: int, lost: bool = False) -> None:
+        """Learn from one group; ``lost`` when every sample fared worse than the program does."""
         self.teaches += _PACE * (taught - self.teaches)
         self.tokens += _PACE * (tokens - self.tokens)
-        for kept in (self.hard, self.lost):
-            if task in kept:
-                kept.remove(task)
-        if taught:
+        if task in self.hard:
+            self.hard.remove(task)
+        times = self.lost.pop(task, 0)
+        if lost:
+            self.lost[task] = times + 1
+        elif taught:
             self.hard = [*self.hard, task][-_KEPT_HARD:]
-        elif reward is not None and reward < self.best - _WORSE:
-            self.lost = [*self.lost, task][-_KEPT_HARD:]
 
 
 class Curriculum:
@@ -98,7 +94,9 @@ class Curriculum:
             fit = [s for s in self.strata if s.disturbed == disturbed and s.whole == whole]
             stratum = chance.choices(fit, weights=[s.worth for s in fit])[0]
             place = self.strata.index(stratum)
-            again = [task for task in (*stratum.hard, *stratum.lost) if (place, task) not in taken]
+            # What is lost comes first: until the right choice is found, nothing is learned there.
+            again = [task for task in stratum.lost if (place, task) not in taken]
+            again = again or [task for task in stratum.hard if (place, task) not in taken]
             if again and chance.random() < self.again:
                 task = chance.choice(again)
             else:
@@ -111,5 +109,9 @@ class Curriculum:
     def state(self) -> list[dict[str, Any]]:
         return [{name: getattr(s, name) for name in Stratum.__dataclass_fields__} for s in self.strata]
 
-    def restore(self, state: Sequence[dict[str, Any]]) -> None:
-        self.strata = [Stratum(**each) for each in state]
+    def restore(self, state: Sequence[Mapping[str, Any]]) -> None:
+        self.strata = [
+            # JSON has no numbers for keys.
+            Stratum(**{**each, "lost": {int(task): times for task, times in each["lost"].items()}})
+            for each in state
+        ]

@@ -34,7 +34,7 @@ from train.loss import Clip
 from train.record import Point, Recorder
 from train.sft import make_config
 from train.source import Source
-from train.starts import Midway, Start, scenes
+from train.starts import Midway, Start, program_potential, scenes
 from train.tree import Tree, packs, prune
 from train.update import Probe, Updater
 
@@ -44,6 +44,9 @@ _SOLVED = 0.98
 # Updates over which the rate rises: the moments that were taken over are those of another loss.
 _WARM = 10
 _LOOKED_AT_FOR_SCENES = 5
+# Each time a task is lost again its choices are drawn at so many times the temperature.
+_HOTTER, _HOTTEST = 3.0, 9.0
+_WORSE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,8 @@ def improve(
     engine: LocalEngine, source: Source, config: RlConfig, recorder: Recorder, begin: Beginning
 ) -> None:
     """Train and leave the best adapter, the curve and the result in the recorder's run."""
+    # Tasks that are tried again open with the same pages.
+    engine.share_lower(engine.body.split)
     _Loop(engine, source, config, recorder, begin).run()
 
 
@@ -243,8 +248,8 @@ class _Loop:
         for (stratum, task), group in zip(drawn, groups, strict=True):
             targets = ALGORITHMS[config.algorithm](group, self.credit)
             taught += bool(targets)
-            reward = self._reward(group.episodes)
-            stratum.seen(task, taught=bool(targets), tokens=group.size, reward=reward)
+            lost = self._lost(stratum, task, group)
+            stratum.seen(task, taught=bool(targets), tokens=group.size, lost=lost)
             trees.extend(prune(group, targets))
         self._alarm(groups, taught)
         state.tokens += self.engine.counters.tokens - tokens_before
@@ -263,15 +268,14 @@ class _Loop:
     def _rollouts(self, drawn: Sequence[tuple[Stratum, int]]) -> list[Group]:
         starts: dict[str, Start] = {}
         tasks = []
-        explored = set()
+        explored: dict[str, float] = {}
         for stratum, number in drawn:
-            task = self._task_list(stratum.disturbed, number + 1)[number]
-            start = self._fitting(Start(task, stratum.scene, stratum.whole))
+            start = self._start(stratum, number)
             named = start.as_task
             starts[named.id] = start
             tasks.append(named)
             if number in stratum.lost:
-                explored.add(named.id)
+                explored[named.id] = min(_HOTTEST, _HOTTER ** stratum.lost[number])
 
         def session(task: Task) -> Session:
             return Midway(self.source.session(task), starts[task.id])
@@ -300,15 +304,26 @@ class _Loop:
             self._tasks[disturbed] = known
         return known
 
-    def _fitting(self, start: Start) -> Start:
-        """The start, or the last scene of a task that has fewer."""
-        if not start.scene:
-            return start
-        count = self.scene_count.get(start.task.id)
+    def _start(self, stratum: Stratum, number: int) -> Start:
+        """Where a task's rollouts begin: the stratum's scene, or the last of a task that has fewer."""
+        task = self._task_list(stratum.disturbed, number + 1)[number]
+        if not stratum.scene:
+            return Start(task, 0, stratum.whole)
+        count = self.scene_count.get(task.id)
         if count is None:
-            count = scenes(self.source.session(start.task), start.task)
-            self.scene_count[start.task.id] = count
-        return Start(start.task, min(start.scene, count - 1), start.whole)
+            count = self.scene_count[task.id] = scenes(self.source.session(task), task)
+        return Start(task, min(stratum.scene, count - 1), stratum.whole)
+
+    def _lost(self, stratum: Stratum, number: int, group: Group) -> bool:
+        """Whether every sample that could be judged fared worse than the program does."""
+        best = max((v for e in group.episodes if (v := outcome(e, self.credit)) is not None), default=None)
+        if best is None:
+            return False
+        reached = 1.0
+        if not stratum.whole:
+            start = self._start(stratum, number)
+            reached = program_potential(self.source.session(start.task), start) or 0.0
+        return best < reached - _WORSE
 
     def _reward(self, done: Sequence[Episode]) -> float | None:
         """Mean return of the episodes that could be judged; None when none could."""

@@ -83,6 +83,19 @@ class Midway:
         return Midway(self.session.clone(), self.start)
 
 
+def program_potential(session: Teacher, start: Start) -> float | None:
+    """Milestones (0 to 1) that the program has reached by the end of the start's scene, or the task's."""
+    midway = Midway(session, start)
+    view = midway.reset(start.as_task)
+    for _ in range(_MAX_STEPS):
+        action = session.next_action()
+        if action is None or view.finished:
+            break
+        view = midway.step(action)
+    session.close()
+    return view.potential
+
+
 def scenes(session: Teacher, task: Task) -> int:
     """How many scenes the teacher's way through the task has (at least 1)."""
     view = session.reset(task)
