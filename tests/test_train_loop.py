@@ -30,7 +30,7 @@ from train.loss import Clip
 from train.record import Point
 from train.rl import RlConfig, improve
 from train.sft import SftConfig, fit, make_config
-from train.starts import Midway, Start, program_potential, scenes
+from train.starts import Midway, Start, program_potential, way
 from train.tree import prune
 from train.update import Probe, Updater
 from train.visits import Visits
@@ -399,37 +399,49 @@ def test_scenes_that_are_known_are_not_visited() -> None:
     assert twin.choose(400, "next") == visits.choose(400, "next")
 
 
+def one_kind(_disturbed: bool, count: int) -> list[str]:
+    return ["any"] * count
+
+
 def test_the_curriculum_goes_where_samples_differ() -> None:
     curriculum = Curriculum(3, again=0.3, disturbed=0.25, whole=0.25)
     drawn: list[tuple[int, bool, bool]] = []
     for step in range(30):
-        batch = curriculum.draw(16, f"{step}")
+        batch = curriculum.draw(16, f"{step}", one_kind)
         assert sum(stratum.disturbed for stratum, _ in batch) == 4
         assert sum(stratum.whole for stratum, _ in batch) == 4
         for stratum, task in batch:
             drawn.append((stratum.scene, stratum.whole, stratum.disturbed))
-            stratum.seen(task, taught=stratum.scene == 2, tokens=300)
+            taught = stratum.scene == 2
+            stratum.seen(task, "any", taught=taught, tokens=300, behind=0.1, lost=False)
     late = [scene for scene, whole, _ in drawn[-160:] if not whole]
     assert late.count(2) > 0.7 * len(late)
     twin = Curriculum(3, again=0.3, disturbed=0.25, whole=0.25)
-    curriculum.strata[1].lost = {7: 2}
     twin.restore(json.loads(json.dumps(curriculum.state())))
-    plain = [(stratum.scene, task) for stratum, task in twin.draw(16, "x")]
-    assert plain == [(stratum.scene, task) for stratum, task in curriculum.draw(16, "x")]
+    plain = [(stratum.scene, task) for stratum, task in twin.draw(16, "x", one_kind)]
+    assert plain == [(stratum.scene, task) for stratum, task in curriculum.draw(16, "x", one_kind)]
 
 
-def test_what_was_lost_by_all_comes_again_to_be_explored() -> None:
-    curriculum = Curriculum(1, again=1.0, disturbed=0.0, whole=0.0)
+def test_the_curriculum_goes_to_the_kinds_on_which_samples_stay_behind() -> None:
+    curriculum = Curriculum(1, again=0.0, disturbed=0.0, whole=0.0)
     stratum = curriculum.strata[1]
-    stratum.seen(2, taught=False, tokens=300)
-    stratum.seen(3, taught=True, tokens=300, lost=True)
-    stratum.seen(4, taught=True, tokens=300)
-    assert (stratum.hard, stratum.lost) == ([4], {3: 1})
-    assert [task for _, task in curriculum.draw(3, "x")] == [3, 4, 0]  # what is lost comes first
-    stratum.seen(3, taught=False, tokens=300, lost=True)
-    assert stratum.lost == {3: 2}  # each time it is explored further
-    stratum.seen(3, taught=True, tokens=300)
-    assert (stratum.hard, stratum.lost) == ([4, 3], {})
+
+    def kinds(_disturbed: bool, count: int) -> list[str]:
+        return ["rare" if number % 10 == 0 else f"usual {number % 3}" for number in range(count)]
+
+    drawn: list[int] = []
+    for step in range(8):
+        for _, task in curriculum.draw(10, f"{step}", kinds):
+            kind = kinds(False, task + 1)[task]
+            behind = 0.6 if kind == "rare" else 0.0
+            stratum.seen(task, kind, taught=False, tokens=300, behind=behind, lost=kind == "rare")
+            drawn.append(task)
+    assert len(set(drawn)) == len(drawn)
+    # A tenth of the list, which would be 8 of these 80 by its order.
+    assert sum(task % 10 == 0 for task in drawn) > 20
+    assert stratum.lost["rare"] > 2 and stratum.lost["usual 0"] == 0
+    stratum.seen(0, "rare", taught=True, tokens=300, behind=0.2, lost=False)
+    assert stratum.lost["rare"] == 0 and stratum.hard == [0]
 
 
 def test_the_program_says_what_can_be_reached_from_a_start() -> None:
@@ -445,7 +457,7 @@ def test_a_rollout_may_begin_at_a_later_scene_and_end_with_it() -> None:
     from train_toy import Portal, make_tasks
 
     task = make_tasks(1)[0]
-    assert scenes(Portal(), task) == 3
+    assert way(Portal(), task).scenes == 3
     made = engine()
     starts = {start.as_task.id: start for start in (Start(task, 2, True), Start(task, 1, False))}
     assert len(starts) == 2

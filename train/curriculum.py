@@ -2,16 +2,17 @@
 
 Only a group whose samples fare differently has a gradient. How often that happens
 is counted per stratum (scene of the task, disturbance), and strata are drawn in
-proportion to what they teach for what they cost. Tasks that taught are soon tried again,
-and first of all those on which every sample fared worse than the program: what would have
-been right was never tried, so they are explored. Other tasks are replaced by new ones.
+proportion to what they teach for what they cost. Within a stratum tasks are of kinds
+(what the compiled program chooses in them): the further samples stay behind the program
+on a kind, the more of its tasks are drawn, and where none of them comes near, what would
+be right was never tried: such kinds are explored. Tasks that taught are soon tried again.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,12 @@ _FLOOR = 0.02
 # A stratum nobody has tried yet is taken to teach this often, at this many tokens.
 _PRIOR_TEACHES, _PRIOR_TOKENS = 0.6, 400.0
 _KEPT_HARD = 64
+# How far samples are taken to stay behind the program on a kind nobody has tried, and at least on any.
+_PRIOR_BEHIND, _LEAST_BEHIND = 0.4, 0.04
+# New tasks are chosen among so many.
+_WINDOW = 160
+
+Kinds = Callable[[bool, int], Sequence[str]]
 
 
 @dataclass(slots=True)
@@ -32,9 +39,10 @@ class Stratum:
         disturbed: Whether its tasks are disturbed.
         teaches: Share of its groups whose samples fare differently.
         tokens: Tokens of a group.
-        next_task: Number of the next task nobody has tried.
+        tried: Numbers of the tasks that were drawn.
         hard: Tasks that taught the last time they were tried.
-        lost: Tasks on which every sample fared worse than the program does, and how often in a row.
+        behind: By kind of task, how much less than the program samples reach.
+        lost: By kind, how often in a row no sample reached what the program does.
     """
 
     scene: int
@@ -42,26 +50,43 @@ class Stratum:
     disturbed: bool
     teaches: float = _PRIOR_TEACHES
     tokens: float = _PRIOR_TOKENS
-    next_task: int = 0
+    tried: list[int] = field(default_factory=list)
     hard: list[int] = field(default_factory=list)
-    lost: dict[int, int] = field(default_factory=dict)
+    behind: dict[str, float] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
 
     @property
     def worth(self) -> float:
         # A group costs its tokens and its share of the steps that all groups take together.
         return (_FLOOR + self.teaches) / math.sqrt(self.tokens)
 
-    def seen(self, task: int, *, taught: bool, tokens: int, lost: bool = False) -> None:
-        """Learn from one group; ``lost`` when every sample fared worse than the program does."""
+    def seen(self, task: int, kind: str, *, taught: bool, tokens: int, behind: float, lost: bool) -> None:
+        """Learn from one group.
+
+        Args:
+            behind: How much less than the program its samples reached on average; ``lost`` when
+                every one of them reached less.
+        """
         self.teaches += _PACE * (taught - self.teaches)
         self.tokens += _PACE * (tokens - self.tokens)
         if task in self.hard:
             self.hard.remove(task)
-        times = self.lost.pop(task, 0)
-        if lost:
-            self.lost[task] = times + 1
-        elif taught:
+        if taught:
             self.hard = [*self.hard, task][-_KEPT_HARD:]
+        before = self.behind.get(kind, behind)
+        self.behind[kind] = before + _PACE * (behind - before)
+        self.lost[kind] = self.lost.get(kind, 0) + 1 if lost else 0
+
+    def new_task(self, kinds: Sequence[str], chance: random.Random) -> int:
+        """A task that was not drawn yet, rather of a kind on which samples stay behind."""
+        done = set(self.tried)
+        first: dict[str, int] = {}
+        for number, kind in enumerate(kinds):
+            if number not in done:
+                first.setdefault(kind, number)
+        names = sorted(first)
+        weights = [max(_LEAST_BEHIND, self.behind.get(name, _PRIOR_BEHIND)) for name in names]
+        return first[chance.choices(names, weights=weights)[0]]
 
 
 class Curriculum:
@@ -82,8 +107,12 @@ class Curriculum:
             for scene, whole_run in [(0, True), *((scene, False) for scene in range(scenes))]
         ]
 
-    def draw(self, count: int, seed: str) -> list[tuple[Stratum, int]]:
-        """``count`` rollouts: their stratum, and the number of the task in its list."""
+    def draw(self, count: int, seed: str, kinds: Kinds) -> list[tuple[Stratum, int]]:
+        """``count`` rollouts: their stratum, and the number of the task in its list.
+
+        Args:
+            kinds: ``kinds(disturbed, n)``: kinds of the first ``n`` tasks, at least, of that list.
+        """
         chance = random.Random(seed)
         found: list[tuple[Stratum, int]] = []
         taken: set[tuple[int, int]] = set()
@@ -94,14 +123,12 @@ class Curriculum:
             fit = [s for s in self.strata if s.disturbed == disturbed and s.whole == whole]
             stratum = chance.choices(fit, weights=[s.worth for s in fit])[0]
             place = self.strata.index(stratum)
-            # What is lost comes first: until the right choice is found, nothing is learned there.
-            again = [task for task in stratum.lost if (place, task) not in taken]
-            again = again or [task for task in stratum.hard if (place, task) not in taken]
+            again = [task for task in stratum.hard if (place, task) not in taken]
             if again and chance.random() < self.again:
                 task = chance.choice(again)
             else:
-                task = stratum.next_task
-                stratum.next_task += 1
+                task = stratum.new_task(kinds(disturbed, len(stratum.tried) + _WINDOW), chance)
+                stratum.tried.append(task)
             taken.add((place, task))
             found.append((stratum, task))
         return found
@@ -109,9 +136,5 @@ class Curriculum:
     def state(self) -> list[dict[str, Any]]:
         return [{name: getattr(s, name) for name in Stratum.__dataclass_fields__} for s in self.strata]
 
-    def restore(self, state: Sequence[Mapping[str, Any]]) -> None:
-        self.strata = [
-            # JSON has no numbers for keys.
-            Stratum(**{**each, "lost": {int(task): times for task, times in each["lost"].items()}})
-            for each in state
-        ]
+    def restore(self, state: Sequence[dict[str, Any]]) -> None:
+        self.strata = [Stratum(**each) for each in state]

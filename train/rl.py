@@ -34,7 +34,7 @@ from train.loss import Clip
 from train.record import Point, Recorder
 from train.sft import make_config
 from train.source import Source
-from train.starts import Midway, Start, program_potential, scenes
+from train.starts import Midway, Start, Way, program_potential, way
 from train.tree import Tree, packs, prune
 from train.update import Probe, Updater
 
@@ -44,7 +44,7 @@ _SOLVED = 0.98
 # Updates over which the rate rises: the moments that were taken over are those of another loss.
 _WARM = 10
 _LOOKED_AT_FOR_SCENES = 5
-# Each time a task is lost again its choices are drawn at so many times the temperature.
+# Each time a kind of task is lost again its choices are drawn at so many times the temperature.
 _HOTTER, _HOTTEST = 3.0, 9.0
 _WORSE = 0.01
 
@@ -71,7 +71,7 @@ class RlConfig:
     groups: int = 20
     samples: int = 6
     min_p: float = 0.05
-    rate: float = 1.2e-3
+    rate: float = 2e-3
     batch_tokens: int = 800
     epochs: int = 1
     trust: float = 0.7
@@ -155,8 +155,6 @@ def improve(
     engine: LocalEngine, source: Source, config: RlConfig, recorder: Recorder, begin: Beginning
 ) -> None:
     """Train and leave the best adapter, the curve and the result in the recorder's run."""
-    # Tasks that are tried again open with the same pages.
-    engine.share_lower(engine.body.split)
     _Loop(engine, source, config, recorder, begin).run()
 
 
@@ -181,9 +179,12 @@ class _Loop:
         self.dev = source.tasks("dev", config.dev_tasks, config.seed)
         self._tasks: dict[bool, list[Task]] = {False: [], True: []}
         looked_at = self._task_list(False, _LOOKED_AT_FOR_SCENES)
-        self.scene_count = {task.id: scenes(source.session(task), task) for task in looked_at}
+        self._ways: dict[str, Way] = {}
         self.curriculum = Curriculum(
-            max(self.scene_count.values()), again=config.again, disturbed=config.disturbed, whole=config.whole
+            max(self._way(task).scenes for task in looked_at),
+            again=config.again,
+            disturbed=config.disturbed,
+            whole=config.whole,
         )
         self.state = _State()
         group = demonstrate(engine.grammar, self.prompt, source.session(looked_at[0]), looked_at[0])
@@ -240,7 +241,7 @@ class _Loop:
         config, state = self.config, self.state
         began = time.perf_counter()
         tokens_before = self.engine.counters.tokens
-        drawn = self.curriculum.draw(config.groups, f"{config.seed}/{state.iteration}")
+        drawn = self.curriculum.draw(config.groups, f"{config.seed}/{state.iteration}", self._kinds)
         groups = self._rollouts(drawn)
         rollout_s = time.perf_counter() - began
         trees: list[Tree] = []
@@ -248,8 +249,7 @@ class _Loop:
         for (stratum, task), group in zip(drawn, groups, strict=True):
             targets = ALGORITHMS[config.algorithm](group, self.credit)
             taught += bool(targets)
-            lost = self._lost(stratum, task, group)
-            stratum.seen(task, taught=bool(targets), tokens=group.size, lost=lost)
+            self._learn_where(stratum, task, group, taught=bool(targets))
             trees.extend(prune(group, targets))
         self._alarm(groups, taught)
         state.tokens += self.engine.counters.tokens - tokens_before
@@ -274,8 +274,8 @@ class _Loop:
             named = start.as_task
             starts[named.id] = start
             tasks.append(named)
-            if number in stratum.lost:
-                explored[named.id] = min(_HOTTEST, _HOTTER ** stratum.lost[number])
+            if times := stratum.lost.get(self._way(start.task).kind, 0):
+                explored[named.id] = min(_HOTTEST, _HOTTER**times)
 
         def session(task: Task) -> Session:
             return Midway(self.source.session(task), starts[task.id])
@@ -307,23 +307,31 @@ class _Loop:
     def _start(self, stratum: Stratum, number: int) -> Start:
         """Where a task's rollouts begin: the stratum's scene, or the last of a task that has fewer."""
         task = self._task_list(stratum.disturbed, number + 1)[number]
-        if not stratum.scene:
-            return Start(task, 0, stratum.whole)
-        count = self.scene_count.get(task.id)
-        if count is None:
-            count = self.scene_count[task.id] = scenes(self.source.session(task), task)
-        return Start(task, min(stratum.scene, count - 1), stratum.whole)
+        return Start(task, min(stratum.scene, self._way(task).scenes - 1), stratum.whole)
 
-    def _lost(self, stratum: Stratum, number: int, group: Group) -> bool:
-        """Whether every sample that could be judged fared worse than the program does."""
-        best = max((v for e in group.episodes if (v := outcome(e, self.credit)) is not None), default=None)
-        if best is None:
-            return False
+    def _way(self, task: Task) -> Way:
+        if task.id not in self._ways:
+            self._ways[task.id] = way(self.source.session(task), task)
+        return self._ways[task.id]
+
+    def _kinds(self, disturbed: bool, count: int) -> list[str]:
+        return [self._way(task).kind for task in self._task_list(disturbed, count)[:count]]
+
+    def _learn_where(self, stratum: Stratum, number: int, group: Group, *, taught: bool) -> None:
+        """Tell the curriculum how a group fared, beside what the program reaches from the same start."""
+        start = self._start(stratum, number)
         reached = 1.0
         if not stratum.whole:
-            start = self._start(stratum, number)
             reached = program_potential(self.source.session(start.task), start) or 0.0
-        return best < reached - _WORSE
+        values = [v for episode in group.episodes if (v := outcome(episode, self.credit)) is not None]
+        stratum.seen(
+            number,
+            self._way(start.task).kind,
+            taught=taught,
+            tokens=group.size,
+            behind=reached - fmean(values) if values else 0.0,
+            lost=bool(values) and max(values) < reached - _WORSE,
+        )
 
     def _reward(self, done: Sequence[Episode]) -> float | None:
         """Mean return of the episodes that could be judged; None when none could."""

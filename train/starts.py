@@ -14,6 +14,7 @@ from fde.errors import WorkError
 from ingest.action import Action
 
 _MAX_STEPS = 60
+_CHOOSING = ("select", "check", "uncheck")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +97,32 @@ def program_potential(session: Teacher, start: Start) -> float | None:
     return view.potential
 
 
-def scenes(session: Teacher, task: Task) -> int:
-    """How many scenes the teacher's way through the task has (at least 1)."""
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The program's way through a task.
+
+    Attributes:
+        scenes: Fresh pages, at least 1.
+        kind: What it chooses from what is offered: equal in tasks that call for the same.
+    """
+
+    scenes: int
+    kind: str
+
+
+def way(session: Teacher, task: Task) -> Way:
+    """Go the program's way through a task."""
     view = session.reset(task)
-    found = 1
+    found, chosen = 1, []
     for _ in range(_MAX_STEPS):
         action = session.next_action()
         if action is None:
             break
+        if action.verb in _CHOOSING:
+            chosen.append(action.text())
         view = session.step(action)
         if view.finished:
             break
         found += view.fresh
     session.close()
-    return found
+    return Way(found, "; ".join(chosen))
