@@ -42,6 +42,7 @@ class LiveSettings(BaseModel):
         tasks: Command that lists tasks.
         sign_in: Action lines; ``${name}`` stands for a credential.
         credentials: Values, or ``env:NAME`` or ``file:PATH`` where they are kept.
+        sessions: Copies of the application that work side by side.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +57,7 @@ class LiveSettings(BaseModel):
     tasks: tuple[str, ...] = ()
     sign_in: tuple[str, ...] = ()
     credentials: dict[str, str] = Field(default_factory=dict)
+    sessions: int = Field(default=1, ge=1, le=64)
     headless: bool = True
     start_timeout_s: float = Field(default=60.0, gt=0, le=3600)
     hook_timeout_s: float = Field(default=60.0, gt=0, le=3600)
@@ -69,6 +71,8 @@ class LiveSettings(BaseModel):
             missing = [key for key in ("url", "tasks", "probe") if not getattr(self, key)]
             if missing:
                 raise ValueError(f"without 'factory' there must be {', '.join(missing)}")
+            if self.sessions > 1 and not any("{port}" in part for part in self.start):
+                raise ValueError("several sessions need a 'start' command with {port}: each has its own copy")
         elif self.url or self.start or self.tasks or self.probe or self.reset:
             raise ValueError("with 'factory' there can be no url, start, reset, tasks or probe")
         return self
@@ -85,10 +89,12 @@ class Live:
     Attributes:
         tasks: ``tasks(n, seed)`` gives n tasks that no recording shows.
         session: Opens a session; the caller closes it.
+        sessions: How many may work side by side.
     """
 
     tasks: Callable[[int, int], tuple[Task, ...]]
     session: Callable[[], Session]
+    sessions: int
 
 
 def open_live(engagement: Engagement, workflow: str) -> Live:
@@ -106,7 +112,7 @@ def open_live(engagement: Engagement, workflow: str) -> Live:
     settings = section(engagement, "live", LiveSettings)
     if settings.factory is not None:
         tasks, session = _call_factory(settings.factory, workflow, engagement.root)
-        return Live(tasks, session)
+        return Live(tasks, session, settings.sessions)
     # Said now, not after an hour of training: a wrong action line or a missing credential.
     commands = Commands(
         url=settings.url or "",
@@ -124,7 +130,10 @@ def open_live(engagement: Engagement, workflow: str) -> Live:
         copy = CommandApplication(commands, engagement.root)
         return LiveSession(copy, headless=settings.headless, limits=settings.limits)
 
-    return Live(lambda n, seed: _list_tasks(settings, engagement.root, workflow, n, seed), make)
+    def tasks_of(n: int, seed: int) -> tuple[Task, ...]:
+        return _list_tasks(settings, engagement.root, workflow, n, seed)
+
+    return Live(tasks_of, make, settings.sessions)
 
 
 def _call_factory(name: str, workflow: str, folder: Path) -> tuple[Any, Any]:

@@ -13,10 +13,17 @@ from ingest.action import Action
 
 @dataclass(frozen=True, slots=True)
 class LivePlace:
-    """The real application: tasks by number and seed, and sessions the caller closes."""
+    """The real application.
+
+    Attributes:
+        tasks: By number and seed.
+        session: Opens a session; the caller closes it.
+        sessions: How many may work side by side.
+    """
 
     tasks: Callable[[int, int], Sequence[Task]]
     session: Callable[[], Session]
+    sessions: int = 1
 
 
 @dataclass(frozen=True, slots=True)

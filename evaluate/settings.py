@@ -38,7 +38,6 @@ class EvaluateSettings(BaseModel):
     few_shot: int = Field(default=1, ge=1, le=16)
     passages: int = Field(default=3, ge=1, le=50)
     live_tasks: int = Field(default=20, ge=0, le=10_000)
-    live_sessions: int = Field(default=4, ge=1, le=64)
     costs: CostInputs | None = None
     bars: Bars = Bars()
 

@@ -138,7 +138,6 @@ def evaluate(
         "tasks": chosen.tasks if n is None else n,
         "disturbed": chosen.disturbed_tasks if disturbed is None else disturbed,
         "live": wanted_live if live_place else 0,
-        "live_sessions": chosen.live_sessions,
         "arms": [arm.name for arm in found],
         "settings": {arm.name: arm.settings for arm in found},
         "model": model,
@@ -223,7 +222,6 @@ def _run_one(work: _Work, run: Run, arm: Arm, place: str) -> None:
         rows, seconds = run_replay(tasks, work.place.session, max_actions=limit, advance=advance)
     elif place == "live":
         assert work.live is not None
-        count = run.config["live_sessions"]
         with live_sessions(work.live) as make:
             rows, seconds = run_model(
                 arm,
@@ -232,7 +230,7 @@ def _run_one(work: _Work, run: Run, arm: Arm, place: str) -> None:
                 make,
                 work.material,
                 max_actions=limit,
-                at_once=count,
+                at_once=work.live.sessions,
                 advance=advance,
             )
     else:
@@ -299,7 +297,7 @@ def _configured_live(engagement: Engagement, workflow: str) -> LivePlace:
             made.remembered = labels
         return made
 
-    return LivePlace(found.tasks, session)
+    return LivePlace(found.tasks, session, found.sessions)
 
 
 def peak_memory() -> int:

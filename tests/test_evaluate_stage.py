@@ -217,7 +217,7 @@ class Staged(Portal):
 
 def test_the_trained_policy_is_tried_on_the_real_application(tmp_path: Path, base: Path) -> None:
     made, place = prepared(tmp_path / "e", base)
-    live = LivePlace(lambda n, seed: make_tasks(n, "test", seed), Staged)
+    live = LivePlace(lambda n, seed: make_tasks(n, "test", seed), Staged, sessions=4)
     run = go(made, place, arms=["replay", "rl-main"], live=5, live_place=live)
     found = [arm for arm in arms_of(run) if arm.place == "live"]
     assert [arm.name for arm in found] == ["rl-main"] and len(found[0].rows) == 5

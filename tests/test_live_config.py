@@ -139,6 +139,7 @@ def test_a_factory_gives_tasks_and_sessions(tmp_path: Path) -> None:
         ('[live]\nfactory = "platform:system"\n', r"failed: TypeError: system\(\) takes 0"),
         ('[live]\nfactory = "json:dumps"\n', "must return"),
         ('[live]\nurl = "http://127.0.0.1/"\n', "there must be tasks, probe"),
+        (CONFIG.replace("{port}", "8000").replace("[live]\n", "[live]\nsessions = 2\n"), "its own copy"),
         ('[live]\nfactory = "a:b"\nurl = "http://127.0.0.1/"\n', "there can be no url"),
         ('[live]\nfactry = "a:b"\n', "factry: there is no such key"),
         (
