@@ -6,6 +6,7 @@ The in-process environment and the live application both implement
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -74,7 +75,10 @@ class View:
 
 
 class Session(Protocol):
-    """One place where a task can be done, one episode at a time."""
+    """One place where a task can be done, one episode at a time.
+
+    A slow session may have a ``thread``, see :func:`thread_of`.
+    """
 
     def reset(self, task: Task) -> View:
         """Begin the task in a fresh state. The same task gives the same state."""
@@ -91,6 +95,12 @@ class Session(Protocol):
     def close(self) -> None:
         """Give back what the session holds (a browser, a database)."""
         ...
+
+
+def thread_of(session: Session) -> Executor | None:
+    """The executor of one thread that all of a session's work is to be done in, where it has one."""
+    found: Executor | None = getattr(session, "thread", None)
+    return found
 
 
 class Teacher(Session, Protocol):

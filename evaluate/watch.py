@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor
 
-from envgen.session import Score, Session, Task, View
+from envgen.session import Score, Session, Task, View, thread_of
 from ingest.action import Action
 from serve.prompt import opening
 
@@ -35,8 +35,7 @@ class Watched:
     @property
     def thread(self) -> Executor | None:
         """The session's own thread, where it has one."""
-        found: Executor | None = getattr(self.session, "thread", None)
-        return found
+        return thread_of(self.session)
 
     def reset(self, task: Task) -> View:
         view = self.session.reset(task)

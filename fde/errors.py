@@ -9,6 +9,9 @@ from __future__ import annotations
 import errno
 import os
 
+# Exit code of what Ctrl-C ended; the command line library's own.
+INTERRUPTED = 130
+
 
 class FdeError(Exception):
     """An error meant for a person: shown without a traceback.

@@ -22,11 +22,9 @@ from typing import Any
 
 from fde import offline
 from fde.engagement import Engagement
-from fde.errors import FdeError, explain_os_error
+from fde.errors import INTERRUPTED, FdeError, explain_os_error
 from playbooks import stages
 
-INTERRUPTED = 130
-_HEAVY = ("train.", "evaluate")
 _PR_SET_PDEATHSIG = 1
 
 
@@ -43,11 +41,6 @@ def start(name: str, request: Mapping[str, Any], *, heavy: bool) -> tuple[ForkSe
     process.start()
     sender.close()
     return process, receiver
-
-
-def is_heavy(uses: str) -> bool:
-    """Whether a kind of stage needs the libraries that take long to import."""
-    return uses.startswith(_HEAVY)
 
 
 def end_with_parent() -> None:

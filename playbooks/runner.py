@@ -20,10 +20,11 @@ from typing import Any, Literal
 
 from fde.artifacts import read_json, write_json
 from fde.engagement import Engagement
-from fde.errors import FdeError, InputError, MissingError, WorkError
+from fde.errors import INTERRUPTED, FdeError, InputError, MissingError, WorkError
 from playbooks import child
 from playbooks.meter import MemoryMeter
 from playbooks.schema import Playbook, StageEntry
+from playbooks.stages import KINDS
 
 TIMINGS = "timings.json"
 # What every stage took when it was last worked on: more than the timings of one run, which
@@ -151,7 +152,7 @@ def _stage(
         "base": str(base),
         "earlier": {done.name: {"run": done.run, "seconds": done.seconds} for done in mission.stages},
     }
-    heavy = any(child.is_heavy(stage.uses) for stage in playbook.stages)
+    heavy = any(KINDS[stage.uses].heavy for stage in playbook.stages)
     started = time.monotonic()
     answer, peak = _in_child(entry.name, request, heavy=heavy)
     elapsed = time.monotonic() - started
@@ -185,7 +186,7 @@ def _in_child(name: str, request: dict[str, Any], *, heavy: bool) -> tuple[dict[
         result: dict[str, Any] = json.loads(told)
         # The stage knows the most its own process took, the meter the largest sum it happened to see.
         return result, max(meter.peak_bytes, result.pop("peak_bytes"))
-    if process.exitcode == child.INTERRUPTED:
+    if process.exitcode == INTERRUPTED:
         raise KeyboardInterrupt
     raise WorkError(
         f"Stage '{name}' ended without a result ({_ending(process.exitcode or 0)}; "

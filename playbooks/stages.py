@@ -155,11 +155,13 @@ class Kind:
     Attributes:
         work: The library call; gives its finished run.
         about: One line about it.
+        heavy: Whether it needs the libraries that take seconds to import (:mod:`playbooks.warm`).
     """
 
     settings: type[StageSettings]
     work: Callable[[Context, Any], Run]
     about: str
+    heavy: bool = False
 
 
 def _inputs(context: Context, settings: Paths) -> list[Path]:
@@ -296,8 +298,8 @@ KINDS: dict[str, Kind] = {
     "ingest.recordings": Kind(Paths, _ingest_recordings, "reads recordings"),
     "redact": Kind(NoSettings, _redact, "replaces personal data and audits the result"),
     "envgen": Kind(NoSettings, _envgen, "compiles the recordings into gated environments"),
-    "train.sft": Kind(Sft, _train_sft, "fine-tunes the model on demonstrations"),
-    "train.rl": Kind(Rl, _train_rl, "improves the model by reinforcement in the environment"),
-    "evaluate": Kind(Evaluate, _evaluate, "does the same held-out tasks in every way there is"),
+    "train.sft": Kind(Sft, _train_sft, "fine-tunes the model on demonstrations", heavy=True),
+    "train.rl": Kind(Rl, _train_rl, "improves the model by reinforcement in the environment", heavy=True),
+    "evaluate": Kind(Evaluate, _evaluate, "does the same held-out tasks in every way there is", heavy=True),
     "report": Kind(NoSettings, _report, "writes the report"),
 }

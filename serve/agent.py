@@ -16,11 +16,11 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from envgen.session import Session, Task, View
+from envgen.session import Session, Task, View, thread_of
 from fde.errors import InputError
 from ingest.action import Action
 from ingest.snapshot import Node
@@ -207,7 +207,7 @@ class Agent:
 
     def _ask(self, session: Session, work: Callable[[], View], then: Callable[[Future[View]], None]) -> None:
         """Have a session do something: in its own thread where it has one, else at once."""
-        thread = _thread(session)
+        thread = thread_of(session)
         if thread is not None:
             self._away[thread.submit(work)] = then
             return
@@ -442,14 +442,9 @@ def _close(session: Session) -> None:
         return  # what it held is gone either way, and its episode has been judged
 
 
-def _thread(session: Session) -> Executor | None:
-    found: Executor | None = getattr(session, "thread", None)
-    return found
-
-
 def _by(session: Session, work: Callable[[], T]) -> T:
     """Have something done in the session's own thread, where it has one, and wait for it."""
-    thread = _thread(session)
+    thread = thread_of(session)
     return work() if thread is None else thread.submit(work).result()
 
 

@@ -34,7 +34,7 @@ from train.loss import Clip
 from train.record import Point, Recorder
 from train.sft import make_config
 from train.source import Source
-from train.starts import Midway, Start, Way, program_potential, way
+from train.starts import Midway, Start, Way, way
 from train.tree import Tree, packs, prune
 from train.update import Probe, Updater
 
@@ -320,13 +320,12 @@ class _Loop:
     def _learn_where(self, stratum: Stratum, number: int, group: Group, *, taught: bool) -> None:
         """Tell the curriculum how a group fared, beside what the program reaches from the same start."""
         start = self._start(stratum, number)
-        reached = 1.0
-        if not stratum.whole:
-            reached = program_potential(self.source.session(start.task), start) or 0.0
-        values = [v for episode in group.episodes if (v := outcome(episode, self.credit)) is not None]
+        way_there = self._way(start.task)
+        reached = 1.0 if stratum.whole else way_there.reached[start.scene] or 0.0
+        values = self._outcomes(group.episodes)
         stratum.seen(
             number,
-            self._way(start.task).kind,
+            way_there.kind,
             taught=taught,
             tokens=group.size,
             behind=reached - fmean(values) if values else 0.0,
@@ -335,8 +334,12 @@ class _Loop:
 
     def _reward(self, done: Sequence[Episode]) -> float | None:
         """Mean return of the episodes that could be judged; None when none could."""
-        values = [value for episode in done if (value := outcome(episode, self.credit)) is not None]
+        values = self._outcomes(done)
         return fmean(values) if values else None
+
+    def _outcomes(self, done: Sequence[Episode]) -> list[float]:
+        """Returns of the episodes that could be judged."""
+        return [value for episode in done if (value := outcome(episode, self.credit)) is not None]
 
     def _alarm(self, groups: Sequence[Group], taught: int) -> None:
         done = episodes(groups)

@@ -84,36 +84,28 @@ class Midway:
         return Midway(self.session.clone(), self.start)
 
 
-def program_potential(session: Teacher, start: Start) -> float | None:
-    """Milestones (0 to 1) that the program has reached by the end of the start's scene, or the task's."""
-    midway = Midway(session, start)
-    view = midway.reset(start.as_task)
-    for _ in range(_MAX_STEPS):
-        action = session.next_action()
-        if action is None or view.finished:
-            break
-        view = midway.step(action)
-    session.close()
-    return view.potential
-
-
 @dataclass(frozen=True, slots=True)
 class Way:
     """The program's way through a task.
 
     Attributes:
-        scenes: Fresh pages, at least 1.
+        reached: Milestones (0 to 1) at the end of each scene (of each fresh page), of one at least.
         kind: What it chooses from what is offered: equal in tasks that call for the same.
     """
 
-    scenes: int
+    reached: tuple[float | None, ...]
     kind: str
+
+    @property
+    def scenes(self) -> int:
+        return len(self.reached)
 
 
 def way(session: Teacher, task: Task) -> Way:
     """Go the program's way through a task."""
     view = session.reset(task)
-    found, chosen = 1, []
+    reached: list[float | None] = []
+    chosen: list[str] = []
     for _ in range(_MAX_STEPS):
         action = session.next_action()
         if action is None:
@@ -123,6 +115,7 @@ def way(session: Teacher, task: Task) -> Way:
         view = session.step(action)
         if view.finished:
             break
-        found += view.fresh
+        if view.fresh:
+            reached.append(view.potential)
     session.close()
-    return Way(found, "; ".join(chosen))
+    return Way((*reached, view.potential), "; ".join(chosen))

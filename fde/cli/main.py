@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from fde import __version__, offline
 from fde.cli.options import State
 from fde.console import fail, out
-from fde.errors import FdeError, InputError, explain_os_error
+from fde.errors import INTERRUPTED, FdeError, InputError, explain_os_error
 
 # In the order of the work. Name -> (module with a typer `app`, one line of help).
 # A module named in SINGLE holds one command of the same name instead of a group.
@@ -38,7 +38,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "playbook": ("fde.cli.playbook", "List, show and run whole missions."),
 }
 SINGLE = frozenset({"init", "doctor", "status", "record", "report"})
-INTERRUPTED = 130  # what the command line library makes of Ctrl-C
 OWN_PACKAGES = frozenset({"fde", "ingest", "redact", "envgen", "train", "evaluate", "serve", "playbooks"})
 
 

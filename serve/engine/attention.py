@@ -103,23 +103,24 @@ def register() -> None:
 
 def causal(query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float = 0.0) -> Tensor:
     """Causal attention of the last ``n`` of ``m`` positions (``[1, heads, n, d]`` on ``[1, kv, m, d]``)."""
-    count, total = query.shape[2], key.shape[2]
     if softcap:
         return _softcapped(query, key, value, scale, softcap)
-    if count == 1:
+    if query.shape[2] == 1:
         return _sdpa(query, key, value, None, scale)
-    before = total - count
+    parts = [_sdpa(*band, scale) for band in _bands(query, key, value)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+
+def _bands(query: Tensor, key: Tensor, value: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Causal attention in parts: some queries, the keys and values they see, and their bias."""
+    count, total = query.shape[2], key.shape[2]
     mask = _mask(total, query)
     band = _CPU_BAND if query.device.type == "cpu" else count
-    if count <= band:
-        return _sdpa(query, key, value, mask[before:total, :total], scale)
-    parts = []
     for start in range(0, count, band):
         stop = min(start + band, count)
-        seen = before + stop
-        bias = mask[before + start : seen, :seen]
-        parts.append(_sdpa(query[:, :, start:stop], key[:, :, :seen], value[:, :, :seen], bias, scale))
-    return torch.cat(parts, dim=2)
+        seen = total - count + stop
+        bias = mask[total - count + start : seen, :seen]
+        yield query[:, :, start:stop], key[:, :, :seen], value[:, :, :seen], bias
 
 
 def _sdpa(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float) -> Tensor:
@@ -185,15 +186,19 @@ class Row:
     def bytes(self) -> int:
         return 0 if self._store is None else self._store.numel() * self._store.element_size()
 
-    def fork(self, extra: int = 0) -> Row:
-        """An independent copy of what is stored, with room for ``extra`` more tokens."""
+    @property
+    def own(self) -> int:
+        """Tokens stored in the row itself."""
+        return self.length - self.skipped
+
+    def fork(self) -> Row:
+        """An independent copy of what is stored, with some room."""
         copy = Row(self.layers, self.base)
         copy.place, copy.length = self.place, self.length
         if self._store is not None:
-            own = self.length - self.skipped
-            copy._reserve(own + max(extra, self.BLOCK), self._store)
+            copy._reserve(self.own + self.BLOCK, self._store)
             assert copy._store is not None
-            copy._store[:, :, :, :own] = self._store[:, :, :, :own]
+            copy._store[:, :, :, : self.own] = self._store[:, :, :, : self.own]
         return copy
 
     def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -201,7 +206,7 @@ class Row:
 
         ``length`` itself moves only when the whole forward is done.
         """
-        start = self.length - self.skipped
+        start = self.own
         stop = start + key.shape[2]
         if self._store is None or self._store.shape[3] < stop:
             self._reserve(stop, key)
@@ -213,7 +218,7 @@ class Row:
     def read(self, layer: int) -> tuple[Tensor, Tensor]:
         """The row's own keys and values, ``[1, kv, n, d]`` each."""
         assert self._store is not None
-        stop = self.length - self.skipped
+        stop = self.own
         return self._store[0, layer, None, :, :stop], self._store[1, layer, None, :, :stop]
 
     def lower(self, layers: int, start: int, stop: int) -> Tensor:
@@ -224,7 +229,7 @@ class Row:
     def put_lower(self, states: Tensor) -> None:
         """Store the lower layers' keys and values of what comes next."""
         layers, count = states.shape[1], states.shape[3]
-        start = self.length - self.skipped
+        start = self.own
         if self._store is None or self._store.shape[3] < start + count:
             self._reserve(start + count, states)
         assert self._store is not None
@@ -235,8 +240,7 @@ class Row:
         heads, size = (like.shape[1], like.shape[3]) if like.dim() == 4 else (like.shape[2], like.shape[4])
         grown = torch.empty((2, self.layers, heads, capacity, size), dtype=like.dtype, device=like.device)
         if self._store is not None:
-            own = self.length - self.skipped
-            grown[:, :, :, :own] = self._store[:, :, :, :own]
+            grown[:, :, :, : self.own] = self._store[:, :, :, : self.own]
         self._store = grown
 
 
@@ -283,16 +287,7 @@ class _Near(NamedTuple):
 
 def _causal_weighed(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     """:func:`causal` on a CPU with the logarithm of each query's total weight."""
-    count, total = query.shape[2], key.shape[2]
-    mask = _mask(total, query)
-    outs, weights = [], []
-    for start in range(0, count, _CPU_BAND):
-        stop = min(start + _CPU_BAND, count)
-        seen = total - count + stop
-        bias = mask[total - count + start : seen, :seen]
-        out, weight = _weighed(query[:, :, start:stop], key[:, :, :seen], value[:, :, :seen], bias, scale)
-        outs.append(out)
-        weights.append(weight)
+    outs, weights = zip(*(_weighed(*band, scale) for band in _bands(query, key, value)), strict=True)
     return torch.cat(outs, dim=2), torch.cat(weights, dim=2)
 
 

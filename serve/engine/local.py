@@ -196,15 +196,15 @@ class LocalEngine:
         if any(not tokens for _, tokens in items):
             raise ValueError("feed() was given a row without tokens")
         shared = self.shared
-        pieces = [
-            _Piece(index, row, tokens, keep_lower or shared is not None)
-            for index, (row, tokens) in enumerate(items)
-        ]
+        pieces = [_Piece(index, row, tokens, keep_lower) for index, (row, tokens) in enumerate(items)]
         last: list[Tensor | None] = [None] * len(pieces)
         total = sum(len(piece.tokens) for piece in pieces)
         spared = self.counters.spared
-        new = pieces if shared is None else self._feed_known(shared, pieces, last)
-        began_at = [piece.row.length for piece in new]
+        new = pieces
+        if shared is not None:
+            new = self._feed_known(shared, pieces, last)
+            for piece in new:
+                piece.keep_lower = keep_lower or piece.row.place is not None
         waiting = new[::-1]
         while waiting:
             batch: list[tuple[_Piece, int]] = []
@@ -217,14 +217,13 @@ class LocalEngine:
             self._forward(batch, last)
             if batch[-1][0].start < len(batch[-1][0].tokens):
                 waiting.append(batch[-1][0])
-        for piece, start in zip(new, began_at, strict=True):
+        for piece in new:
+            row, tokens = piece.row, tuple(piece.tokens)
             if shared is None:
-                piece.row.place = None
-            elif piece.row.place is not None:
-                states = piece.row.lower(shared.layers, start, piece.row.length)
-                piece.row.place = shared.keep(
-                    piece.row.place, tuple(piece.tokens), torch.cat(piece.lower), states
-                )
+                row.place = None
+            elif row.place is not None:
+                states = row.lower(shared.layers, row.length - len(tokens), row.length)
+                row.place = shared.keep(row.place, tokens, torch.cat(piece.lower), states)
         seconds = time.perf_counter() - began
         self.counters.tokens += total
         self.counters.seconds += seconds
