@@ -14,7 +14,7 @@ import itertools
 import math
 import random
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from envgen.session import Session, Task, View, thread_of
 from fde.errors import InputError
 from ingest.action import Action
-from ingest.snapshot import Node
-from serve.episodes import Decision, Episode, Group, Segment, Stop
+from serve.branch import Branch
+from serve.episodes import Decision, Episode, Group, Stop
 from serve.grammar import Cursor
 from serve.prompt import Prompt, opening
 
@@ -46,64 +46,6 @@ _SURE = 0.9
 
 SessionFactory = Callable[[Task], Session]
 T = TypeVar("T")
-
-
-class _Branch:
-    """Samples that have chosen the same so far: one row, one session."""
-
-    __slots__ = (
-        "actions", "cursor", "episodes", "group", "path", "pending", "prompt", "prompt_tokens", "row",
-        "said_tokens", "seconds", "seen", "session", "view",
-    )  # fmt: skip
-
-    def __init__(self, group: Group, prompt: Prompt, session: Session, view: View, row: Row) -> None:
-        self.group = group
-        self.prompt = prompt
-        self.session = session
-        self.view = view
-        self.row = row
-        self.episodes: list[Episode] = []
-        self.path: list[int] = []
-        self.pending: list[int] = []
-        self.actions: list[str] = []
-        self.cursor: Cursor
-        self.seen: Counter[tuple[Node, str]] = Counter()
-        self.said_tokens = 0
-        self.prompt_tokens = 0
-        self.seconds = 0.0
-
-    @property
-    def segment(self) -> Segment:
-        return self.group.segments[self.path[-1]]
-
-    @property
-    def length(self) -> int:
-        return self.segment.start + len(self.segment.tokens)
-
-    def open_segment(self, *, fresh: bool) -> None:
-        start, parent = (0 if fresh else self.length), (self.path[-1] if self.path else -1)
-        self.path.append(len(self.group.segments))
-        samples = tuple(episode.sample for episode in self.episodes)
-        self.group.segments.append(Segment(parent, start, samples, fresh, lower=[]))
-
-    def append(self, tokens: Sequence[int], *, said: bool) -> None:
-        self.segment.tokens.extend(tokens)
-        self.pending.extend(tokens)
-        if said:
-            self.said_tokens += len(tokens)
-        else:
-            self.prompt_tokens += len(tokens)
-
-    def split(self, episodes: list[Episode], row: Row, session: Session) -> _Branch:
-        """A twin for some of the episodes, with its own row and session."""
-        twin = _Branch(self.group, self.prompt, session, self.view, row)
-        twin.episodes = episodes
-        twin.path = list(self.path)
-        twin.actions = list(self.actions)
-        twin.cursor = self.cursor.copy()
-        twin.seen, twin.seconds = self.seen.copy(), self.seconds
-        twin.said_tokens, twin.prompt_tokens = self.said_tokens, self.prompt_tokens
-        return twin
 
 
 class Agent:
@@ -145,7 +87,7 @@ class Agent:
         self.seed = seed
         self.keep_lower = keep_lower
         self.on_finished = on_finished
-        self._active: list[_Branch] = []
+        self._active: list[Branch] = []
         # What sessions are doing in threads of their own, and how to go on with what they tell.
         self._away: dict[Future[View], Callable[[Future[View]], None]] = {}
         self._prefixes: dict[tuple[int, ...], tuple[Row, Tensor | None]] = {}
@@ -233,13 +175,13 @@ class Agent:
         self, group: Group, episodes: list[Episode], session: Session, view: View, seconds: float
     ) -> None:
         prompt = self.prompt if isinstance(self.prompt, Prompt) else self.prompt(group.task)
-        branch = _Branch(group, prompt, session, view, self.engine.row())
+        branch = Branch(group, prompt, session, view, self.engine.row())
         branch.episodes = episodes
         branch.seconds = seconds
         self._open_scene(branch)
         self._advance(branch)
 
-    def _open_scene(self, branch: _Branch) -> None:
+    def _open_scene(self, branch: Branch) -> None:
         """Begin a conversation with what the branch sees now; the one before is over."""
         shared = tuple(branch.prompt.shared_tokens())
         self.engine.free(branch.row)
@@ -254,7 +196,7 @@ class Agent:
         branch.append(branch.prompt.first_tokens(text), said=False)
         self._open_page(branch)
 
-    def _open_page(self, branch: _Branch) -> None:
+    def _open_page(self, branch: Branch) -> None:
         branch.segment.potentials.append((len(branch.segment.tokens), branch.view.potential))
         branch.cursor = Cursor(self.engine.grammar, self.engine.grammar.trie(branch.view.page))
 
@@ -283,14 +225,14 @@ class Agent:
                 branch.segment.lower.append(fed.lower[index])
         allowed = [branch.cursor.allowed() for branch in branches]
         log_probs = self.engine.log_probs(fed.hidden, allowed)
-        chosen: list[_Branch] = []
+        chosen: list[Branch] = []
         for branch, tokens, logs in zip(branches, allowed, log_probs, strict=True):
             chosen += self._choose(branch, tokens, logs)
         self._active = []
         for branch in chosen:
             self._advance(branch)
 
-    def _choose(self, branch: _Branch, allowed: tuple[int, ...], logs: Tensor) -> list[_Branch]:
+    def _choose(self, branch: Branch, allowed: tuple[int, ...], logs: Tensor) -> list[Branch]:
         """Draw for every episode of the branch; it is split where the draws differ."""
         drawn = self._draw(branch, allowed, logs)
         entropy = float(-(logs.exp() * logs.clamp_min(-1e4)).sum())
@@ -312,7 +254,7 @@ class Agent:
             each.append([token], said=True)
         return branches
 
-    def _draw(self, branch: _Branch, allowed: tuple[int, ...], logs: Tensor) -> list[int]:
+    def _draw(self, branch: Branch, allowed: tuple[int, ...], logs: Tensor) -> list[int]:
         if self.temperature == 0:
             return [int(logs.argmax())] * len(branch.episodes)
         # One draw for all, spread evenly (systematic sampling): each episode by itself is a fair
@@ -335,7 +277,7 @@ class Agent:
         chance.shuffle(drawn)
         return drawn
 
-    def _advance(self, branch: _Branch) -> None:
+    def _advance(self, branch: Branch) -> None:
         """Go on as far as possible without the model: forced tokens, finished lines, new pages."""
         branch.append(branch.cursor.forced(), said=True)
         if branch.cursor.finished:
@@ -345,7 +287,7 @@ class Agent:
         else:
             self._active.append(branch)
 
-    def _act(self, branch: _Branch) -> None:
+    def _act(self, branch: Branch) -> None:
         """Take the finished line as an action."""
         line = branch.cursor.line()
         branch.actions.append(line)
@@ -361,7 +303,7 @@ class Agent:
         reacted = partial(self._reacted, branch, action.verb == "done", stuck, began)
         self._ask(branch.session, partial(branch.session.step, action), reacted)
 
-    def _reacted(self, branch: _Branch, done: bool, stuck: bool, began: float, told: Future[View]) -> None:
+    def _reacted(self, branch: Branch, done: bool, stuck: bool, began: float, told: Future[View]) -> None:
         """Go on with what the session shows after an action."""
         error = told.exception()
         if error is not None:
@@ -391,7 +333,7 @@ class Agent:
 
     # Ending
 
-    def _end(self, branch: _Branch, stop: Stop) -> None:
+    def _end(self, branch: Branch, stop: Stop) -> None:
         error: Exception | None = None
         score = None
         began = time.perf_counter()
@@ -408,18 +350,18 @@ class Agent:
             self._note(episode, branch)
         self._release(branch)
 
-    def _lose(self, branch: _Branch, error: BaseException) -> None:
+    def _lose(self, branch: Branch, error: BaseException) -> None:
         """End the branch's episodes with an error."""
         for episode in branch.episodes:
             self._fail(episode, error, branch)
         self._release(branch)
 
-    def _fail(self, episode: Episode, error: BaseException, branch: _Branch | None = None) -> None:
+    def _fail(self, episode: Episode, error: BaseException, branch: Branch | None = None) -> None:
         episode.stop = Stop.ERROR
         episode.error = f"{type(error).__name__}: {error}"[:500]
         self._note(episode, branch)
 
-    def _note(self, episode: Episode, branch: _Branch | None) -> None:
+    def _note(self, episode: Episode, branch: Branch | None) -> None:
         if branch is not None:
             episode.path = list(branch.path)
             episode.actions = list(branch.actions)
@@ -430,7 +372,7 @@ class Agent:
         if self.on_finished is not None:
             self.on_finished(episode)
 
-    def _release(self, branch: _Branch) -> None:
+    def _release(self, branch: Branch) -> None:
         self.engine.free(branch.row)
         _close(branch.session)
 
