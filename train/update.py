@@ -39,6 +39,27 @@ class Updated:
     seconds: float
     losses: list[float] = field(default_factory=list)
 
+    def add(self, part: _Part) -> None:
+        """Count a part of the update in, its losses aside."""
+        self.loss += part.loss
+        self.tokens += part.tokens
+        self.decisions += part.decisions
+        self.clipped += part.clipped
+        self.kl += part.kl
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a lane computed of an update: its share of the loss, and that one's gradients."""
+
+    loss: float
+    tokens: int
+    decisions: int
+    clipped: int
+    kl: float
+    losses: list[float]
+    gradients: tuple[Tensor, ...]
+
 
 class Updater:
     """AdamW on a LoRA adapter.
@@ -75,23 +96,26 @@ class Updater:
         began = time.perf_counter()
         total = sum(target.weight for tree in trees for _, target in tree.targets)
         done = Updated(0.0, 0.0, 0, 0, 0, 0.0, 0.0)
-        for batch in packs(trees, self.budget):
-            packed = pack(batch, self.engine.body.device)
-            losses = policy_loss(forward(self.engine, packed), packed.targets, total, clip)
-            value = float(losses.value.detach())
-            if not math.isfinite(value):
-                raise WorkError(
-                    f"The loss of update {self.updates + 1} is {value}.",
-                    "Lower the learning rate; the checkpoint before this update is kept.",
-                )
-            losses.value.backward()
-            done.loss += value
-            done.clipped += losses.clipped
-            done.kl += losses.kl / total
-            done.tokens += packed.size
-            done.decisions += len(packed.targets)
-            done.losses.extend(_per_tree(batch, losses.log_probs))
         parameters = self.lora.parameters()
+        for batch in packs(trees, self.budget):
+            shares = self.engine.lanes.share([tree.size for tree in batch])
+            lanes = [[batch[index] for index in share] for share in shares]
+            parts = self.engine.lanes.run(lambda lane: self._part(lane, total, clip), lanes)
+            each = [0.0] * len(batch)
+            for share, part in zip(shares, parts, strict=True):
+                done.add(part)
+                for index, loss in zip(share, part.losses, strict=True):
+                    each[index] = loss
+                # Summed here, in the lanes' order: the same work gives the same bits.
+                for parameter, gradient in zip(parameters, part.gradients, strict=True):
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+            done.losses.extend(each)
+        if not math.isfinite(done.loss):
+            self.optimizer.zero_grad()
+            raise WorkError(
+                f"The loss of update {self.updates + 1} is {done.loss}.",
+                "Lower the learning rate; the checkpoint before this update is kept.",
+            )
         done.norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.max_norm))
         if done.norm == 0.0 and done.clipped == done.decisions:
             # The updates before, on decisions of the same rollouts, went as far as they may for these too.
@@ -113,6 +137,21 @@ class Updater:
         done.seconds = time.perf_counter() - began
         return done
 
+    def _part(self, trees: Sequence[Tree], total: float, clip: Clip | None) -> _Part:
+        """Forward and backward of some of an update's trees."""
+        packed = pack(trees, self.engine.body.device)
+        losses = policy_loss(forward(self.engine, packed), packed.targets, total, clip)
+        gradients = torch.autograd.grad(losses.value, self.lora.parameters())
+        return _Part(
+            loss=float(losses.value.detach()),
+            tokens=packed.size,
+            decisions=len(packed.targets),
+            clipped=losses.clipped,
+            kl=losses.kl / total,
+            losses=_per_tree(trees, losses.log_probs),
+            gradients=gradients,
+        )
+
 
 def _per_tree(batch: Sequence[Tree], log_probs: Tensor) -> list[float]:
     parts = log_probs.split([len(tree.targets) for tree in batch])
@@ -124,15 +163,18 @@ def add_lower(engine: LocalEngine, trees: Sequence[Tree], budget: int = 1024) ->
     """Compute once what the frozen lower layers make of trees, and keep it with them; returns the tokens."""
     if not engine.body.split:
         return 0
-    total = 0
-    for batch in packs(trees, budget):
+
+    def lower(batch: Sequence[Tree]) -> int:
         packed = pack(batch, engine.body.device)
         _, lower = engine.body.run(packed.ids, packed.positions, packed.plan, upper=False)
         parts = iter(lower.split([len(tokens) for tree in batch for tokens in tree.tokens]))
         for tree in batch:
             tree.lower = [next(parts).clone() for _ in tree.tokens]
-        total += packed.size
-    return total
+        return packed.size
+
+    shares = engine.lanes.share([tree.size for tree in trees])
+    lanes = [[trees[index] for index in share] for share in shares]
+    return sum(engine.lanes.run(lambda lane: sum(lower(batch) for batch in packs(lane, budget)), lanes))
 
 
 class Probe:

@@ -9,6 +9,8 @@ and only for the tokens that may be chosen there.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +20,25 @@ from torch import Tensor, nn
 from fde.errors import InputError
 from serve.engine import attention
 from serve.engine.attention import CachePlan, Plan, Row
+
+
+@dataclass(slots=True)
+class _Run:
+    """What the layers are told of the forward they are in.
+
+    Attributes:
+        lower: What the lower layers would make of it, ``[1, T, width]``: they are skipped.
+        upper: Whether the upper layers are run.
+        captured: The hidden states between the halves.
+    """
+
+    lower: Tensor | None
+    upper: bool
+    captured: Tensor | None = None
+
+
+# Of the forward in this thread: several may run at the same time.
+_run: ContextVar[_Run | None] = ContextVar("run", default=None)
 
 
 class Body:
@@ -38,9 +59,6 @@ class Body:
         if not 0 <= split < self.depth:
             raise InputError(f"{split} lower layers cannot be frozen in a model of {self.depth} layers.")
         self.split = split
-        self._lower: Tensor | None = None
-        self._upper = True
-        self._captured: Tensor | None = None
         model.set_attn_implementation(attention.NAME)
         for index, layer in enumerate(self.layers):
             layer.forward = self._gate(index, layer.forward)
@@ -62,13 +80,14 @@ class Body:
 
     def _gate(self, index: int, original: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def forward(hidden_states: Tensor, *args: Any, **named: Any) -> Tensor:
-            if index < self.split:
-                if self._lower is not None:
-                    return self._lower if index == 0 else hidden_states
-            else:
+            run = _run.get()
+            if run is not None and index < self.split:
+                if run.lower is not None:
+                    return run.lower if index == 0 else hidden_states
+            elif run is not None:
                 if index == self.split:
-                    self._captured = hidden_states
-                if not self._upper:
+                    run.captured = hidden_states
+                if not run.upper:
                     return hidden_states
             return original(hidden_states, *args, **named)
 
@@ -77,7 +96,7 @@ class Body:
     def run(
         self, ids: Tensor, positions: Tensor, plan: Plan, *, lower: Tensor | None = None, upper: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """One flat forward.
+        """One flat forward; several may be under way in threads of their own.
 
         Args:
             ids: Token ids ``[T]``; ``positions`` their positions in their sequences, ``[T]``.
@@ -89,18 +108,17 @@ class Body:
             Final hidden states ``[T, width]`` (meaningless when ``upper`` is False),
             and the hidden states between the halves, ``[T, width]``.
         """
-        self._lower = None if lower is None else lower.unsqueeze(0)
-        self._upper, self._captured = upper, None
+        run = _Run(None if lower is None else lower.unsqueeze(0), upper)
+        token = _run.set(run)
         try:
             with attention.planned(plan):
                 out = self.decoder(
                     input_ids=ids.unsqueeze(0), position_ids=positions.unsqueeze(0), use_cache=False
                 )
-            captured = self._captured
-            assert captured is not None
-            return out.last_hidden_state[0], captured[0]
         finally:
-            self._lower, self._upper, self._captured = None, True, None
+            _run.reset(token)
+        assert run.captured is not None
+        return out.last_hidden_state[0], run.captured[0]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits over the whole vocabulary, ``[n, vocabulary]``, of final hidden states."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,8 +19,11 @@ from serve.engine import adapter as adapters
 from serve.engine.adapter import AdaptedLinear, AdapterWeights
 from serve.engine.attention import CachePlan, Row
 from serve.engine.body import Body
+from serve.engine.lanes import Lanes
 from serve.engine.shared import Kept, SharedLower
 from serve.grammar import Grammar
+
+T = TypeVar("T")
 
 # A forward of more tokens is no faster per token (measured flat from 128 on) and needs more memory.
 MAX_FLAT = 1024
@@ -95,6 +98,7 @@ class LocalEngine:
         self.grammar = Grammar(tokenizer, self.body.vocabulary)
         self.cache_bytes = cache_bytes
         self.counters = Counters()
+        self.lanes = Lanes(self.body.device)
         self.adapter: str | None = None
         self.shared: SharedLower | None = None
         self._adapted: dict[str, AdaptedLinear] = {}
@@ -205,18 +209,7 @@ class LocalEngine:
             new = self._feed_known(shared, pieces, last)
             for piece in new:
                 piece.keep_lower = keep_lower or piece.row.place is not None
-        waiting = new[::-1]
-        while waiting:
-            batch: list[tuple[_Piece, int]] = []
-            room = MAX_FLAT
-            while waiting and room:
-                piece = waiting.pop()
-                stop = min(len(piece.tokens), piece.start + room)
-                room -= stop - piece.start
-                batch.append((piece, stop))
-            self._forward(batch, last)
-            if batch[-1][0].start < len(batch[-1][0].tokens):
-                waiting.append(batch[-1][0])
+        self._in_lanes(new, lambda piece: len(piece.tokens), lambda lane: self._feed_new(lane, last))
         for piece in new:
             row, tokens = piece.row, tuple(piece.tokens)
             if shared is None:
@@ -233,6 +226,32 @@ class LocalEngine:
         lower = [torch.cat(piece.lower) for piece in pieces] if keep_lower else None
         return Fed(torch.stack([found for found in last if found is not None]), lower, seconds, total)
 
+    def _in_lanes(
+        self, items: Sequence[T], size: Callable[[T], int], work: Callable[[Sequence[T]], int]
+    ) -> None:
+        """``work``, which returns its forwards, on the items, shared out among the lanes."""
+        shares = self.lanes.share([size(item) for item in items])
+        lanes = [[items[index] for index in share] for share in shares]
+        self.counters.forwards += sum(self.lanes.run(work, lanes))
+
+    def _feed_new(self, pieces: Sequence[_Piece], last: list[Tensor | None]) -> int:
+        """Feed pieces through all layers; returns how many forwards it took."""
+        waiting = list(pieces[::-1])
+        forwards = 0
+        while waiting:
+            batch: list[tuple[_Piece, int]] = []
+            room = MAX_FLAT
+            while waiting and room:
+                piece = waiting.pop()
+                stop = min(len(piece.tokens), piece.start + room)
+                room -= stop - piece.start
+                batch.append((piece, stop))
+            self._forward(batch, last)
+            forwards += 1
+            if batch[-1][0].start < len(batch[-1][0].tokens):
+                waiting.append(batch[-1][0])
+        return forwards
+
     def _feed_known(
         self, shared: SharedLower, pieces: Sequence[_Piece], last: list[Tensor | None]
     ) -> list[_Piece]:
@@ -245,22 +264,31 @@ class LocalEngine:
                 new.append(piece)
             else:
                 known.append((piece, kept))
-        known.reverse()
-        while known:
+        if not known:
+            return new
+        for piece, kept in known:
+            piece.row.put_lower(kept.states)
+            piece.row.place = kept.place
+        began = time.perf_counter()
+        self._in_lanes(known, lambda each: len(each[0].tokens), lambda lane: self._feed_upper(lane, last))
+        upper = self.body.depth - self.body.split
+        self.counters.spared += (time.perf_counter() - began) * self.body.split / upper
+        return new
+
+    def _feed_upper(self, known: Sequence[tuple[_Piece, Kept]], last: list[Tensor | None]) -> int:
+        """Feed pieces whose lower half is known through the upper layers; returns its forwards."""
+        waiting = list(known[::-1])
+        forwards = 0
+        while waiting:
             batch: list[tuple[_Piece, Kept]] = []
             size = 0
-            while known and (not batch or size + len(known[-1][0].tokens) <= MAX_FLAT):
-                batch.append(known.pop())
+            while waiting and (not batch or size + len(waiting[-1][0].tokens) <= MAX_FLAT):
+                batch.append(waiting.pop())
                 size += len(batch[-1][0].tokens)
-            for piece, kept in batch:
-                piece.row.put_lower(kept.states)
-                piece.row.place = kept.place
-            began = time.perf_counter()
             hidden = torch.cat([kept.hidden for _, kept in batch])
             self._forward([(piece, len(piece.tokens)) for piece, _ in batch], last, hidden)
-            upper = self.body.depth - self.body.split
-            self.counters.spared += (time.perf_counter() - began) * self.body.split / upper
-        return new
+            forwards += 1
+        return forwards
 
     def _forward(
         self,
@@ -282,7 +310,6 @@ class LocalEngine:
         hidden, lower = self.body.run(
             torch.tensor(ids, device=device), torch.tensor(positions, device=device), plan, lower=known
         )
-        self.counters.forwards += 1
         for (piece, stop), (first, end) in zip(batch, spans, strict=True):
             piece.row.length += end - first
             piece.start = stop
