@@ -94,13 +94,15 @@ class Sft(Train):
         demonstrations: The experts' recordings, the compiled program's work, or both.
         count: Demonstrations by the program.
         start: The earlier training stage it goes on from.
-        passes: How often each piece is visited, where there is no budget of seconds.
+        updates: Updates at most.
+        passes: How often each piece is visited, where there is no budget of seconds or updates.
         seconds_of: Earlier training stages whose seconds, added up, are the budget: for a
             comparison at equal time.
     """
 
     demonstrations: Literal["recordings", "program", "both"] | None = None
     count: int | None = Field(default=None, ge=1)
+    updates: int | None = Field(default=None, ge=1)
     passes: float | None = Field(default=None, gt=0)
     start: str | None = None
     seconds_of: tuple[str, ...] = ()

@@ -43,6 +43,8 @@ _PATIENCE = 3
 _SOLVED = 0.98
 # Updates over which the rate rises: the moments that were taken over are those of another loss.
 _WARM = 10
+# Where no budget is given.
+_ITERATIONS = 12
 _LOOKED_AT_FOR_SCENES = 5
 # Each time a kind of task is lost again its choices are drawn at so many times the temperature.
 _HOTTER, _HOTTEST = 3.0, 9.0
@@ -62,8 +64,9 @@ class RlConfig:
         again, disturbed, whole: Shares of groups, see :class:`train.curriculum.Curriculum`.
         max_kl: An iteration's updates end when they have led this far, in nats a decision, from the policy
             that made its rollouts.
-        seconds: Wall-clock budget of rollouts and updates, evaluation on dev aside; None goes by
-            ``iterations``.
+        seconds: Wall-clock budget of rollouts and updates, evaluation on dev aside.
+        iterations: Iterations at most: with these alone the machine's speed does not decide the result.
+            Where ``seconds`` is given as well, what ends first ends it; without either there are 12.
         dev_tasks: Tasks of one evaluation; ``dev_times`` evaluations over the run.
     """
 
@@ -86,7 +89,7 @@ class RlConfig:
     alpha: float = 32.0
     frozen: float = 0.5
     seconds: float | None = None
-    iterations: int = 12
+    iterations: int | None = None
     dev_tasks: int = 16
     dev_times: int = 1
     max_actions: int = 24
@@ -202,10 +205,12 @@ class _Loop:
             self.curriculum.restore(state.strata)
         began = time.monotonic() - state.seconds
 
+        iterations = config.iterations or (None if config.seconds else _ITERATIONS)
+
         def progress() -> float:
-            if config.seconds:
-                return min(1.0, (time.monotonic() - began) / config.seconds)
-            return min(1.0, state.iteration / config.iterations)
+            done = state.iteration / iterations if iterations else 0.0
+            waited = (time.monotonic() - began) / config.seconds if config.seconds else 0.0
+            return min(1.0, max(done, waited))
 
         while (share := progress()) < 1.0:
             state.iteration += 1

@@ -41,8 +41,10 @@ class SftConfig:
             the demonstrations is computed once.
         rate: Peak learning rate.
         batch_tokens: Tokens of one update.
-        seconds: Wall-clock budget of training, evaluation on dev aside; None goes by ``passes``.
-        passes: Updates are as many as visit every scene this often on average.
+        seconds: Wall-clock budget of training, evaluation on dev aside.
+        updates: Updates at most: with these alone the machine's speed does not decide the result. Where
+            ``seconds`` is given as well, what ends first ends it.
+        passes: Without either, updates are as many as visit every scene this often on average.
         dev_tasks: Tasks of one evaluation; ``dev_times`` evaluations over the run.
     """
 
@@ -54,6 +56,7 @@ class SftConfig:
     rate: float = 2e-3
     batch_tokens: int = 400
     seconds: float | None = None
+    updates: int | None = None
     passes: float = 6.0
     dev_tasks: int = 16
     dev_times: int = 1
@@ -146,13 +149,14 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
         visits.restore(state.visits)
     began = time.monotonic() - state.seconds
     average = sum(tree.size for tree in trees) / len(trees)
-    steps = max(1, round(config.passes * len(trees) * average / config.batch_tokens))
+    updates = config.updates
+    if updates is None and not config.seconds:
+        updates = max(1, round(config.passes * len(trees) * average / config.batch_tokens))
 
     def progress() -> float:
-        share = state.step / steps
-        if config.seconds:
-            share = (time.monotonic() - began) / config.seconds
-        return min(1.0, share)
+        done = state.step / updates if updates else 0.0
+        waited = (time.monotonic() - began) / config.seconds if config.seconds else 0.0
+        return min(1.0, max(done, waited))
 
     while (share := progress()) < 1.0:
         chosen = visits.choose(config.batch_tokens, f"{config.seed}/sft/{state.step}")
