@@ -75,6 +75,7 @@ def measure(model: str, count: int) -> list[dict[str, Any]]:
     all_layers = tokens / sum(seconds for seconds, _ in tree)
     half = tokens / sum(ours(engine, lines, 0.5)[0] for lines in groups)
     error = gradient_error(engine, groups[0])
+    side_by_side, together = reading(engine)
     del engine
     separate = tokens / sum(timed(plain_step(model), lines) for lines in groups)
     trl = trl_rate(model, groups)
@@ -86,10 +87,30 @@ def measure(model: str, count: int) -> list[dict[str, Any]]:
         row(f"{plain}", separate, "tokens/s", None, None),
         row("distinct tokens in the trees", distinct / tokens, "of all", None, None),
         row("gradient, tree against separate sequences", error, "relative error", None, None),
+        row("reading pages, cores side by side", side_by_side, "tokens/s", "cores together", together),
     ]
     if trl is None:
         rows.append({**row("TRL GRPO", 0.0, "not installed: pip install trl", None, None), "value": None})
     return rows
+
+
+def reading(engine: Any, pages: int = 24, length: int = 200, times: int = 4) -> tuple[float, float]:
+    """Tokens per second of pages fed together: shared out among the cores, and by all cores together."""
+    chance = random.Random("pages")
+    texts = [[chance.randrange(100, 30_000) for _ in range(length)] for _ in range(pages)]
+    seconds = dict.fromkeys((engine.lanes.count, 1), 0.0)
+    # In turn, so that a machine that becomes slower does so for both; the first is not counted.
+    for turn in range(times + 1):
+        for lanes in seconds:
+            engine.lanes.count = lanes
+            rows = [engine.row() for _ in texts]
+            fed = engine.feed(list(zip(rows, texts, strict=True)))
+            seconds[lanes] += fed.seconds if turn else 0.0
+            for each in rows:
+                engine.free(each)
+    engine.lanes.count = max(seconds)
+    tokens = pages * length * times
+    return tokens / seconds[max(seconds)], tokens / seconds[1]
 
 
 class Form:
