@@ -172,7 +172,8 @@ def run_model(
             is as many as the engine likes.
 
     Returns:
-        The rows in the tasks' order, and the machine seconds of all together.
+        The rows in the tasks' order, and the machine seconds of all together: those of a part of the
+        cores count in part.
     """
     from serve.agent import MAX_ROWS, run_episodes
 
@@ -184,7 +185,7 @@ def run_model(
     rows: dict[str, Row] = {}
 
     def finished(episode: Episode) -> None:
-        rows[episode.task.id] = _row(episode, watch)
+        rows[episode.task.id] = _row(episode, watch, engine.share)
         if advance is not None:
             advance()
 
@@ -203,10 +204,11 @@ def run_model(
             on_finished=finished,
         )
     seconds = time.perf_counter() - began + engine.counters.spared - spared
-    return tuple(rows[task.id] for task in tasks), seconds
+    return tuple(rows[task.id] for task in tasks), seconds * engine.share
 
 
-def _row(episode: Episode, watch: Watch) -> Row:
+def _row(episode: Episode, watch: Watch, cores: float) -> Row:
+    """The episode's row; it is charged for its share of the cores."""
     watched = watch.sessions.get(episode.task.id)
     score = episode.score
     value = score.value if score is not None else None
@@ -224,7 +226,7 @@ def _row(episode: Episode, watch: Watch) -> Row:
         actions=len(episode.actions),
         tokens_in=episode.prompt_tokens,
         tokens_out=episode.said_tokens,
-        seconds=episode.seconds,
+        seconds=episode.seconds * cores,
         transcript=tuple(watched.transcript) if watched is not None else (),
     )
 

@@ -7,93 +7,27 @@ evaluation already ran under equal conditions is taken over.
 
 from __future__ import annotations
 
-import math
-import resource
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-from envgen.session import Session, Split, Task, Teacher
-from evaluate.arms import Arm, Material, example, result, run_model, run_replay
+from evaluate import beside
+from evaluate.arms import Arm
 from evaluate.discover import find_arms
-from evaluate.lending import LivePlace, live_sessions
-from evaluate.results import arm_path, arms_of, compare, finished_run, load_test_set
-from evaluate.retrieval import Retriever, passages
-from evaluate.rows import ArmResult, TestSet, load_arm
+from evaluate.lending import LivePlace
+from evaluate.places import Workplace, compiled, configured_live
+from evaluate.results import arms_of, compare, load_test_set
+from evaluate.rows import TestSet
 from evaluate.settings import settings
-from fde.artifacts import write_json
+from evaluate.work import VERSION, Progress, Work, peak_memory, silent
 from fde.config import ModelSettings, section
 from fde.engagement import Engagement, Run
-from fde.errors import InputError, MissingError
-
-if TYPE_CHECKING:
-    from serve.engine.local import LocalEngine
+from fde.errors import InputError
 
 # Seed of the tasks on the real application: no other stage uses it.
 LIVE_SEED = 7_001
-# An arm may take this many times the actions of the compiled program's longest way.
-SLACK = 1.5
-# What the program itself may take.
-PROGRAM_ACTIONS = 200
-# Raise when arms would be run differently: earlier rows are then not taken over.
-VERSION = 1
-
-Progress = Callable[[str, int], Callable[[], None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Workplace:
-    """Where the tasks of a workflow are done in process.
-
-    Attributes:
-        run: The run it comes from, ``envgen/<run id>``.
-        tasks: ``tasks(split, n, disturbed)``: the split's first ``n`` tasks, always the same.
-        session: A session that knows the next right action.
-        material: What prompted arms are given.
-    """
-
-    workflow: str
-    run: str
-    tasks: Callable[[Split, int, bool], Sequence[Task]]
-    session: Callable[[Task], Teacher]
-    material: Callable[[], Material]
-
-
-def _silent(_label: str, _total: int) -> Callable[[], None]:
-    return lambda: None
-
-
-@dataclass
-class _Work:
-    """One evaluation while it runs."""
-
-    engagement: Engagement
-    place: Workplace
-    live: LivePlace | None
-    model: str
-    progress: Progress
-    arms: Sequence[Arm]
-    tests: TestSet = field(init=False)
-
-    @cached_property
-    def engine(self) -> LocalEngine:
-        """Loaded when the first arm needs it; the adapters are swapped."""
-        from serve.engine import adapter
-        from serve.engine.local import LocalEngine
-
-        engine = LocalEngine.load(self.model)
-        layers = [adapter.first_layer(adapter.read(arm.adapter)) for arm in self.arms if arm.adapter]
-        if len(layers) > 1:
-            # All arms read the same pages: what no adapter changes is computed once.
-            engine.share_lower(min(layers))
-        return engine
-
-    @cached_property
-    def material(self) -> Material:
-        return self.place.material()
+# In this order arms are done, so that those with equal lower layers follow each other, and the policy for the
+# real application is known early; a second process begins at the other end.
+_ORDER = ("replay", "rl", "sft", "prompt", "rag", "few-shot")
 
 
 def evaluate(
@@ -106,7 +40,7 @@ def evaluate(
     arms: Sequence[str] | None = None,
     place: Workplace | None = None,
     live_place: LivePlace | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Run:
     """Run every arm on the frozen test set and write the comparison.
 
@@ -124,6 +58,7 @@ def evaluate(
         InputError: for an arm that does not exist.
     """
     chosen = settings(engagement)
+    own_place = place is not None
     place = place or compiled(engagement, workflow or chosen.workflow)
     name = place.workflow
     model = section(engagement, "model", ModelSettings).base
@@ -131,7 +66,7 @@ def evaluate(
     found = _only(found, arms)
     wanted_live = chosen.live_tasks if live is None else live
     if live_place is None and wanted_live and "live" in engagement.config():
-        live_place = _configured_live(engagement, name)
+        live_place = configured_live(engagement, name)
     config = {
         "version": VERSION,
         "workflow": name,
@@ -148,19 +83,30 @@ def evaluate(
     run = engagement.run("evaluate", inputs=inputs, config=config)
     with engagement.working(run):
         if not run.finished:
-            work = _Work(engagement, place, live_place, model, progress, found)
-            _run_all(work, run, found)
+            work = Work(engagement, run, place, live_place, model, progress, found)
+            work.tests = _freeze(work)
+            # What was given as objects cannot be made again in another process.
+            _run_all(work, helped=not own_place)
     return run
 
 
-def _run_all(work: _Work, run: Run, arms: Sequence[Arm]) -> None:
-    work.tests = _freeze(work, run)
+def _run_all(work: Work, *, helped: bool) -> None:
+    run = work.run
+    arms = sorted(work.arms, key=lambda arm: (_ORDER.index(arm.kind), arm.data == "recordings"))
     # The program's longest way limits the others, so it goes first.
-    for arm in sorted(arms, key=lambda arm: arm.has_model):
-        _run_one(work, run, arm, "environment")
-    trained = _policy(arms, run)
-    if trained is not None and work.tests.live and work.live is not None:
-        _run_one(work, run, trained, "live")
+    for arm in arms:
+        if not arm.has_model:
+            work.do(arm, "environment")
+    waiting = beside.Queue(arm.name for arm in arms if arm.has_model and not work.done(arm, "environment"))
+    named = {arm.name: arm for arm in arms}
+    with beside.helper(work, waiting) if helped else beside.nobody():
+        while (name := waiting.first()) is not None:
+            work.do(named[name], "environment")
+            _try_live(work)
+    # What a helper did not come to.
+    for arm in arms:
+        work.do(arm, "environment")
+    _try_live(work)
     comparison = compare(work.engagement, run)
     run.write_json("comparison.json", comparison)
     done = arms_of(run)
@@ -177,8 +123,9 @@ def _run_all(work: _Work, run: Run, arms: Sequence[Arm]) -> None:
     _track(work.engagement, run, comparison)
 
 
-def _freeze(work: _Work, run: Run) -> TestSet:
+def _freeze(work: Work) -> TestSet:
     """The test set of this run: drawn once, then read back."""
+    run = work.run
     if (run.path / "testset.json").is_file():
         return load_test_set(run)
     live = run.config["live"]
@@ -192,77 +139,18 @@ def _freeze(work: _Work, run: Run) -> TestSet:
     return tests
 
 
-def _limit(work: _Work, run: Run) -> int:
-    """Actions an episode may take, the same for all arms: half as many again as the program's longest."""
-    path = arm_path(run, "replay", "environment")
-    if path.is_file():
-        rows = load_arm(path).rows
-    else:
-        rows, _ = run_replay(work.tests.plain, work.place.session, max_actions=PROGRAM_ACTIONS)
-    longest = max((row.actions for row in rows if row.passed), default=None)
-    return PROGRAM_ACTIONS if longest is None else math.ceil(SLACK * longest)
-
-
-def _run_one(work: _Work, run: Run, arm: Arm, place: str) -> None:
-    path = arm_path(run, arm.name, place)
-    if path.is_file():
+def _try_live(work: Work) -> None:
+    """Do the live tasks with the arm they are for, once that is known."""
+    if not work.tests.live or work.live is None:
         return
-    tests = work.tests
-    tasks = tests.live if place == "live" else tests.plain
-    if place != "live" and arm.takes_disturbed:
-        tasks = (*tasks, *tests.disturbed)
-    limit = _limit(work, run) if arm.has_model else PROGRAM_ACTIONS
-    key = arm.key(tests.hash, f"{work.model} {VERSION}", limit, place)
-    earlier = _taken_over(work.engagement, run, key)
-    if earlier is not None:
-        write_json(path, earlier.model_dump(mode="json"))
+    trained = [arm for arm in work.arms if arm.adapter is not None]
+    # RL where there is any, else the most successful trained one.
+    able = [arm for arm in trained if arm.kind == "rl"] or trained
+    if not able or not all(work.done(arm, "environment") for arm in able):
         return
-    advance = work.progress(f"{arm.label}{', real application' if place == 'live' else ''}", len(tasks))
-    if arm.kind == "replay":
-        rows, seconds = run_replay(tasks, work.place.session, max_actions=limit, advance=advance)
-    elif place == "live":
-        assert work.live is not None
-        with live_sessions(work.live) as make:
-            rows, seconds = run_model(
-                arm,
-                work.engine,
-                tasks,
-                make,
-                work.material,
-                max_actions=limit,
-                at_once=work.live.sessions,
-                advance=advance,
-            )
-    else:
-        rows, seconds = run_model(
-            arm, work.engine, tasks, work.place.session, work.material, max_actions=limit, advance=advance
-        )
-    done = result(arm, rows, seconds, key=key, place=place, peak_memory_bytes=peak_memory())
-    write_json(path, done.model_dump(mode="json"))
-
-
-def _taken_over(engagement: Engagement, run: Run, key: str) -> ArmResult | None:
-    """The same arm under the same conditions in an earlier evaluation, finished or not."""
-    for path in sorted((engagement.stages / "evaluate").glob("*/arms/*.json")):
-        if path.parent.parent == run.path:
-            continue
-        try:
-            found = load_arm(path)
-        except InputError:
-            continue
-        if found.key == key:
-            return found
-    return None
-
-
-def _policy(arms: Sequence[Arm], run: Run) -> Arm | None:
-    """The arm that is tried on the real application: RL, else the most successful trained one."""
-    trained = {arm.name: arm for arm in arms if arm.adapter is not None}
-    done = [found for found in arms_of(run) if found.name in trained and found.place == "environment"]
-    best = max(
-        done, key=lambda a: (a.kind == "rl", sum(bool(row.passed) for row in a.plain_rows())), default=None
-    )
-    return trained[best.name] if best is not None else None
+    done = {found.name: found for found in arms_of(work.run) if found.place == "environment"}
+    best = max(able, key=lambda arm: sum(bool(row.passed) for row in done[arm.name].plain_rows()))
+    work.do(best, "live")
 
 
 def _only(found: Sequence[Arm], names: Sequence[str] | None) -> list[Arm]:
@@ -281,31 +169,6 @@ def _model_input(model: str) -> dict[str, str]:
     return {"model": model_digest(model)}
 
 
-def _configured_live(engagement: Engagement, workflow: str) -> LivePlace:
-    from envgen.live import LiveSession
-    from envgen.live_config import open_live
-    from envgen.stage import load_workflow
-    from envgen.workflow import remembered
-
-    found = open_live(engagement, workflow)
-    labels = remembered(load_workflow(engagement.latest("envgen"), workflow))
-
-    def session() -> Session:
-        made = found.session()
-        # What the agent is told of earlier pages is the same as in the environment it learned in.
-        if isinstance(made, LiveSession):
-            made.remembered = labels
-        return made
-
-    return LivePlace(found.tasks, session, found.sessions)
-
-
-def peak_memory() -> int:
-    """Highest memory of this process so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def _track(engagement: Engagement, run: Run, comparison: dict[str, Any]) -> None:
     from fde.tracking import log_run
 
@@ -322,48 +185,3 @@ def _track(engagement: Engagement, run: Run, comparison: dict[str, Any]) -> None
         metrics[f"{entry['arm']}.live_success"] = entry["live"]["success"]
     params = {"verdict": comparison["verdict"], "test_set": comparison["test_set"]["sha256"], **run.config}
     log_run(engagement, f"evaluate {run.id}", params, metrics)
-
-
-def compiled(engagement: Engagement, workflow: str | None = None) -> Workplace:
-    """The compiled environment of a workflow; without a name, the one with the most recordings.
-
-    Raises:
-        MissingError: when nothing was compiled, or not this workflow.
-    """
-    from envgen.demonstrations import recorded
-    from envgen.disturbances import DISTURBANCES
-    from envgen.environment import WorkflowEnv
-    from envgen.stage import load_workflow, read_documents, read_recordings, workflow_names
-    from envgen.tasks import make_tasks
-
-    run = engagement.latest("envgen")
-    names = workflow_names(run)
-    if not names or (workflow is not None and workflow not in names):
-        raise MissingError(
-            f"No environment for '{workflow}'." if workflow else "No workflow was compiled.",
-            f"There are: {', '.join(names) or 'none'}. Compile with: fde envgen build",
-        )
-    loaded = {name: load_workflow(run, name) for name in ([workflow] if workflow else names)}
-    name = max(loaded, key=lambda name: (len(loaded[name].recordings), name))
-    model = loaded[name]
-
-    def tasks(split: Split, n: int, disturbed: bool) -> Sequence[Task]:
-        if not disturbed:
-            return make_tasks(model, split, n)
-        # Every kind in turn, each on instances of its own.
-        kinds = len(DISTURBANCES)
-        made = [
-            make_tasks(model, split, (n + kinds - 1 - i) // kinds, 1 + i, (kind,))
-            for i, kind in enumerate(DISTURBANCES)
-        ]
-        return [task for group in zip_longest(*made) for task in group if task is not None]
-
-    def material() -> Material:
-        redacted = finished_run(engagement, "redact", run.inputs["redact"])
-        shown = [
-            example(recording.id, recorded(recording, model))
-            for recording in read_recordings(redacted).get(name, [])
-        ]
-        return Material(tuple(shown), Retriever(passages(read_documents(redacted))))
-
-    return Workplace(name, f"envgen/{run.id}", tasks, lambda _task: WorkflowEnv(model), material)

@@ -9,15 +9,18 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.text import Text
 
 from fde.errors import FdeError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 # Plain progress lines (no terminal) come at most this often.
 PLAIN_EVERY_S = 10.0
@@ -93,12 +96,25 @@ def progress(description: str, total: float | None = None) -> Iterator[Advance]:
         description: What is being done, for instance ``"Reading documents"``.
         total: How many pieces there are; None when that is not known.
     """
+    with several() as begin:
+        advance = begin(description, total)
+        yield advance
+        advance.end()
+
+
+@contextmanager
+def several() -> Iterator[Callable[[str, float | None], Piece]]:
+    """Progress of several pieces of long work, one after the other or at the same time.
+
+    Gives a function that begins a piece by its description and its total. A piece whose total is
+    reached has ended.
+    """
     if not console.is_terminal:
-        yield from _plain_progress(description, total)
+        yield _PlainPiece
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    bar = Progress(
+    bars = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
@@ -106,29 +122,53 @@ def progress(description: str, total: float | None = None) -> Iterator[Advance]:
         TextColumn("{task.fields[note]}", markup=False),
         console=console,
     )
-    with bar:
-        task = bar.add_task(description, total=total, note="")
-
-        def advance(count: float = 1, note: str = "") -> None:
-            bar.update(task, advance=count)
-            if note:
-                bar.update(task, note=printable(note))
-
-        yield advance
+    with bars:
+        yield lambda description, total: _Bar(bars, description, total)
 
 
-def _plain_progress(description: str, total: float | None) -> Iterator[Advance]:
-    began = told = time.monotonic()
-    done = 0.0
-    of = "" if total is None else f"/{total:g}"
+class Piece(Advance, Protocol):
+    """A piece of long work that is under way."""
 
-    def advance(count: float = 1, note: str = "") -> None:
-        nonlocal done, told
-        done += count
+    def end(self) -> None:
+        """It is done, whatever its count."""
+        ...
+
+
+class _Bar:
+    def __init__(self, bars: RichProgress, description: str, total: float | None) -> None:
+        self._bars = bars
+        self._task = bars.add_task(description, total=total, note="")
+
+    def __call__(self, count: float = 1, note: str = "") -> None:
+        self._bars.update(self._task, advance=count)
+        if note:
+            self._bars.update(self._task, note=printable(note))
+
+    def end(self) -> None:
+        self._bars.stop_task(self._task)
+
+
+class _PlainPiece:
+    def __init__(self, description: str, total: float | None) -> None:
+        self._description, self._total = description, total
+        self._began = self._told = time.monotonic()
+        self._done = 0.0
+        self._ended = False
+
+    def __call__(self, count: float = 1, note: str = "") -> None:
+        self._done += count
         now = time.monotonic()
-        if now - told >= PLAIN_EVERY_S:
-            told = now
-            say(f"{description}: {done:g}{of}, {now - began:.0f} s{f', {note}' if note else ''}")
+        if self._total is not None and self._done >= self._total:
+            self.end()
+        elif now - self._told >= PLAIN_EVERY_S:
+            self._told = now
+            self._say(f"{now - self._began:.0f} s{f', {note}' if note else ''}")
 
-    yield advance
-    say(f"{description}: {done:g}{of}, {time.monotonic() - began:.1f} s")
+    def end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._say(f"{time.monotonic() - self._began:.1f} s")
+
+    def _say(self, text: str) -> None:
+        of = "" if self._total is None else f"/{self._total:g}"
+        say(f"{self._description}: {self._done:g}{of}, {text}")

@@ -6,14 +6,13 @@ The rooms are imported when a stage runs, not when a playbook is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fde.console import Advance, progress, say
+from fde.console import Advance, progress, say, several
 from fde.engagement import Engagement, Run
 from fde.errors import InputError, MissingError
 
@@ -78,7 +77,7 @@ class Train(StageSettings):
     rate: float | None = Field(default=None, gt=0)
     batch_tokens: int | None = Field(default=None, ge=64)
     dev_tasks: int | None = Field(default=None, ge=1)
-    dev_times: int | None = Field(default=None, ge=1)
+    dev_times: int | None = Field(default=None, ge=0)
     max_actions: int | None = Field(default=None, ge=1)
     seed: int | None = None
 
@@ -273,19 +272,14 @@ def _tell(advance: Advance, point: Any) -> None:
 def _evaluate(context: Context, settings: Evaluate) -> Run:
     from evaluate.stage import evaluate
 
-    with ExitStack() as bars:
-
-        def advance(label: str, total: int) -> Callable[[], None]:
-            bars.close()
-            return bars.enter_context(progress(label, total))
-
+    with several() as begin:
         return evaluate(
             context.engagement,
             workflow=settings.workflow,
             n=settings.tasks,
             disturbed=settings.disturbed,
             live=settings.live,
-            progress=advance,
+            progress=begin,
         )
 
 

@@ -13,11 +13,13 @@ from train_toy import Portal, make_tasks
 
 from envgen.session import Score, Split, Task, View
 from evaluate import stage as evaluate_stage
+from evaluate import work as evaluate_work
 from evaluate.arms import Example, Material, nearest
 from evaluate.lending import LivePlace
+from evaluate.places import Workplace
 from evaluate.results import arms_of, compare, load_test_set
 from evaluate.retrieval import Passage, Retriever, passages
-from evaluate.stage import Workplace, evaluate
+from evaluate.stage import evaluate
 from evaluate.watch import SAME_TEXT, Watched
 from fde.engagement import Engagement, Run
 from fde.errors import InputError
@@ -118,7 +120,7 @@ def test_every_arm_does_the_same_tasks(tmp_path: Path, base: Path) -> None:
     comparison = compare(made, run)
     assert comparison["test_set"]["sha256"] == tests.hash
     assert comparison["verdict"] in ("don't train", "don't automate")  # a random model does nothing right
-    assert labels[0].startswith("Replay") and labels[-1] == "RL"
+    assert labels[0].startswith("Replay") and labels[1] == "RL" and labels[-1] == "Few-shot prompt"
     assert made.mlflow_db.is_file()
 
 
@@ -126,7 +128,7 @@ def test_a_killed_evaluation_goes_on_with_the_next_arm(
     tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, place = prepared(tmp_path / "e", base)
-    real = evaluate_stage.run_model
+    real = evaluate_work.run_model
     ran: list[str] = []
 
     def dies_at_rag(arm: Any, *rest: Any, **more: Any) -> Any:
@@ -135,19 +137,19 @@ def test_a_killed_evaluation_goes_on_with_the_next_arm(
             raise KeyboardInterrupt
         return real(arm, *rest, **more)
 
-    monkeypatch.setattr(evaluate_stage, "run_model", dies_at_rag)
+    monkeypatch.setattr(evaluate_work, "run_model", dies_at_rag)
     with pytest.raises(KeyboardInterrupt):
         go(made, place)
     run = go(made, place)
     assert ran == [
-        "zero-shot",
-        "few-shot",
-        "rag",
-        "rag",
-        "sft-recordings",
+        "rl-main",
         "sft-program",
         "sft-start",
-        "rl-main",
+        "sft-recordings",
+        "zero-shot",
+        "rag",
+        "rag",
+        "few-shot",
     ]
     assert run.finished
     ran.clear()
@@ -163,14 +165,14 @@ def test_a_new_adapter_leaves_the_other_arms_as_they_were(
     start = {"start": f"sft-start/{made.latest('sft-start').id}"}
     changed = newer.manifest().model_copy(update={"config": {"workflow": NAME}, "inputs": start})
     newer.manifest_path.write_text(changed.model_dump_json())
-    real = evaluate_stage.run_model
+    real = evaluate_work.run_model
     ran: list[str] = []
 
     def counted(arm: Any, *rest: Any, **more: Any) -> Any:
         ran.append(arm.name)
         return real(arm, *rest, **more)
 
-    monkeypatch.setattr(evaluate_stage, "run_model", counted)
+    monkeypatch.setattr(evaluate_work, "run_model", counted)
     second = go(made, place)
     assert second.id != first.id and ran == ["rl-main"]
     before = {arm.name: arm.rows for arm in arms_of(first)}

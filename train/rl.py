@@ -67,7 +67,8 @@ class RlConfig:
         seconds: Wall-clock budget of rollouts and updates, evaluation on dev aside.
         iterations: Iterations at most: with these alone the machine's speed does not decide the result.
             Where ``seconds`` is given as well, what ends first ends it; without either there are 12.
-        dev_tasks: Tasks of one evaluation; ``dev_times`` evaluations over the run.
+        dev_tasks: Tasks of one evaluation; ``dev_times`` evaluations over the run. With none of them the
+            last weights are the result.
     """
 
     algorithm: str = "tree"
@@ -216,7 +217,8 @@ class _Loop:
             state.iteration += 1
             point = self._iterate(share)
             state.seconds = time.monotonic() - began
-            if progress() >= (state.evaluated + 1) / config.dev_times or progress() >= 1.0:
+            times = config.dev_times
+            if times and (progress() >= (state.evaluated + 1) / times or progress() >= 1.0):
                 if self.updater.updates:
                     self.probe.check_used()
                 found = evaluate(self.engine, self.source, self.prompt, self.dev, config.max_actions)
@@ -231,6 +233,11 @@ class _Loop:
             state.strata, state.updates = self.curriculum.state(), self.updater.updates
             tensors = checkpoint.training_tensors(self.lora, self.updater.optimizer)
             self.recorder.save(state.iteration, asdict(state), tensors)
+        if state.best is None:
+            if self.updater.updates:
+                self.probe.check_used()
+            self.recorder.save_best(self.lora)
+            state.best_iteration = state.iteration
         self.recorder.finish(
             state.curve,
             step=state.best_iteration,

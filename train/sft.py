@@ -45,7 +45,8 @@ class SftConfig:
         updates: Updates at most: with these alone the machine's speed does not decide the result. Where
             ``seconds`` is given as well, what ends first ends it.
         passes: Without either, updates are as many as visit every scene this often on average.
-        dev_tasks: Tasks of one evaluation; ``dev_times`` evaluations over the run.
+        dev_tasks: Tasks of one evaluation; ``dev_times`` evaluations over the run. With none of them the
+            last weights are the result.
     """
 
     demonstrations: Demonstrations = "both"
@@ -169,7 +170,7 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
         state.tokens += done.tokens
         state.seconds = time.monotonic() - began
         point = Point(state.step, state.seconds, state.tokens, loss=done.loss, norm=done.norm)
-        due = progress() >= (state.evaluated + 1) / config.dev_times
+        due = config.dev_times > 0 and progress() >= (state.evaluated + 1) / config.dev_times
         if due:
             if not state.evaluated:
                 probe.check_used()
@@ -186,6 +187,11 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
         if due:
             state.visits = visits.state()
             recorder.save(state.step, asdict(state), checkpoint.training_tensors(lora, updater.optimizer))
+    if state.best is None:
+        probe.check_used()
+        probe.check()
+        recorder.save_best(lora)
+        state.best_step = state.step
     recorder.save_moments(checkpoint.moments(lora, updater.optimizer))
     recorder.finish(state.curve, step=state.best_step, tokens=state.tokens, seconds=state.seconds)
 

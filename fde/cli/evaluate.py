@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from fde.cli.options import JsonOption
-from fde.console import emit, out, progress, say
+from fde.console import emit, out, say, several
 
 app = typer.Typer(no_args_is_help=True, help="Compare the ways of doing the task.")
 
@@ -31,18 +31,11 @@ def run(
 
     Goes on where it was interrupted. Example: fde evaluate run --workflow code-invoice --tasks 100
     """
-    from contextlib import ExitStack
-
     from evaluate.results import compare as compared
     from evaluate.stage import evaluate
 
     engagement = ctx.obj.engagement()
-    with ExitStack() as bars:
-
-        def advance(label: str, total: int) -> Any:
-            bars.close()
-            return bars.enter_context(progress(label, total))
-
+    with several() as begin:
         done = evaluate(
             engagement,
             workflow=workflow,
@@ -50,7 +43,7 @@ def run(
             disturbed=disturbed,
             live=live,
             arms=arm,
-            progress=advance,
+            progress=begin,
         )
     _show(compared(engagement, done), json)
 
