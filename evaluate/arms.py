@@ -172,8 +172,7 @@ def run_model(
             is as many as the engine likes.
 
     Returns:
-        The rows in the tasks' order, and the machine seconds of all together: those of a part of the
-        cores count in part.
+        The rows in the tasks' order, and the machine seconds of all together.
     """
     from serve.agent import MAX_ROWS, run_episodes
 
@@ -185,7 +184,7 @@ def run_model(
     rows: dict[str, Row] = {}
 
     def finished(episode: Episode) -> None:
-        rows[episode.task.id] = _row(episode, watch, engine.share)
+        rows[episode.task.id] = _row(episode, watch)
         if advance is not None:
             advance()
 
@@ -204,11 +203,10 @@ def run_model(
             on_finished=finished,
         )
     seconds = time.perf_counter() - began + engine.counters.spared - spared
-    return tuple(rows[task.id] for task in tasks), seconds * engine.share
+    return tuple(rows[task.id] for task in tasks), seconds
 
 
-def _row(episode: Episode, watch: Watch, cores: float) -> Row:
-    """The episode's row; it is charged for its share of the cores."""
+def _row(episode: Episode, watch: Watch) -> Row:
     watched = watch.sessions.get(episode.task.id)
     score = episode.score
     value = score.value if score is not None else None
@@ -226,7 +224,7 @@ def _row(episode: Episode, watch: Watch, cores: float) -> Row:
         actions=len(episode.actions),
         tokens_in=episode.prompt_tokens,
         tokens_out=episode.said_tokens,
-        seconds=episode.seconds * cores,
+        seconds=episode.seconds,
         transcript=tuple(watched.transcript) if watched is not None else (),
     )
 

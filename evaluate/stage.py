@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from evaluate import beside
 from evaluate.arms import Arm
 from evaluate.discover import find_arms
 from evaluate.lending import LivePlace
@@ -25,9 +24,6 @@ from fde.errors import InputError
 
 # Seed of the tasks on the real application: no other stage uses it.
 LIVE_SEED = 7_001
-# In this order arms are done, so that those with equal lower layers follow each other, and the policy for the
-# real application is known early; a second process begins at the other end.
-_ORDER = ("replay", "rl", "sft", "prompt", "rag", "few-shot")
 
 
 def evaluate(
@@ -58,7 +54,6 @@ def evaluate(
         InputError: for an arm that does not exist.
     """
     chosen = settings(engagement)
-    own_place = place is not None
     place = place or compiled(engagement, workflow or chosen.workflow)
     name = place.workflow
     model = section(engagement, "model", ModelSettings).base
@@ -85,28 +80,16 @@ def evaluate(
         if not run.finished:
             work = Work(engagement, run, place, live_place, model, progress, found)
             work.tests = _freeze(work)
-            # What was given as objects cannot be made again in another process.
-            _run_all(work, helped=not own_place)
+            _run_all(work)
     return run
 
 
-def _run_all(work: Work, *, helped: bool) -> None:
+def _run_all(work: Work) -> None:
     run = work.run
-    arms = sorted(work.arms, key=lambda arm: (_ORDER.index(arm.kind), arm.data == "recordings"))
     # The program's longest way limits the others, so it goes first.
-    for arm in arms:
-        if not arm.has_model:
-            work.do(arm, "environment")
-    waiting = beside.Queue(arm.name for arm in arms if arm.has_model and not work.done(arm, "environment"))
-    named = {arm.name: arm for arm in arms}
-    with beside.helper(work, waiting) if helped else beside.nobody():
-        while (name := waiting.first()) is not None:
-            work.do(named[name], "environment")
-            _try_live(work)
-    # What a helper did not come to.
-    for arm in arms:
+    for arm in sorted(work.arms, key=lambda arm: arm.has_model):
         work.do(arm, "environment")
-    _try_live(work)
+    _do_live(work)
     comparison = compare(work.engagement, run)
     run.write_json("comparison.json", comparison)
     done = arms_of(run)
@@ -115,7 +98,7 @@ def _run_all(work: Work, *, helped: bool) -> None:
         tasks=len(work.tests.plain),
         disturbed=len(work.tests.disturbed),
         live=len(work.tests.live),
-        arms=len(arms),
+        arms=len(work.arms),
         unscored=sum(row.value is None for arm in done for row in arm.rows),
         machine_seconds=round(sum(arm.seconds for arm in done), 1),
         peak_memory_bytes=peak_memory(),
@@ -139,14 +122,13 @@ def _freeze(work: Work) -> TestSet:
     return tests
 
 
-def _try_live(work: Work) -> None:
-    """Do the live tasks with the arm they are for, once that is known."""
+def _do_live(work: Work) -> None:
+    """Do the live tasks with the trained policy: RL where there is any, else the most successful."""
     if not work.tests.live or work.live is None:
         return
     trained = [arm for arm in work.arms if arm.adapter is not None]
-    # RL where there is any, else the most successful trained one.
     able = [arm for arm in trained if arm.kind == "rl"] or trained
-    if not able or not all(work.done(arm, "environment") for arm in able):
+    if not able:
         return
     done = {found.name: found for found in arms_of(work.run) if found.place == "environment"}
     best = max(able, key=lambda arm: sum(bool(row.passed) for row in done[arm.name].plain_rows()))

@@ -29,7 +29,7 @@ SLACK = 1.5
 # What the program itself may take.
 PROGRAM_ACTIONS = 200
 # Raise when arms would be run differently: earlier rows are then not taken over.
-VERSION = 2
+VERSION = 1
 
 Progress = Callable[[str, int], Callable[[], None]]
 Where = Literal["environment", "live"]
@@ -44,8 +44,7 @@ class Work:
     """One evaluation while it runs.
 
     Attributes:
-        arms: All arms that are compared, whoever does them.
-        threads: CPU threads to compute with; None is all. To be set before an arm, not during one.
+        arms: All arms that are compared.
         tests: The frozen tasks.
     """
 
@@ -56,7 +55,6 @@ class Work:
     model: str
     progress: Progress
     arms: Sequence[Arm]
-    threads: int | None = None
     tests: TestSet = field(init=False)
 
     @cached_property
@@ -76,22 +74,14 @@ class Work:
     def material(self) -> Material:
         return self.place.material()
 
-    def tasks(self, arm: Arm, where: Where) -> tuple[Task, ...]:
-        """What an arm has to do."""
-        if where == "live":
-            return self.tests.live
-        return (*self.tests.plain, *(self.tests.disturbed if arm.takes_disturbed else ()))
-
-    def done(self, arm: Arm, where: Where) -> bool:
-        """Whether an arm's rows are there."""
-        return arm_path(self.run, arm.name, where).is_file()
-
     def do(self, arm: Arm, where: Where) -> None:
         """Do an arm's tasks and write its rows, unless they are there."""
-        if self.done(arm, where):
-            return
         path = arm_path(self.run, arm.name, where)
-        tasks = self.tasks(arm, where)
+        if path.is_file():
+            return
+        tasks = self.tests.live
+        if where == "environment":
+            tasks = (*self.tests.plain, *(self.tests.disturbed if arm.takes_disturbed else ()))
         limit = self._limit() if arm.has_model else PROGRAM_ACTIONS
         key = arm.key(self.tests.hash, f"{self.model} {VERSION}", limit, where)
         earlier = self._taken_over(key)
@@ -102,7 +92,6 @@ class Work:
         if not arm.has_model:
             rows, seconds = run_replay(tasks, self.place.session, max_actions=limit, advance=advance)
         else:
-            self.engine.use_threads(self.threads)
             with self._sessions(where) as (make, at_once):
                 rows, seconds = run_model(
                     arm,

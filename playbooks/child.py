@@ -6,6 +6,7 @@ takes longer than many a stage (:mod:`playbooks.warm`).
 
 from __future__ import annotations
 
+import ctypes
 import json
 import multiprocessing
 import os
@@ -22,8 +23,9 @@ from typing import Any
 from fde import offline
 from fde.engagement import Engagement
 from fde.errors import INTERRUPTED, FdeError, explain_os_error
-from fde.lifeline import end_with_parent
 from playbooks import stages
+
+_PR_SET_PDEATHSIG = 1
 
 
 def start(name: str, request: Mapping[str, Any], *, heavy: bool) -> tuple[ForkServerProcess, Connection]:
@@ -39,6 +41,17 @@ def start(name: str, request: Mapping[str, Any], *, heavy: bool) -> tuple[ForkSe
     process.start()
     sender.close()
     return process, receiver
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process when its parent dies, so that a killed run leaves nothing working."""
+    parent = os.getppid()
+    try:
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    except (OSError, AttributeError):  # not Linux
+        return
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _interrupt(*_: object) -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fde.lifeline import end_with_parent
+from playbooks.child import end_with_parent
 
 end_with_parent()

@@ -120,7 +120,7 @@ def test_every_arm_does_the_same_tasks(tmp_path: Path, base: Path) -> None:
     comparison = compare(made, run)
     assert comparison["test_set"]["sha256"] == tests.hash
     assert comparison["verdict"] in ("don't train", "don't automate")  # a random model does nothing right
-    assert labels[0].startswith("Replay") and labels[1] == "RL" and labels[-1] == "Few-shot prompt"
+    assert labels[0].startswith("Replay") and labels[-1] == "RL"
     assert made.mlflow_db.is_file()
 
 
@@ -142,14 +142,14 @@ def test_a_killed_evaluation_goes_on_with_the_next_arm(
         go(made, place)
     run = go(made, place)
     assert ran == [
-        "rl-main",
+        "zero-shot",
+        "few-shot",
+        "rag",
+        "rag",
+        "sft-recordings",
         "sft-program",
         "sft-start",
-        "sft-recordings",
-        "zero-shot",
-        "rag",
-        "rag",
-        "few-shot",
+        "rl-main",
     ]
     assert run.finished
     ran.clear()

@@ -97,7 +97,6 @@ class LocalEngine:
         self.grammar = Grammar(tokenizer, self.body.vocabulary)
         self.cache_bytes = cache_bytes
         self.counters = Counters()
-        self._threads = torch.get_num_threads()
         self.lanes = Lanes(self.body.device)
         self.adapter: str | None = None
         self.shared: SharedLower | None = None
@@ -150,17 +149,6 @@ class LocalEngine:
             ) from error
         loaded = loaded.to(torch.device(where))
         return cls(loaded, tokenizer, split=split, cache_bytes=cache_bytes, name=str(model))
-
-    def use_threads(self, threads: int | None) -> None:
-        """Compute with so many CPU threads from now on; None is as many as when it was loaded."""
-        if (threads or self._threads) != torch.get_num_threads():
-            torch.set_num_threads(threads or self._threads)
-            self.lanes = Lanes(self.body.device)
-
-    @property
-    def share(self) -> float:
-        """Share of the CPU threads it was loaded with that it computes with now."""
-        return torch.get_num_threads() / self._threads
 
     # Rows
 
@@ -442,8 +430,3 @@ def _dtype(name: str) -> torch.dtype:
     if name not in known:
         raise InputError(f"Unknown dtype '{name}'.", f"Known are: auto, {', '.join(known)}.")
     return known[name]
-
-
-def cpu_threads() -> int:
-    """CPU threads that an engine loaded with the defaults computes with; 1 where it is on a GPU."""
-    return 1 if torch.cuda.is_available() else torch.get_num_threads()
