@@ -24,7 +24,7 @@ from serve.prompt import Prompt
 from train import checkpoint
 from train.algorithms import sft as imitation
 from train.begin import Beginning
-from train.curriculum import Curriculum
+from train.curriculum import Curriculum, Standing
 from train.lora import Lora
 from train.loss import Clip
 from train.record import Point
@@ -439,9 +439,36 @@ def test_the_curriculum_goes_to_the_kinds_on_which_samples_stay_behind() -> None
     assert len(set(drawn)) == len(drawn)
     # A tenth of the list, which would be 8 of these 80 by its order.
     assert sum(task % 10 == 0 for task in drawn) > 20
-    assert stratum.lost["rare"] > 2 and stratum.lost["usual 0"] == 0
+    assert stratum.standing("rare").lost > 2 and stratum.standing("usual 0").lost == 0
     stratum.seen(0, "rare", taught=True, tokens=300, behind=0.2, lost=False)
-    assert stratum.lost["rare"] == 0 and stratum.hard == [0]
+    assert stratum.standing("rare").lost == 0 and stratum.hard == [0]
+
+
+def test_the_curriculum_tries_every_kind_before_it_returns_to_one() -> None:
+    curriculum = Curriculum(1, again=0.0, disturbed=0.0, whole=0.0)
+    stratum = curriculum.strata[1]
+
+    def kinds(_disturbed: bool, count: int) -> list[str]:
+        return [f"kind {number % 12}" for number in range(count)]
+
+    met: list[str] = []
+    for step in range(3):
+        for _, task in curriculum.draw(6, f"{step}", kinds):
+            met.append(kinds(False, task + 1)[task])
+            stratum.seen(task, met[-1], taught=True, tokens=300, behind=0.1, lost=False)
+    assert len(set(met[:12])) >= 10
+    assert len(set(met)) == 12
+
+
+def test_what_exploring_found_is_explored_on_until_most_find_it() -> None:
+    standing = Standing()
+    standing.learn(0.7, lost=True)
+    standing.learn(0.7, lost=True)
+    assert standing.lost == 2
+    standing.learn(0.6, lost=False)
+    assert standing.lost == 1
+    standing.learn(0.2, lost=False)
+    assert standing.lost == 0
 
 
 def test_the_program_says_what_can_be_reached_from_a_start() -> None:

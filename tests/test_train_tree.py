@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -221,6 +222,18 @@ def test_a_reward_that_is_not_a_number_is_an_error() -> None:
     group.episodes[2].score = Score(value=float("nan"))
     with pytest.raises(WorkError, match="the reward is nan"):
         outcome(group.episodes[2], Credit())
+
+
+def test_a_rare_choice_may_gain_probability_that_its_ratio_would_forbid() -> None:
+    rare = Decision(1, (1, 2), 1, math.log(0.02), 0.1)
+    for now, moves in ((0.03, True), (0.20, True), (0.30, False)):
+        logs = torch.tensor([math.log(now)], requires_grad=True)
+        losses = policy_loss(logs, [Target(0, rare, 1.0)], 1.0, Clip(0.2, 0.28, reach=0.25))
+        losses.value.backward()
+        assert (float(logs.grad) != 0.0) == moves
+        assert losses.clipped == (not moves)
+        expected = 0.02 * math.log(0.02 / now) + 0.98 * math.log(0.98 / (1 - now))
+        assert losses.kl == pytest.approx(expected, rel=1e-4)
 
 
 def test_clipping_stops_what_has_moved_far_enough() -> None:

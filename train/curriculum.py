@@ -1,19 +1,21 @@
 """Which rollouts to make: the scenes and tasks from which something can be learned.
 
 Only a group whose samples fare differently has a gradient. How often that happens
-is counted per stratum (scene of the task, disturbance), and strata are drawn in
-proportion to what they teach for what they cost. Within a stratum tasks are of kinds
-(what the compiled program chooses in them): the further samples stay behind the program
-on a kind, the more of its tasks are drawn, and where none of them comes near, what would
-be right was never tried: such kinds are explored. Tasks that taught are soon tried again.
+is counted per stratum (scene of the task, disturbance), and strata are drawn by what
+they teach for what they cost. Within a stratum tasks are of kinds (what the compiled
+program chooses in them): every kind is tried early, then more tasks are drawn of those
+on which samples stay further behind the program; where none of them comes near, what
+would be right was never tried: such kinds are explored. Tasks that taught are soon
+tried again.
 """
 
 from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 # How fast the estimates follow: the weight of a new observation.
@@ -22,12 +24,39 @@ _FLOOR = 0.02
 # A stratum nobody has tried yet is taken to teach this often, at this many tokens.
 _PRIOR_TEACHES, _PRIOR_TOKENS = 0.6, 400.0
 _KEPT_HARD = 64
-# How far samples are taken to stay behind the program on a kind nobody has tried, and at least on any.
-_PRIOR_BEHIND, _LEAST_BEHIND = 0.4, 0.04
+# How far samples are taken to stay behind the program on a kind nobody has tried (as far as can be, so
+# that each is soon tried), and at least on any.
+_PRIOR_BEHIND, _LEAST_BEHIND = 1.0, 0.04
+_MOSTLY_BEHIND = 0.4
 # New tasks are chosen among so many.
 _WINDOW = 160
 
 Kinds = Callable[[bool, int], Sequence[str]]
+
+
+@dataclass(slots=True)
+class Standing:
+    """How samples fare on a kind of task at one scene.
+
+    Attributes:
+        behind: How much less than the program they reach.
+        lost: How often in a row no sample reached what the program does. One that does takes back one
+            only, as long as most do not: what was found by exploring is hardly found without.
+    """
+
+    behind: float = _PRIOR_BEHIND
+    lost: int = 0
+    seen: bool = False
+
+    def learn(self, behind: float, *, lost: bool) -> None:
+        self.behind += (_PACE if self.seen else 1.0) * (behind - self.behind)
+        if lost:
+            self.lost += 1
+        elif behind > _MOSTLY_BEHIND:
+            self.lost = max(0, self.lost - 1)
+        else:
+            self.lost = 0
+        self.seen = True
 
 
 @dataclass(slots=True)
@@ -37,28 +66,39 @@ class Stratum:
     Attributes:
         scene: Where it begins; ``whole``: whether it goes on to the task's end.
         disturbed: Whether its tasks are disturbed.
-        teaches: Share of its groups whose samples fare differently.
+        prior: Share of its groups that taught before the latest draw: it counts as one more group.
+        tries, taught: Groups since that draw, and those of them whose samples fared differently.
         tokens: Tokens of a group.
         tried: Numbers of the tasks that were drawn.
         hard: Tasks that taught the last time they were tried.
-        behind: By kind of task, how much less than the program samples reach.
-        lost: By kind, how often in a row no sample reached what the program does.
+        kinds: By kind of task, how samples fare.
     """
 
     scene: int
     whole: bool
     disturbed: bool
-    teaches: float = _PRIOR_TEACHES
+    prior: float = _PRIOR_TEACHES
+    tries: int = 0
+    taught: int = 0
     tokens: float = _PRIOR_TOKENS
     tried: list[int] = field(default_factory=list)
     hard: list[int] = field(default_factory=list)
-    behind: dict[str, float] = field(default_factory=dict)
-    lost: dict[str, int] = field(default_factory=dict)
+    kinds: dict[str, Standing] = field(default_factory=dict)
+
+    @property
+    def teaches(self) -> float:
+        """Share of its groups from which something can be learned."""
+        return (self.taught + self.prior) / (self.tries + 1)
 
     @property
     def worth(self) -> float:
-        # A group costs its tokens and its share of the steps that all groups take together.
-        return (_FLOOR + self.teaches) / math.sqrt(self.tokens)
+        # A group costs its tokens and its share of the steps that all groups take together. Squared:
+        # where it seldom teaches it is only looked at, to see whether that has changed.
+        return (_FLOOR + self.teaches) ** 2 / math.sqrt(self.tokens)
+
+    def standing(self, kind: str) -> Standing:
+        """How samples fare on a kind, as far as it was tried."""
+        return self.kinds.get(kind) or Standing()
 
     def seen(self, task: int, kind: str, *, taught: bool, tokens: int, behind: float, lost: bool) -> None:
         """Learn from one group.
@@ -67,26 +107,37 @@ class Stratum:
             behind: How much less than the program its samples reached on average; ``lost`` when
                 every one of them reached less.
         """
-        self.teaches += _PACE * (taught - self.teaches)
+        self.tries += 1
+        self.taught += taught
         self.tokens += _PACE * (tokens - self.tokens)
         if task in self.hard:
             self.hard.remove(task)
         if taught:
             self.hard = [*self.hard, task][-_KEPT_HARD:]
-        before = self.behind.get(kind, behind)
-        self.behind[kind] = before + _PACE * (behind - before)
-        self.lost[kind] = self.lost.get(kind, 0) + 1 if lost else 0
+        self.kinds.setdefault(kind, Standing()).learn(behind, lost=lost)
 
-    def new_task(self, kinds: Sequence[str], chance: random.Random) -> int:
-        """A task that was not drawn yet, rather of a kind on which samples stay behind."""
-        done = set(self.tried)
-        first: dict[str, int] = {}
-        for number, kind in enumerate(kinds):
-            if number not in done:
-                first.setdefault(kind, number)
-        names = sorted(first)
-        weights = [max(_LEAST_BEHIND, self.behind.get(name, _PRIOR_BEHIND)) for name in names]
-        return first[chance.choices(names, weights=weights)[0]]
+    def task(self, kinds: Sequence[str], taken: Counter[str], again: bool, chance: random.Random) -> int:
+        """A task to try: rather of a kind on which samples stay behind, and that is not taken yet.
+
+        Args:
+            kinds: Of the list's first tasks, those that were tried among them.
+            taken: How often each kind was drawn for this scene in the same batch.
+            again: Rather one that taught than a new one.
+        """
+        choice: dict[str, list[int]] = {}
+        if again:
+            for number in self.hard:
+                choice.setdefault(kinds[number], []).append(number)
+        if not choice:
+            done = set(self.tried)
+            for number, kind in enumerate(kinds):
+                if number not in done and kind not in choice:
+                    choice[kind] = [number]
+        names = sorted(choice)
+        weights = [max(_LEAST_BEHIND, self.standing(name).behind) / (1 + taken[name]) ** 2 for name in names]
+        kind = chance.choices(names, weights=weights)[0]
+        taken[kind] += 1
+        return chance.choice(choice[kind])
 
 
 class Curriculum:
@@ -107,6 +158,10 @@ class Curriculum:
             for scene, whole_run in [(0, True), *((scene, False) for scene in range(scenes))]
         ]
 
+    def _twins(self) -> list[tuple[Stratum, Stratum]]:
+        half = len(self.strata) // 2
+        return list(zip(self.strata[:half], self.strata[half:], strict=True))
+
     def draw(self, count: int, seed: str, kinds: Kinds) -> list[tuple[Stratum, int]]:
         """``count`` rollouts: their stratum, and the number of the task in its list.
 
@@ -114,27 +169,60 @@ class Curriculum:
             kinds: ``kinds(disturbed, n)``: kinds of the first ``n`` tasks, at least, of that list.
         """
         chance = random.Random(seed)
+        for plain, disturbed in self._twins():
+            # What is hard on a scene is so whether it is disturbed or not.
+            plain.prior, disturbed.prior = plain.teaches, (plain.teaches + disturbed.teaches) / 2
+            plain.tries = plain.taught = disturbed.tries = disturbed.taught = 0
+        # Shares of disturbed and whole runs are kept exactly over a batch.
+        classes = Counter(
+            (
+                (index * self.disturbed) % 1.0 + self.disturbed >= 1.0,
+                ((index + 0.5) * self.whole) % 1.0 + self.whole >= 1.0,
+            )
+            for index in range(count)
+        )
+        strata = [
+            stratum
+            for (disturbed, whole), size in sorted(classes.items())
+            for stratum in _systematic(
+                [s for s in self.strata if s.disturbed == disturbed and s.whole == whole], size, chance
+            )
+        ]
+        chance.shuffle(strata)
+        taken: dict[tuple[int, bool], Counter[str]] = {}
         found: list[tuple[Stratum, int]] = []
-        taken: set[tuple[int, int]] = set()
-        for index in range(count):
-            # Shares are kept exactly over a batch; which of the strata it is, is drawn.
-            disturbed = (index * self.disturbed) % 1.0 + self.disturbed >= 1.0
-            whole = ((index + 0.5) * self.whole) % 1.0 + self.whole >= 1.0
-            fit = [s for s in self.strata if s.disturbed == disturbed and s.whole == whole]
-            stratum = chance.choices(fit, weights=[s.worth for s in fit])[0]
-            place = self.strata.index(stratum)
-            again = [task for task in stratum.hard if (place, task) not in taken]
-            if again and chance.random() < self.again:
-                task = chance.choice(again)
+        for stratum in strata:
+            known = max([len(stratum.tried) + _WINDOW, *(task + 1 for task in stratum.tried)])
+            again = chance.random() < self.again
+            of_scene = taken.setdefault((stratum.scene, stratum.whole), Counter())
+            task = stratum.task(kinds(stratum.disturbed, known), of_scene, again, chance)
+            if task in stratum.hard:
+                stratum.hard.remove(task)
             else:
-                task = stratum.new_task(kinds(disturbed, len(stratum.tried) + _WINDOW), chance)
                 stratum.tried.append(task)
-            taken.add((place, task))
             found.append((stratum, task))
         return found
 
     def state(self) -> list[dict[str, Any]]:
-        return [{name: getattr(s, name) for name in Stratum.__dataclass_fields__} for s in self.strata]
+        return [asdict(stratum) for stratum in self.strata]
 
     def restore(self, state: Sequence[dict[str, Any]]) -> None:
-        self.strata = [Stratum(**each) for each in state]
+        self.strata = [
+            Stratum(**{**each, "kinds": {kind: Standing(**how) for kind, how in each["kinds"].items()}})
+            for each in state
+        ]
+
+
+def _systematic(strata: Sequence[Stratum], count: int, chance: random.Random) -> list[Stratum]:
+    """``count`` draws in proportion to worth, evenly spaced: no stratum is missed by bad luck."""
+    total = sum(stratum.worth for stratum in strata)
+    at = chance.random()
+    found = []
+    for index in range(count):
+        point = (index + at) / count * total
+        for stratum in strata:
+            point -= stratum.worth
+            if point <= 0:
+                break
+        found.append(stratum)
+    return found

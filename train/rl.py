@@ -62,6 +62,8 @@ class RlConfig:
         rate: Learning rate; ``batch_tokens`` tokens of one update; ``epochs`` over an iteration's trees.
         trust, partial: See :class:`train.algorithms.returns.Credit`.
         again, disturbed, whole: Shares of groups, see :class:`train.curriculum.Curriculum`.
+        reach: Probability that a choice may gain in an iteration beyond the ratio's bound
+            (see :class:`train.loss.Clip`).
         max_kl: An iteration's updates end when they have led this far, in nats a decision, from the policy
             that made its rollouts.
         seconds: Wall-clock budget of rollouts and updates, evaluation on dev aside.
@@ -75,17 +77,18 @@ class RlConfig:
     groups: int = 20
     samples: int = 6
     min_p: float = 0.05
-    rate: float = 2e-3
-    batch_tokens: int = 800
-    epochs: int = 1
+    rate: float = 1.5e-3
+    batch_tokens: int = 2000
+    epochs: int = 4
     trust: float = 0.7
     partial: float = 0.5
     again: float = 0.35
-    disturbed: float = 0.2
-    whole: float = 0.15
+    disturbed: float = 0.15
+    whole: float = 0.1
     clip_low: float = 0.2
     clip_high: float = 0.28
-    max_kl: float = 0.1
+    reach: float = 0.25
+    max_kl: float = 0.12
     rank: int = 16
     alpha: float = 32.0
     frozen: float = 0.5
@@ -179,7 +182,7 @@ class _Loop:
         self.updater = Updater(engine, self.lora)
         begin.take_moments(self.lora, self.updater.optimizer)
         self.credit = Credit(config.trust, config.partial)
-        self.clip = Clip(config.clip_low, config.clip_high)
+        self.clip = Clip(config.clip_low, config.clip_high, config.reach)
         self.dev = source.tasks("dev", config.dev_tasks, config.seed)
         self._tasks: dict[bool, list[Task]] = {False: [], True: []}
         looked_at = self._task_list(False, _LOOKED_AT_FOR_SCENES)
@@ -253,7 +256,9 @@ class _Loop:
         config, state = self.config, self.state
         began = time.perf_counter()
         tokens_before = self.engine.counters.tokens
-        drawn = self.curriculum.draw(config.groups, f"{config.seed}/{state.iteration}", self._kinds)
+        # The first is to find out where something can be learned: half as many tell.
+        count = config.groups if state.iteration > 1 else -(-config.groups // 2)
+        drawn = self.curriculum.draw(count, f"{config.seed}/{state.iteration}", self._kinds)
         groups = self._rollouts(drawn)
         rollout_s = time.perf_counter() - began
         trees: list[Tree] = []
@@ -286,8 +291,8 @@ class _Loop:
             named = start.as_task
             starts[named.id] = start
             tasks.append(named)
-            if times := stratum.lost.get(self._way(start.task).kind, 0):
-                explored[named.id] = min(_HOTTEST, _HOTTER**times)
+            if lost := stratum.standing(self._way(start.task).kind).lost:
+                explored[named.id] = min(_HOTTEST, _HOTTER**lost)
 
         def session(task: Task) -> Session:
             return Midway(self.source.session(task), starts[task.id])

@@ -118,4 +118,5 @@ def way(session: Teacher, task: Task) -> Way:
         if view.fresh:
             reached.append(view.potential)
     session.close()
-    return Way((*reached, view.potential), "; ".join(chosen))
+    # What it has to choose twice, after a disturbance, makes no other kind.
+    return Way((*reached, view.potential), "; ".join(dict.fromkeys(chosen)))
