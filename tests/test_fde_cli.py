@@ -187,3 +187,9 @@ def test_the_import_contract_knows_every_module_of_the_ground_floor() -> None:
     layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
     modules = {f"fde.{path.stem}" for path in (ROOT / "fde").glob("*.py") if path.stem != "__init__"}
     assert set(layers[-1].split(" : ")) == modules
+
+
+def test_a_setting_that_is_an_option_is_sent_there(fde: RunFde, tmp_path: Path) -> None:
+    told = fde("-C", str(tmp_path), "train", "sft", "any", "--set", "count=3")
+    assert told.code == 2
+    assert "has an option of its own" in told.err and "--count 3" in told.err

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from fde.engagement import Engagement, Run
 from fde.errors import InputError
 from serve.engine.local import LocalEngine
@@ -122,12 +124,19 @@ def train_sft(
 
 
 def make_config(kind: type[Any], **settings: Any) -> Any:
-    """A config of ``kind``; an unknown setting is an error that names the known ones."""
+    """A config of ``kind``; a setting that is unknown or of another type is an error that says so."""
     known = kind.__dataclass_fields__
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise InputError(f"Unknown training setting '{unknown[0]}'.", f"Known are: {', '.join(known)}.")
-    return kind(**settings)
+    try:
+        return TypeAdapter(kind).validate_python(settings)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise InputError(
+            f"Training setting '{wrong['loc'][0]}' is {wrong['input']!r}: {wrong['msg'].lower()}.",
+            "docs/train.md lists the settings.",
+        ) from error
 
 
 def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Recorder, begin: Beginning) -> None:

@@ -55,7 +55,7 @@ def sft_command(
     """
     from train.sft import train_sft
 
-    more = _settings(settings)
+    more = _settings(settings, ctx.params)
     with progress(f"sft-{name or workflow}") as advance:
         run = train_sft(
             ctx.obj.engagement(),
@@ -94,7 +94,7 @@ def rl_command(
     """
     from train.rl import train_rl
 
-    more = _settings(settings)
+    more = _settings(settings, ctx.params)
     with progress(f"rl-{name or workflow}") as advance:
         run = train_rl(
             ctx.obj.engagement(),
@@ -141,8 +141,8 @@ def _one_of(option: str, value: str, known: tuple[str, ...]) -> Any:
     return value
 
 
-def _settings(pairs: list[str] | None) -> dict[str, Any]:
-    """``--set key=value`` as settings; numbers are numbers."""
+def _settings(pairs: list[str] | None, options: dict[str, Any]) -> dict[str, Any]:
+    """``--set key=value`` as settings; numbers are numbers. ``options`` are those of the command itself."""
     from fde.errors import InputError
 
     found: dict[str, Any] = {}
@@ -150,7 +150,10 @@ def _settings(pairs: list[str] | None) -> dict[str, Any]:
         key, equals, text = pair.partition("=")
         if not equals or not key:
             raise InputError(f"--set {pair}: not of the form KEY=VALUE.", "For instance: --set rate=0.001")
-        found[key.strip()] = _value(text.strip())
+        key = key.strip()
+        if key in options:
+            raise InputError(f"--set {pair}: this has an option of its own.", f"Use: --{key} {text.strip()}")
+        found[key] = _value(text.strip())
     return found
 
 
