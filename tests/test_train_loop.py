@@ -384,7 +384,9 @@ def test_unknown_settings_name_the_known_ones() -> None:
         make_config(SftConfig, learning_rate=1.0)
 
 
-@pytest.mark.parametrize(("setting", "said"), [({"rate": "fast"}, "'rate' is 'fast'"), ({"count": 2.5}, "integer")])
+@pytest.mark.parametrize(
+    ("setting", "said"), [({"rate": "fast"}, "'rate' is 'fast'"), ({"count": 2.5}, "integer")]
+)
 def test_a_setting_of_another_type_is_told(setting: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         make_config(SftConfig, **setting)

@@ -18,7 +18,7 @@ from train.algorithms import ALGORITHMS, Credit, sft
 from train.algorithms.returns import outcome, returns
 from train.lora import Lora
 from train.loss import Clip, forward, policy_loss
-from train.tree import Line, Target, Tree, merge, pack, packs, prune
+from train.tree import Line, Target, Tree, anchors, merge, pack, packs, prune
 from train.update import add_lower
 
 
@@ -234,6 +234,32 @@ def test_a_rare_choice_may_gain_probability_that_its_ratio_would_forbid() -> Non
         assert losses.clipped == (not moves)
         expected = 0.02 * math.log(0.02 / now) + 0.98 * math.log(0.98 / (1 - now))
         assert losses.kl == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_need_not_change_is_held_where_it_is() -> None:
+    sure = Decision(1, (1, 2), 1, math.log(0.9), 0.3)
+    for now, moves in ((0.9, False), (0.6, True)):
+        logs = torch.tensor([math.log(now)], requires_grad=True)
+        losses = policy_loss(logs, [Target(0, sure, 0.0, 0.0)], 1.0, Clip(hold=1.0))
+        losses.value.backward()
+        # Held back: more probability lessens the loss.
+        assert (float(logs.grad) < -1e-3) == moves
+        assert losses.kl == 0.0 and losses.clipped == 0
+
+
+def test_the_best_sample_holds_its_other_choices_in_the_scenes_that_teach() -> None:
+    made = engine()
+    task = make_tasks(1)[0]
+    group = run_episodes(made, [task], lambda _: Portal(), temperature=1.0, samples_per_task=4, seed=3)[0]
+    parted = [c for children in group.children() for c in children if not group.segments[c].fresh]
+    first = group.segments[parted[0]].decisions[0]
+    targets = [Target(parted[0], first, 0.5)]
+    held = anchors(group, targets, 0)
+    chosen = [id(decision) for decision in group.decisions(group.episodes[0])]
+    assert held and all(id(target.decision) in chosen and target.weight == 0 for target in held)
+    assert id(first) not in {id(target.decision) for target in held}
+    kept = prune(group, [*targets, *held])
+    assert sum(len(tree.targets) for tree in kept) == 1 + len(held)
 
 
 def test_clipping_stops_what_has_moved_far_enough() -> None:

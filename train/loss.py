@@ -24,11 +24,14 @@ class Clip:
     PPO: arXiv 1707.06347, equation 7. Decoupled bounds: DAPO, arXiv 2503.14476, equation 8.
     A ratio of 1.28 lets what was found at 2% grow to 2.6% only, however right it is: a choice may
     always gain ``reach`` of probability, which bounds the policies' distance (total variation) as well.
+    Choices without weight are held: how far they move counts ``hold`` times their divergence, in nats,
+    or fast learning in one place would undo what is known in another.
     """
 
     low: float = 0.2
     high: float = 0.28
     reach: float = 0.0
+    hold: float = 0.0
 
 
 @dataclass(slots=True)
@@ -87,6 +90,7 @@ def choice_log_probs(engine: LocalEngine, hidden: Tensor, targets: list[Target])
 def policy_loss(log_probs: Tensor, targets: list[Target], normaliser: float, clip: Clip | None) -> Losses:
     """Policy-gradient loss of decisions.
 
+    Choices of weight 0 have nothing to teach and are held where they are (``Clip.hold``).
     Without ``clip`` it is ``-sum(weight * advantage * log p)`` (REINFORCE; with advantage 1,
     maximum likelihood); with it, the clipped surrogate on the ratio to the old log-probability.
 
@@ -107,6 +111,8 @@ def policy_loss(log_probs: Tensor, targets: list[Target], normaliser: float, cli
     bounded = torch.minimum(ratio.clamp(min=1.0 - clip.low), most)
     surrogate = torch.minimum(ratio * advantages, bounded * advantages)
     value = -(weights * surrogate).sum() / normaliser
+    held = weights == 0
+    value = value + clip.hold * _divergence(old, log_probs)[held].sum() / normaliser
     with torch.no_grad():
         clipped = int((surrogate < ratio * advantages).sum())
         kl = float((weights * _divergence(old, log_probs)).sum())

@@ -35,7 +35,7 @@ from train.record import Point, Recorder
 from train.sft import make_config
 from train.source import Source
 from train.starts import Midway, Start, Way, way
-from train.tree import Tree, packs, prune
+from train.tree import Tree, anchors, packs, prune
 from train.update import Probe, Updater
 
 # Iterations in a row without any group that teaches, before the run is given up.
@@ -64,6 +64,7 @@ class RlConfig:
         again, disturbed, whole: Shares of groups, see :class:`train.curriculum.Curriculum`.
         reach: Probability that a choice may gain in an iteration beyond the ratio's bound
             (see :class:`train.loss.Clip`).
+        hold: How much moving choices that need not change counts, in scenes where others do.
         max_kl: An iteration's updates end when they have led this far, in nats a decision, from the policy
             that made its rollouts.
         seconds: Wall-clock budget of rollouts and updates, evaluation on dev aside.
@@ -77,8 +78,8 @@ class RlConfig:
     groups: int = 20
     samples: int = 6
     min_p: float = 0.05
-    rate: float = 1.5e-3
-    batch_tokens: int = 2000
+    rate: float = 2e-3
+    batch_tokens: int = 1000
     epochs: int = 4
     trust: float = 0.7
     partial: float = 0.5
@@ -87,8 +88,9 @@ class RlConfig:
     whole: float = 0.1
     clip_low: float = 0.2
     clip_high: float = 0.28
-    reach: float = 0.25
-    max_kl: float = 0.12
+    reach: float = 0.35
+    hold: float = 1.0
+    max_kl: float = 0.3
     rank: int = 16
     alpha: float = 32.0
     frozen: float = 0.5
@@ -182,7 +184,7 @@ class _Loop:
         self.updater = Updater(engine, self.lora)
         begin.take_moments(self.lora, self.updater.optimizer)
         self.credit = Credit(config.trust, config.partial)
-        self.clip = Clip(config.clip_low, config.clip_high, config.reach)
+        self.clip = Clip(config.clip_low, config.clip_high, config.reach, config.hold)
         self.dev = source.tasks("dev", config.dev_tasks, config.seed)
         self._tasks: dict[bool, list[Task]] = {False: [], True: []}
         looked_at = self._task_list(False, _LOOKED_AT_FOR_SCENES)
@@ -267,6 +269,9 @@ class _Loop:
             targets = ALGORITHMS[config.algorithm](group, self.credit)
             taught += bool(targets)
             self._learn_where(stratum, task, group, taught=bool(targets))
+            if targets:
+                best = max(group.episodes, key=lambda e: outcome(e, self.credit) or 0.0)
+                targets = [*targets, *anchors(group, targets, best.sample)]
             trees.extend(prune(group, targets))
         self._alarm(groups, taught)
         state.tokens += self.engine.counters.tokens - tokens_before

@@ -28,7 +28,7 @@ class Target:
     Attributes:
         segment: Index of its segment in the group; ``decision`` is the decision itself.
         advantage: How much better than usual it turned out; 1 for demonstrations.
-        weight: How many samples took it.
+        weight: How many samples took it; 0 for what is only to stay as likely as it is.
     """
 
     segment: int
@@ -93,6 +93,29 @@ def prune(group: Group, targets: Sequence[Target]) -> list[Tree]:
         tree, place = places[target.segment if target.decision.offset else _context(group, target.segment)]
         tree.targets.append((place, target))
     return trees
+
+
+def anchors(group: Group, targets: Sequence[Target], sample: int) -> list[Target]:
+    """What a sample chose otherwise in the scenes of the targets: to stay as likely as it is.
+
+    Without weight: nothing is to be learned from them (see :func:`train.loss.policy_loss`).
+    """
+    taught = {id(target.decision) for target in targets}
+    scenes = {_scene(group, target.segment) for target in targets}
+    return [
+        Target(index, decision, 0.0, 0.0)
+        for index in group.episodes[sample].path
+        if _scene(group, index) in scenes
+        for decision in group.segments[index].decisions
+        if decision.allowed and id(decision) not in taught
+    ]
+
+
+def _scene(group: Group, index: int) -> int:
+    """The segment that opens this one's scene."""
+    while (parent := _context(group, index)) >= 0:
+        index = parent
+    return index
 
 
 def _context(group: Group, index: int) -> int:

@@ -145,7 +145,7 @@ class Updater:
         return _Part(
             loss=float(losses.value.detach()),
             tokens=packed.size,
-            decisions=len(packed.targets),
+            decisions=sum(target.weight > 0 for target in packed.targets),
             clipped=losses.clipped,
             kl=losses.kl / total,
             losses=_per_tree(trees, losses.log_probs),
