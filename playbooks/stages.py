@@ -133,6 +133,8 @@ class Rl(Train):
     whole: float | None = Field(default=None, ge=0, le=1)
     clip_low: float | None = Field(default=None, gt=0)
     clip_high: float | None = Field(default=None, gt=0)
+    reach: float | None = Field(default=None, ge=0, le=1)
+    hold: float | None = Field(default=None, ge=0)
     max_kl: float | None = Field(default=None, gt=0)
 
     @property
