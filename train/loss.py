@@ -111,11 +111,11 @@ def policy_loss(log_probs: Tensor, targets: list[Target], normaliser: float, cli
     bounded = torch.minimum(ratio.clamp(min=1.0 - clip.low), most)
     surrogate = torch.minimum(ratio * advantages, bounded * advantages)
     value = -(weights * surrogate).sum() / normaliser
-    held = weights == 0
-    value = value + clip.hold * _divergence(old, log_probs)[held].sum() / normaliser
+    moved = _divergence(old, log_probs)
+    value = value + clip.hold * moved[weights == 0].sum() / normaliser
     with torch.no_grad():
         clipped = int((surrogate < ratio * advantages).sum())
-        kl = float((weights * _divergence(old, log_probs)).sum())
+        kl = float((weights * moved).sum())
     return Losses(value, log_probs.detach(), clipped, kl)
 
 
