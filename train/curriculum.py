@@ -166,7 +166,7 @@ class Curriculum:
         """``count`` rollouts: their stratum, and the number of the task in its list.
 
         Args:
-            kinds: ``kinds(disturbed, n)``: kinds of the first ``n`` tasks, at least, of that list.
+            kinds: ``kinds(disturbed, n)``: kinds of the first ``n`` tasks of that list.
         """
         chance = random.Random(seed)
         for plain, disturbed in self._twins():
@@ -192,7 +192,7 @@ class Curriculum:
         taken: dict[tuple[int, bool], Counter[str]] = {}
         found: list[tuple[Stratum, int]] = []
         for stratum in strata:
-            known = max([len(stratum.tried) + _WINDOW, *(task + 1 for task in stratum.tried)])
+            known = len(stratum.tried) + _WINDOW
             again = chance.random() < self.again
             of_scene = taken.setdefault((stratum.scene, stratum.whole), Counter())
             task = stratum.task(kinds(stratum.disturbed, known), of_scene, again, chance)
