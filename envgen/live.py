@@ -25,7 +25,7 @@ from envgen.observe import Observer
 from envgen.replies import field_of, refusal
 from envgen.session import Score, Task, View
 from fde.errors import FdeError, InputError
-from ingest.action import Action, resolve
+from ingest.action import Action, Target, resolve
 from ingest.snapshot import Node, parse
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _SECOND_LOOK_MS = 300
+# How long a busy machine may take to begin with the page that follows signing in.
+_SIGN_IN_LIMIT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +192,20 @@ class LiveSession:
         fields = [a.target for a in start.sign_in if a.verb == "fill" and a.target is not None]
         if fields:
             self._look()
-            if all(resolve(self._node, field) is not None for field in fields):
+            patience = time.monotonic() + _SIGN_IN_LIMIT_S
+            while all(self._asks_for(field, filled=True) for field in fields) and time.monotonic() < patience:
+                self._timed(partial(self._current().wait_for_timeout, _SECOND_LOOK_MS))
+                self._look()
+            if all(self._asks_for(field) for field in fields):
                 asked = " and ".join(field.text() for field in fields)
                 raise _Broken(f"Signing in failed: the page still asks for {asked}.")
         if start.then:
             self._go(urljoin(start.url, start.then))
+
+    def _asks_for(self, field: Target, *, filled: bool = False) -> bool:
+        """Whether the field is on the page; ``filled``: and still holds what was written into it."""
+        found = resolve(self._node, field)
+        return found is not None and (not filled or bool(found[-1].value))
 
     def _act(self, action: Action) -> View:
         from ingest.page import perform

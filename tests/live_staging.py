@@ -22,7 +22,10 @@ PAGES = {
     "/other": "<h1>Other window</h1><button onclick='window.close()'>Back</button>",
     "/login": """<h1>Sign in</h1><form action="/"><label>User <input name="u"></label>
 <label>Password <input type="password" name="p"></label>
-<button type="button" onclick="if (this.form.p.value === 'right') location = '/'">Go</button>
+<button type="button" onclick="const said = this.form.p.value;
+  if (said === 'right') location = '/';
+  else if (said === 'slow') setTimeout(() => location = '/', 1000);
+  else this.form.reset()">Go</button>
 </form>""",
 }
 

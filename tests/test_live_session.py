@@ -234,8 +234,11 @@ def test_signing_in() -> None:
             assert session.reset(task(1)).finished
             reason = session.score().reasons[0]
             assert reason.startswith("Signing in failed: the page still asks for") and "s3cret" not in reason
+            slow = (lines[0], 'fill textbox "Password": slow', lines[2])
+            session.application = Desk(server, "/login", slow)
+            assert session.reset(task(2)).text == first.text, "a busy machine begins late with the next page"
             session.application = Desk(server, "/login", ('fill textbox "Pin": s3cret',))
-            assert session.reset(task(2)).finished
+            assert session.reset(task(3)).finished
             reason = session.score().reasons[0]
             assert "step 1" in reason and 'textbox "Pin"' in reason and "s3cret" not in reason
         finally:
