@@ -301,6 +301,11 @@ def _indices(nodes: tuple[Node, ...]) -> tuple[int, ...]:
     )
 
 
+def element_of(page: Page, seen: Seen, nodes: tuple[Node, ...]) -> ElementHandle | None:
+    """The element behind the last of ``nodes``, a path from the root of ``seen``; None when it is gone."""
+    return _element(page, seen, _indices(nodes))
+
+
 def _element(page: Page, seen: Seen, path: tuple[int, ...]) -> ElementHandle | None:
     frame, rest = page.main_frame, path
     for prefix, inner in seen.frames:
