@@ -1,0 +1,391 @@
+"""A picture of a screen as a page: words and rectangles become fields, buttons, links and rows.
+
+What a person sees decides: an empty or left-aligned rectangle beside a label is a field, one with
+text in its middle a button, coloured text a link, large text a heading, texts in columns rows.
+The result has the form of every snapshot, and every node the place where it was seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from ingest.boxes import Box, Patch, controls, find_patches, is_small, luminance
+from ingest.ocr import Word, read_words
+from ingest.snapshot import Node
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FIELD_ROLES = frozenset({"textbox", "searchbox", "combobox"})
+# Screens show letters of 7 to 12 pixels; tesseract was trained on larger ones.
+SCALE = 2
+MIN_CONFIDENCE = 0.3
+LABEL_ABOVE = 34
+LABEL_LEFT = 260
+ARROW_ZONE = 40
+# A row has cells; what stands in columns at least this often is a table.
+COLUMNS, ROWS = 3, 2
+_SEARCHING = ("search", "find", "go", "filter", "suche", "suchen", "buscar", "rechercher")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing on the screen."""
+
+    node: Node
+    box: Box
+
+    @property
+    def is_control(self) -> bool:
+        return self.node.role not in ("text", "heading", "cell")
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A screen read: its tree, and where each of the tree's items was seen."""
+
+    tree: Node
+    items: tuple[Item, ...]
+
+    def at(self, x: float, y: float) -> Item | None:
+        """The item under a point: the smallest control that holds it, else the text there or beside it."""
+        for margin in (0, 4, 9):
+            under = [item for item in self.items if item.box.holds(x, y, margin)]
+            if under:
+                return min(under, key=lambda item: (not item.is_control, item.box.area))
+        return None
+
+    def made_clickable(self, item: Item) -> tuple[Screen, Item]:
+        """The screen on which the text of ``item`` is ``clickable``: somebody clicked it."""
+        shown = item.node.name or item.node.value or ""
+        node = Node("clickable", shown)
+
+        def changed(current: Node) -> Node:
+            if current is item.node:
+                return current.with_children((node,)) if current.role == "cell" else node
+            below = tuple(changed(child) for child in current.children)
+            same = all(a is b for a, b in zip(below, current.children, strict=True))
+            return current if same else current.with_children(below)
+
+        made = replace(item, node=node)
+        items = tuple(made if other is item else other for other in self.items)
+        return Screen(changed(self.tree), items), made
+
+    def path(self, item: Item) -> tuple[Node, ...]:
+        """The nodes from the tree's root to an item's."""
+
+        def search(above: tuple[Node, ...]) -> tuple[Node, ...] | None:
+            if above[-1] is item.node:
+                return above
+            for child in above[-1].children:
+                found = search((*above, child))
+                if found:
+                    return found
+            return None
+
+        path = search((self.tree,))
+        assert path is not None, "an item is always part of its screen"
+        return path
+
+
+@dataclass(frozen=True)
+class _Text:
+    """Words that stand together on one line."""
+
+    text: str
+    box: Box
+    colour: tuple[int, int, int]
+    height: int
+
+    @property
+    def linked(self) -> bool:
+        red, green, blue = self.colour
+        return max(green, blue) - red > 50  # blue or green: red is for errors
+
+
+@dataclass
+class _Run:
+    """Words on their way to a text; ``home`` is the control they stand in, -1 for none."""
+
+    words: list[str]
+    box: Box
+    home: int
+
+
+def read_screen(image: Image) -> Screen:
+    """Read a picture. Errors as of :func:`ingest.ocr.read_words`."""
+    import numpy as np
+
+    coloured = image.convert("RGB")
+    pixels = np.asarray(coloured).astype(np.int16)
+    patches = find_patches(pixels)
+    words = read_words(_dark_on_light(coloured, patches), arrangement="sparse", scale=SCALE)
+    return lay_out([word for word in words if word.confidence >= MIN_CONFIDENCE], patches, pixels)
+
+
+def _dark_on_light(image: Image, patches: list[Patch]) -> Image:
+    """Dark areas turned light: text on buttons and bars is light, and is read worse that way."""
+    from PIL import ImageOps
+
+    made = image.convert("L")
+    for patch in patches:
+        if patch.dark and patch.full > 0.85 and patch.box.height < image.height // 3 and not is_small(patch):
+            corner = (patch.box.left, patch.box.top)
+            area = (*corner, min(patch.box.right, made.width), min(patch.box.bottom, made.height))
+            made.paste(ImageOps.invert(made.crop(area)), corner)
+    return made
+
+
+def lay_out(words: list[Word], patches: list[Patch], pixels: Any) -> Screen:
+    """The page that words and rectangles of a picture (height, width, 3) make."""
+    boxes = _outermost(controls(patches, pixels.shape[1]))
+    texts = _texts(words, boxes, pixels)
+    usual = median([text.height for text in texts]) if texts else 12
+    items: list[Item] = []
+    used: set[int] = set()
+    for patch in boxes:
+        inside = [text for text in texts if text.box.shared(patch.box) > 0.6 * text.box.area]
+        item = _control(patch, inside, texts, pixels)
+        if item is None:
+            continue
+        items.append(item)
+        used.update(id(text) for text in inside)
+        used.update(
+            id(text)
+            for text in texts
+            if item.node.role in FIELD_ROLES | {"checkbox", "radio"}
+            and text.text == item.node.name
+            and text not in inside
+        )
+    items = _named_by_neighbours(items)
+    for text in texts:
+        if id(text) not in used:
+            items.append(_plain(text, usual))
+    return _screen(items)
+
+
+def _outermost(patches: list[Patch]) -> list[Patch]:
+    """Without what is drawn inside another control (the inner edge of a field, a tick)."""
+    kept: list[Patch] = []
+    for patch in sorted(patches, key=lambda patch: -patch.box.area):
+        if not any(other.box.shared(patch.box) > 0.8 * patch.box.area for other in kept):
+            kept.append(patch)
+    return sorted(kept, key=lambda patch: (patch.box.top, patch.box.left))
+
+
+def _texts(words: list[Word], boxes: list[Patch], pixels: Any) -> list[_Text]:
+    """Words joined where they stand close on one line, and in the same control."""
+    made: list[_Run] = []
+    for word in sorted(words, key=lambda word: (word.left, word.top)):
+        box = Box(int(word.left), int(word.top), int(word.right) + 1, int(word.bottom) + 1)
+        home = _home(box, boxes)
+        for run in made:
+            close = box.left - run.box.right <= 0.75 * max(run.box.height, box.height, 10)
+            level = run.box.rows_shared(box) >= 0.5 * min(run.box.height, box.height)
+            if close and level and run.home == home:
+                run.words.append(word.text)
+                run.box = run.box.around(box)
+                break
+        else:
+            made.append(_Run([word.text], box, home))
+    found = []
+    for run in made:
+        text, box = " ".join(run.words).strip(), run.box
+        if any(char.isalnum() for char in text) or len(text) > 2:
+            found.append(_Text(text, box, _ink(pixels, box), box.height))
+    return sorted(found, key=lambda text: (text.box.top, text.box.left))
+
+
+def _home(box: Box, boxes: list[Patch]) -> int:
+    return next((i for i, patch in enumerate(boxes) if patch.box.shared(box) > 0.6 * box.area), -1)
+
+
+def _ink(pixels: Any, box: Box) -> tuple[int, int, int]:
+    """The colour of the letters: what differs most from what there is most of."""
+    import numpy as np
+
+    area = pixels[max(0, box.top) : box.bottom, max(0, box.left) : box.right].reshape(-1, 3)
+    if not len(area):
+        return (0, 0, 0)
+    ground = np.median(area, axis=0)
+    distance = np.abs(area - ground).sum(axis=1)
+    ink = np.median(area[distance >= np.quantile(distance, 0.92)], axis=0)
+    return (int(ink[0]), int(ink[1]), int(ink[2]))
+
+
+def _control(patch: Patch, inside: list[_Text], texts: list[_Text], pixels: Any) -> Item | None:
+    """What a rectangle is; None when it is only decoration."""
+    box = patch.box
+    if is_small(patch):
+        return _tick(patch, texts)
+    shown = " ".join(text.text for text in inside)
+    if inside and (patch.dark or patch.coloured):
+        return Item(Node("button", shown), box)
+    if inside and _centred(inside, box) and box.height <= 66:
+        return Item(Node("button", shown), box) if box.height >= 26 else None
+    if luminance(patch.colour) < 190 or box.width < 40:
+        return None
+    label = _label(box, texts, inside)
+    arrow = box.height <= 66 and _has_arrow(pixels, box, inside)
+    if label is None and inside and not arrow and not _whitest(patch):
+        return None
+    faint = bool(inside) and all(luminance(text.colour) > 110 for text in inside)
+    if label is None and faint:
+        label, shown = shown, ""
+    value = shown if shown and not faint else None
+    return Item(Node("combobox" if arrow else "textbox", label or "", value), box)
+
+
+def _whitest(patch: Patch) -> bool:
+    return min(patch.colour) >= 250
+
+
+def _centred(inside: list[_Text], box: Box) -> bool:
+    whole = inside[0].box
+    for text in inside[1:]:
+        whole = whole.around(text.box)
+    before, after = whole.left - box.left, box.right - whole.right
+    return abs(before - after) <= max(6, 0.08 * box.width)
+
+
+def _tick(patch: Patch, texts: list[_Text]) -> Item | None:
+    """A check box or radio button: small and square, with its text to the right."""
+    box = patch.box
+    beside = [
+        text
+        for text in texts
+        if 0 <= text.box.left - box.right <= 24
+        and text.box.rows_shared(box) >= 0.5 * min(text.height, box.height)
+    ]
+    if not beside:
+        return None
+    text = min(beside, key=lambda text: text.box.left)
+    checked = patch.dark or patch.coloured or patch.marked > 0.12
+    role = "radio" if patch.full < 0.86 else "checkbox"
+    states = (("checked", ""),) if checked else ()
+    return Item(Node(role, text.text, states=states), box.around(text.box))
+
+
+def _has_arrow(pixels: Any, box: Box, inside: list[_Text]) -> bool:
+    """Whether something small is drawn at the right end, clear of the text."""
+    import numpy as np
+
+    text_end = max((text.box.right for text in inside), default=box.left)
+    start = max(box.right - ARROW_ZONE, text_end + 4)
+    zone = pixels[box.top + 4 : box.bottom - 4, start : box.right - 4]
+    if zone.shape[1] < 8 or zone.shape[0] < 8:
+        return False
+    marks = np.abs(zone - np.median(zone.reshape(-1, 3), axis=0)).max(axis=2) > 60
+    columns, lines = np.flatnonzero(marks.any(axis=0)), np.flatnonzero(marks.any(axis=1))
+    if not len(columns):
+        return False
+    wide, high = int(np.ptp(columns)) + 1, int(np.ptp(lines)) + 1
+    return 5 <= wide <= 22 and 3 <= high <= 16
+
+
+def _label(box: Box, texts: list[_Text], inside: list[_Text]) -> str | None:
+    """The text above a field or to its left, whichever is nearer."""
+    best: tuple[float, str] | None = None
+    for text in texts:
+        if text in inside:
+            continue
+        over, left = box.top - text.box.bottom, box.left - text.box.right
+        if -3 <= over <= LABEL_ABOVE and -12 <= text.box.left - box.left <= 24:
+            distance = float(over)
+        elif -3 <= left <= LABEL_LEFT and text.box.rows_shared(box) >= 0.6 * text.height:
+            distance = 20 + left / 4
+        else:
+            continue
+        if best is None or distance < best[0]:
+            best = (distance, text.text)
+    return None if best is None else best[1].rstrip(" :*").strip() or None
+
+
+def _named_by_neighbours(items: list[Item]) -> list[Item]:
+    """A field without a label beside a button is what the button does: a search."""
+    made = []
+    for item in items:
+        if item.node.role == "textbox" and not item.node.name:
+            beside = [
+                other
+                for other in items
+                if other.node.role == "button"
+                and 0 <= other.box.left - item.box.right <= 40
+                and other.box.rows_shared(item.box) >= 0.6 * item.box.height
+            ]
+            if beside:
+                name = beside[0].node.name
+                role = "searchbox" if name.lower() in _SEARCHING else "textbox"
+                item = replace(item, node=replace(item.node, role=role, name=name))
+        made.append(item)
+    return made
+
+
+def _plain(text: _Text, usual: float) -> Item:
+    if text.height >= 1.35 * usual:
+        return Item(Node("heading", text.text), text.box)
+    if text.linked:
+        return Item(Node("link", text.text), text.box)
+    return Item(Node("text", value=text.text), text.box)
+
+
+def _screen(items: list[Item]) -> Screen:
+    """Items in reading order, those in columns as rows."""
+    lines = _lines(items)
+    children: list[Node] = []
+    placed: list[Item] = []
+    position = 0
+    while position < len(lines):
+        rows = _rows(lines, position)
+        for line in lines[position : position + max(1, rows)]:
+            if rows:
+                cells = [_cell(item) for item in line]
+                name = " ".join(cell.name for cell, _ in cells if cell.name)
+                children.append(Node("row", name, children=tuple(cell for cell, _ in cells)))
+                placed.extend(item for _, item in cells)
+            else:
+                children.extend(item.node for item in line)
+                placed.extend(line)
+        position += max(1, rows)
+    return Screen(Node("document", children=tuple(children)), tuple(placed))
+
+
+def _lines(items: list[Item]) -> list[list[Item]]:
+    lines: list[list[Item]] = []
+    for item in sorted(items, key=lambda item: (item.box.top + item.box.bottom, item.box.left)):
+        line = lines[-1] if lines else None
+        if line and line[-1].box.rows_shared(item.box) >= 0.5 * min(line[-1].box.height, item.box.height):
+            line.append(item)
+        else:
+            lines.append([item])
+    return [sorted(line, key=lambda item: item.box.left) for line in lines]
+
+
+def _rows(lines: list[list[Item]], start: int) -> int:
+    """How many lines from ``start`` on stand in the same columns; 0 when they are no table."""
+    first = lines[start]
+    if len(first) < COLUMNS:
+        return 0
+    count = 1
+    for line in lines[start + 1 :]:
+        shared = sum(any(_same_column(item, head) for head in first) for item in line)
+        if len(line) < COLUMNS or shared < min(len(line), len(first)) - 1:
+            break
+        count += 1
+    return count if count > ROWS else 0
+
+
+def _same_column(item: Item, head: Item) -> bool:
+    left, right = abs(item.box.left - head.box.left), abs(item.box.right - head.box.right)
+    return left <= 16 or right <= 12
+
+
+def _cell(item: Item) -> tuple[Node, Item]:
+    """A table's cell, and what was seen in it: text is the cell itself."""
+    shown = item.node.name or item.node.value or ""
+    if item.node.role in ("text", "heading"):
+        cell = Node("cell", shown)
+        return cell, replace(item, node=cell)
+    return Node("cell", shown, children=(item.node,)), item
