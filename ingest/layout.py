@@ -8,6 +8,7 @@ The result has the form of every snapshot, and every node the place where it was
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ FIELD_ROLES = frozenset({"textbox", "searchbox", "combobox"})
 # Screens show letters of 7 to 12 pixels; tesseract was trained on larger ones.
 SCALE = 2
 MIN_CONFIDENCE = 0.3
+HEADING = 1.3
 LABEL_ABOVE = 34
 LABEL_LEFT = 260
 ARROW_ZONE = 40
@@ -97,7 +99,7 @@ class _Text:
     text: str
     box: Box
     colour: tuple[int, int, int]
-    height: int
+    size: float
 
     @property
     def linked(self) -> bool:
@@ -126,28 +128,50 @@ def read_screen(image: Image) -> Screen:
 
 
 def _dark_on_light(image: Image, patches: list[Patch]) -> Image:
-    """Dark areas turned light: text on buttons and bars is light, and is read worse that way."""
-    from PIL import ImageOps
+    """The picture in grey, dark and coloured areas as black on white, without the frames of controls.
 
-    made = image.convert("L")
-    for patch in patches:
-        if patch.dark and patch.full > 0.85 and patch.box.height < image.height // 3 and not is_small(patch):
-            corner = (patch.box.left, patch.box.top)
-            area = (*corner, min(patch.box.right, made.width), min(patch.box.bottom, made.height))
-            made.paste(ImageOps.invert(made.crop(area)), corner)
-    return made
+    Text recognition takes light letters and lines around letters for something else.
+    """
+    import numpy as np
+    from PIL import Image as Pictures
+
+    grey = np.asarray(image.convert("L")).astype(np.float32)
+    for patch in sorted(patches, key=lambda patch: -patch.box.area):
+        box = patch.box
+        if not (patch.dark or patch.coloured) or patch.full < 0.85 or box.height > image.height // 3:
+            continue
+        area = grey[box.top : box.bottom, box.left : box.right]
+        contrast = np.abs(area - luminance(patch.colour))
+        strongest = max(60.0, float(np.quantile(contrast, 0.995)))
+        grey[box.top : box.bottom, box.left : box.right] = 255 * (1 - np.minimum(1, contrast / strongest))
+    for patch in controls(patches, image.width):
+        _unframe(grey, patch.box)
+    return Pictures.fromarray(grey.astype(np.uint8))
+
+
+def _unframe(grey: Any, box: Box) -> None:
+    """Paint over the edge of a rectangle with what is inside it."""
+    import numpy as np
+
+    out, inner = 4, 3
+    left, top = max(0, box.left - out), max(0, box.top - out)
+    ground = float(np.median(grey[box.top : box.bottom, box.left : box.right]))
+    kept = grey[box.top + inner : box.bottom - inner, box.left + inner : box.right - inner].copy()
+    grey[top : box.bottom + out, left : box.right + out] = ground
+    grey[box.top + inner : box.bottom - inner, box.left + inner : box.right - inner] = kept
 
 
 def lay_out(words: list[Word], patches: list[Patch], pixels: Any) -> Screen:
     """The page that words and rectangles of a picture (height, width, 3) make."""
     boxes = _outermost(controls(patches, pixels.shape[1]))
     texts = _texts(words, boxes, pixels)
-    usual = median([text.height for text in texts]) if texts else 12
+    usual = median([text.size for text in texts]) if texts else 12
     items: list[Item] = []
     used: set[int] = set()
+    labels = [text for text in texts if text.size < HEADING * usual]
     for patch in boxes:
         inside = [text for text in texts if text.box.shared(patch.box) > 0.6 * text.box.area]
-        item = _control(patch, inside, texts, pixels)
+        item = _control(patch, inside, labels, pixels)
         if item is None:
             continue
         items.append(item)
@@ -194,12 +218,19 @@ def _texts(words: list[Word], boxes: list[Patch], pixels: Any) -> list[_Text]:
     for run in made:
         text, box = " ".join(run.words).strip(), run.box
         if any(char.isalnum() for char in text) or len(text) > 2:
-            found.append(_Text(text, box, _ink(pixels, box), box.height))
+            found.append(_Text(text, box, _ink(pixels, box), _letters(text, box.height)))
     return sorted(found, key=lambda text: (text.box.top, text.box.left))
 
 
 def _home(box: Box, boxes: list[Patch]) -> int:
     return next((i for i, patch in enumerate(boxes) if patch.box.shared(box) > 0.6 * box.area), -1)
+
+
+def _letters(text: str, height: int) -> float:
+    """The size of letters, which words without tall or deep ones show only in part."""
+    tall = any(char.isupper() or char.isdigit() or char in "bdfhijklt" for char in text)
+    deep = any(char in "gjpqy" for char in text)
+    return height / ((0.72 if tall else 0.52) + (0.2 if deep else 0.0))
 
 
 def _ink(pixels: Any, box: Box) -> tuple[int, int, int]:
@@ -215,19 +246,21 @@ def _ink(pixels: Any, box: Box) -> tuple[int, int, int]:
     return (int(ink[0]), int(ink[1]), int(ink[2]))
 
 
-def _control(patch: Patch, inside: list[_Text], texts: list[_Text], pixels: Any) -> Item | None:
+def _control(patch: Patch, inside: list[_Text], labels: list[_Text], pixels: Any) -> Item | None:
     """What a rectangle is; None when it is only decoration."""
     box = patch.box
     if is_small(patch):
-        return _tick(patch, texts)
+        return _tick(patch, labels)
     shown = " ".join(text.text for text in inside)
+    if _apart(inside):
+        return None  # several things in one frame
     if inside and (patch.dark or patch.coloured):
         return Item(Node("button", shown), box)
     if inside and _centred(inside, box) and box.height <= 66:
         return Item(Node("button", shown), box) if box.height >= 26 else None
     if luminance(patch.colour) < 190 or box.width < 40:
         return None
-    label = _label(box, texts, inside)
+    label = _label(box, labels, inside)
     arrow = box.height <= 66 and _has_arrow(pixels, box, inside)
     if label is None and inside and not arrow and not _whitest(patch):
         return None
@@ -236,6 +269,15 @@ def _control(patch: Patch, inside: list[_Text], texts: list[_Text], pixels: Any)
         label, shown = shown, ""
     value = shown if shown and not faint else None
     return Item(Node("combobox" if arrow else "textbox", label or "", value), box)
+
+
+def _apart(inside: list[_Text]) -> bool:
+    """Whether texts on one line stand too far from each other to be one."""
+    line = sorted(inside, key=lambda text: text.box.left)
+    return any(
+        after.box.rows_shared(text.box) and after.box.left - text.box.right > 2.5 * text.box.height
+        for text, after in pairwise(line)
+    )
 
 
 def _whitest(patch: Patch) -> bool:
@@ -257,7 +299,7 @@ def _tick(patch: Patch, texts: list[_Text]) -> Item | None:
         text
         for text in texts
         if 0 <= text.box.left - box.right <= 24
-        and text.box.rows_shared(box) >= 0.5 * min(text.height, box.height)
+        and text.box.rows_shared(box) >= 0.5 * min(text.box.height, box.height)
     ]
     if not beside:
         return None
@@ -294,7 +336,7 @@ def _label(box: Box, texts: list[_Text], inside: list[_Text]) -> str | None:
         over, left = box.top - text.box.bottom, box.left - text.box.right
         if -3 <= over <= LABEL_ABOVE and -12 <= text.box.left - box.left <= 24:
             distance = float(over)
-        elif -3 <= left <= LABEL_LEFT and text.box.rows_shared(box) >= 0.6 * text.height:
+        elif -3 <= left <= LABEL_LEFT and text.box.rows_shared(box) >= 0.6 * text.box.height:
             distance = 20 + left / 4
         else:
             continue
@@ -324,7 +366,7 @@ def _named_by_neighbours(items: list[Item]) -> list[Item]:
 
 
 def _plain(text: _Text, usual: float) -> Item:
-    if text.height >= 1.35 * usual:
+    if text.size >= HEADING * usual:
         return Item(Node("heading", text.text), text.box)
     if text.linked:
         return Item(Node("link", text.text), text.box)

@@ -19,7 +19,8 @@ WORK = [
 FORM = (
     "<title>Desk</title><form method=post action=/save><p><label for=v>Vendor</label> "
     "<input id=v name=vendor></p><p><label>Terms <select id=terms name=t><option value=a>Net 10"
-    "<option value=b>Net 30</select></label></p><p><label><input type=checkbox id=paid name=p> Paid</label></p><button>Save</button></form>"
+    "<option value=b>Net 30</select></label></p>"
+    "<p><label><input type=checkbox id=paid name=p> Paid</label></p><button>Save</button></form>"
 )
 PAGES = {"/": FORM, "POST /save": "-> /done", "/done": "<title>Done</title><p role=status>Stored</p>"}
 
