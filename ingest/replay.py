@@ -23,6 +23,7 @@ from ingest.listener import origin_of
 from ingest.page import INPUT_TIMEOUT_MS, element_of, see, settle
 from ingest.recorder import record
 from ingest.recordings import read_recording, script_importer
+from ingest.snapshot import Node
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ElementHandle, Page, Route
@@ -234,7 +235,7 @@ def _named(page: Page, target: Target, step: ScriptStep) -> ElementHandle | None
     seen = see(page)
     roles: frozenset[str] | set[str] = {target.role} if target.role else _ROLES[step.verb]
     wanted = " ".join(target.name.split()).casefold()
-    stack = [(seen.tree,)]
+    stack: list[tuple[Node, ...]] = [(seen.tree,)]
     while stack:
         path = stack.pop()
         node = path[-1]

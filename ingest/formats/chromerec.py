@@ -109,8 +109,8 @@ def _locator(step: dict[str, Any]) -> Locator:
     ways: list[str | Target] = []
     given = step.get("selectors")
     for alternative in given if isinstance(given, list) else [given]:
-        parts = alternative if isinstance(alternative, list) else [alternative]
-        if not parts or not all(isinstance(part, str) and part for part in parts):
+        parts = [word(part) for part in (alternative if isinstance(alternative, list) else [alternative])]
+        if not parts or not all(parts):
             continue
         last = parts[-1]
         aria = _ARIA.match(last)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fde.errors import InputError
 from ingest.formats.texts import MAX_TEXT_BYTES, json_lines, read_text, word
-from ingest.screen import EventKind
+from ingest.screens.events import EventKind
 
 MAX_ROWS = 200_000
 Meaning = Literal["click", "double_click", "fill", "select", "check", "uncheck", "key", "goto", "ignore"]

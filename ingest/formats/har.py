@@ -65,12 +65,11 @@ def read_entries(path: Path) -> list[Entry]:
         InputError: naming the file, what is wrong with it and where.
     """
     found = parse_json(read_text(path, MAX_BYTES), path)
-    log = found.get("log") if isinstance(found, dict) else None
-    if not isinstance(log, dict):
-        raise InputError(f"{path}: no HTTP archive: it has no log.", "Export it again.")
+    log = _object(_object(found).get("log"))
+    pages = log.get("pages")
     titles = {
         word(page.get("id")): word(page.get("title"))
-        for page in log.get("pages") or []
+        for page in (pages if isinstance(pages, list) else [])
         if isinstance(page, dict)
     }
     made = []

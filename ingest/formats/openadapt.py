@@ -11,7 +11,7 @@ from fde.errors import InputError
 from ingest.formats.base import Archive, Read, entry_names
 from ingest.formats.steps import slug
 from ingest.formats.texts import MAX_TEXT_BYTES, decode, json_lines, parse_json, word
-from ingest.screen import MAX_EVENTS, MAX_PICTURE_BYTES, EventKind, ScreenEvent, read_events
+from ingest.screens.events import MAX_EVENTS, MAX_PICTURE_BYTES, EventKind, ScreenEvent, read_events
 
 EVENTS, META, FRAMES = "events.jsonl", "meta.json", "frames"
 _KINDS: dict[str, EventKind] = {

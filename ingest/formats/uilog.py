@@ -10,7 +10,7 @@ from ingest.action import Target
 from ingest.formats.base import Read
 from ingest.formats.eventlog import LogColumns, LogRow, log_rows, looks_like_log, mapping
 from ingest.formats.steps import Locator, Script, ScriptStep, recording_of
-from ingest.screen import key_name
+from ingest.screens.events import key_name
 
 MAX_CASES = 2_000
 # What tools and accessibility interfaces call kinds of elements.

@@ -18,7 +18,7 @@ from fde.errors import InputError, MissingError
 from ingest.formats.base import Read
 from ingest.formats.eventlog import LogColumns, LogRow, log_rows
 from ingest.formats.steps import slug
-from ingest.screen import MAX_EVENTS, ScreenEvent, read_events
+from ingest.screens.events import MAX_EVENTS, ScreenEvent, read_events
 
 LOG_SUFFIXES = (".csv", ".jsonl", ".tsv")
 VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".m4v")

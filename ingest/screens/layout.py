@@ -12,84 +12,20 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from ingest.boxes import Box, Patch, controls, find_patches, is_small, luminance
-from ingest.ocr import Word, read_words
+from ingest.ocr import Word
+from ingest.screens.boxes import Box, Patch, controls, is_small, luminance
+from ingest.screens.page import Item, Screen, arranged
 from ingest.snapshot import Node
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
 FIELD_ROLES = frozenset({"textbox", "searchbox", "combobox"})
-# Screens show letters of 7 to 12 pixels; tesseract was trained on larger ones.
-SCALE = 2
-MIN_CONFIDENCE = 0.3
 HEADING = 1.3
 LABEL_ABOVE = 34
 LABEL_LEFT = 260
 ARROW_ZONE = 40
-# A row has cells; what stands in columns at least this often is a table.
-COLUMNS, ROWS = 3, 2
 _SEARCHING = ("search", "find", "go", "filter", "suche", "suchen", "buscar", "rechercher")
-
-
-@dataclass(frozen=True)
-class Item:
-    """One thing on the screen."""
-
-    node: Node
-    box: Box
-
-    @property
-    def is_control(self) -> bool:
-        return self.node.role not in ("text", "heading", "cell")
-
-
-@dataclass(frozen=True)
-class Screen:
-    """A screen read: its tree, and where each of the tree's items was seen."""
-
-    tree: Node
-    items: tuple[Item, ...]
-
-    def at(self, x: float, y: float) -> Item | None:
-        """The item under a point: the smallest control that holds it, else the text there or beside it."""
-        for margin in (0, 4, 9):
-            under = [item for item in self.items if item.box.holds(x, y, margin)]
-            if under:
-                return min(under, key=lambda item: (not item.is_control, item.box.area))
-        return None
-
-    def made_clickable(self, item: Item) -> tuple[Screen, Item]:
-        """The screen on which the text of ``item`` is ``clickable``: somebody clicked it."""
-        shown = item.node.name or item.node.value or ""
-        node = Node("clickable", shown)
-
-        def changed(current: Node) -> Node:
-            if current is item.node:
-                return current.with_children((node,)) if current.role == "cell" else node
-            below = tuple(changed(child) for child in current.children)
-            same = all(a is b for a, b in zip(below, current.children, strict=True))
-            return current if same else current.with_children(below)
-
-        made = replace(item, node=node)
-        items = tuple(made if other is item else other for other in self.items)
-        return Screen(changed(self.tree), items), made
-
-    def path(self, item: Item) -> tuple[Node, ...]:
-        """The nodes from the tree's root to an item's."""
-
-        def search(above: tuple[Node, ...]) -> tuple[Node, ...] | None:
-            if above[-1] is item.node:
-                return above
-            for child in above[-1].children:
-                found = search((*above, child))
-                if found:
-                    return found
-            return None
-
-        path = search((self.tree,))
-        assert path is not None, "an item is always part of its screen"
-        return path
 
 
 @dataclass(frozen=True)
@@ -114,51 +50,6 @@ class _Run:
     words: list[str]
     box: Box
     home: int
-
-
-def read_screen(image: Image) -> Screen:
-    """Read a picture. Errors as of :func:`ingest.ocr.read_words`."""
-    import numpy as np
-
-    coloured = image.convert("RGB")
-    pixels = np.asarray(coloured).astype(np.int16)
-    patches = find_patches(pixels)
-    words = read_words(_dark_on_light(coloured, patches), arrangement="sparse", scale=SCALE)
-    return lay_out([word for word in words if word.confidence >= MIN_CONFIDENCE], patches, pixels)
-
-
-def _dark_on_light(image: Image, patches: list[Patch]) -> Image:
-    """The picture in grey, dark and coloured areas as black on white, without the frames of controls.
-
-    Text recognition takes light letters and lines around letters for something else.
-    """
-    import numpy as np
-    from PIL import Image as Pictures
-
-    grey = np.asarray(image.convert("L")).astype(np.float32)
-    for patch in sorted(patches, key=lambda patch: -patch.box.area):
-        box = patch.box
-        if not (patch.dark or patch.coloured) or patch.full < 0.85 or box.height > image.height // 3:
-            continue
-        area = grey[box.top : box.bottom, box.left : box.right]
-        contrast = np.abs(area - luminance(patch.colour))
-        strongest = max(60.0, float(np.quantile(contrast, 0.995)))
-        grey[box.top : box.bottom, box.left : box.right] = 255 * (1 - np.minimum(1, contrast / strongest))
-    for patch in controls(patches, image.width):
-        _unframe(grey, patch.box)
-    return Pictures.fromarray(grey.astype(np.uint8))
-
-
-def _unframe(grey: Any, box: Box) -> None:
-    """Paint over the edge of a rectangle with what is inside it."""
-    import numpy as np
-
-    out, inner = 4, 3
-    left, top = max(0, box.left - out), max(0, box.top - out)
-    ground = float(np.median(grey[box.top : box.bottom, box.left : box.right]))
-    kept = grey[box.top + inner : box.bottom - inner, box.left + inner : box.right - inner].copy()
-    grey[top : box.bottom + out, left : box.right + out] = ground
-    grey[box.top + inner : box.bottom - inner, box.left + inner : box.right - inner] = kept
 
 
 def lay_out(words: list[Word], patches: list[Patch], pixels: Any) -> Screen:
@@ -187,7 +78,7 @@ def lay_out(words: list[Word], patches: list[Patch], pixels: Any) -> Screen:
     for text in texts:
         if id(text) not in used:
             items.append(_plain(text, usual))
-    return _screen(items)
+    return arranged(items)
 
 
 def _outermost(patches: list[Patch]) -> list[Patch]:
@@ -371,63 +262,3 @@ def _plain(text: _Text, usual: float) -> Item:
     if text.linked:
         return Item(Node("link", text.text), text.box)
     return Item(Node("text", value=text.text), text.box)
-
-
-def _screen(items: list[Item]) -> Screen:
-    """Items in reading order, those in columns as rows."""
-    lines = _lines(items)
-    children: list[Node] = []
-    placed: list[Item] = []
-    position = 0
-    while position < len(lines):
-        rows = _rows(lines, position)
-        for line in lines[position : position + max(1, rows)]:
-            if rows:
-                cells = [_cell(item) for item in line]
-                name = " ".join(cell.name for cell, _ in cells if cell.name)
-                children.append(Node("row", name, children=tuple(cell for cell, _ in cells)))
-                placed.extend(item for _, item in cells)
-            else:
-                children.extend(item.node for item in line)
-                placed.extend(line)
-        position += max(1, rows)
-    return Screen(Node("document", children=tuple(children)), tuple(placed))
-
-
-def _lines(items: list[Item]) -> list[list[Item]]:
-    lines: list[list[Item]] = []
-    for item in sorted(items, key=lambda item: (item.box.top + item.box.bottom, item.box.left)):
-        line = lines[-1] if lines else None
-        if line and line[-1].box.rows_shared(item.box) >= 0.5 * min(line[-1].box.height, item.box.height):
-            line.append(item)
-        else:
-            lines.append([item])
-    return [sorted(line, key=lambda item: item.box.left) for line in lines]
-
-
-def _rows(lines: list[list[Item]], start: int) -> int:
-    """How many lines from ``start`` on stand in the same columns; 0 when they are no table."""
-    first = lines[start]
-    if len(first) < COLUMNS:
-        return 0
-    count = 1
-    for line in lines[start + 1 :]:
-        shared = sum(any(_same_column(item, head) for head in first) for item in line)
-        if len(line) < COLUMNS or shared < min(len(line), len(first)) - 1:
-            break
-        count += 1
-    return count if count > ROWS else 0
-
-
-def _same_column(item: Item, head: Item) -> bool:
-    left, right = abs(item.box.left - head.box.left), abs(item.box.right - head.box.right)
-    return left <= 16 or right <= 12
-
-
-def _cell(item: Item) -> tuple[Node, Item]:
-    """A table's cell, and what was seen in it: text is the cell itself."""
-    shown = item.node.name or item.node.value or ""
-    if item.node.role in ("text", "heading"):
-        cell = Node("cell", shown)
-        return cell, replace(item, node=cell)
-    return Node("cell", shown, children=(item.node,)), item

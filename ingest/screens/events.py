@@ -19,8 +19,10 @@ from ingest.action import CHECKABLE_ROLES, Action, Target, Verb, target_of
 from ingest.effects import MASK, Secrets
 from ingest.formats.base import Read, blob_name
 from ingest.formats.steps import limited
-from ingest.layout import FIELD_ROLES, Item, Screen, read_screen
 from ingest.recording import RecordedStep, Recording, Snapshot
+from ingest.screens.layout import FIELD_ROLES
+from ingest.screens.page import Item, Screen
+from ingest.screens.reader import ScreenReader
 from ingest.snapshot import render
 
 if TYPE_CHECKING:
@@ -97,13 +99,14 @@ def joined(events: Iterable[ScreenEvent]) -> list[ScreenEvent]:
     return made
 
 
-class ScreenReader:
+class _Worker:
     """Makes a recording of screen events; each picture is read once."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
         self.blobs: dict[str, bytes] = {}
         self._screens: dict[str, Screen] = {}
+        self._reader = ScreenReader()
         self._steps: list[RecordedStep] = []
         self._field: Item | None = None  # what the keys go to
         self._opened: tuple[Item, Snapshot | None, Screen | None, ScreenEvent] | None = None
@@ -297,7 +300,7 @@ class ScreenReader:
             return None, None
         key = hashlib.sha256(data).hexdigest()
         if key not in self._screens:
-            self._screens[key] = read_screen(open_picture(data, event.where))
+            self._screens[key] = self._reader.read(open_picture(data, event.where))
         screen = self._screens[key]
         name = blob_name(data, "jpg" if data.startswith(b"\xff\xd8") else "png")
         self.blobs[name] = data
@@ -314,8 +317,8 @@ class ScreenReader:
 
 
 def read_events(events: Iterable[ScreenEvent], **about: object) -> Read:
-    """A recording of screen events with its pictures; arguments as of :meth:`ScreenReader.recording`."""
-    reader = ScreenReader()
+    """A recording of screen events with its pictures; arguments as of ``recording`` below."""
+    reader = _Worker()
     made = reader.recording(events, **about)  # type: ignore[arg-type]
     return Read([made], reader.blobs)
 
