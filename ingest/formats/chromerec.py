@@ -42,7 +42,7 @@ class ChromeRecording:
         def fits(value: dict[str, Any]) -> bool:
             steps = value.get("steps")
             return isinstance(steps, list) and all(
-                isinstance(step, dict) and step.get("type") in _TYPES for step in steps
+                isinstance(step, dict) and word(step.get("type")) in _TYPES for step in steps
             )
 
         return holds_object(path, head, fits, (rb'"steps"\s*:', rb'"type"\s*:\s*"(setViewport|navigate)"'))
@@ -65,7 +65,7 @@ class ChromeRecording:
 
 
 def _step(step: dict[str, Any], where: str, held: set[str], lost: list[str]) -> ScriptStep | None:
-    kind = step["type"]
+    kind = word(step.get("type"))
     target = word(step.get("target"))
     page = "" if target == "main" else target
     if kind in ("keyDown", "keyUp") and word(step.get("key")) in _MODIFIERS:
@@ -82,7 +82,7 @@ def _step(step: dict[str, Any], where: str, held: set[str], lost: list[str]) -> 
             return None
         return ScriptStep("press", where, value=key, page=page)
     if kind in ("click", "doubleClick"):
-        if step.get("button", "primary") != "primary":
+        if word(step.get("button", "primary")) != "primary":
             lost.append(f"{where}: a click with the {word(step.get('button'))} button was left out.")
             return None
         if kind == "doubleClick":

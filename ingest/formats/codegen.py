@@ -47,7 +47,7 @@ class CodegenRecording:
         if not isinstance(value, dict):
             return False
         return set(value) >= _HEADER or (
-            value.get("name") in _ACTIONS and ("signals" in value or "url" in value)
+            word(value.get("name")) in _ACTIONS and ("signals" in value or "url" in value)
         )
 
     def scripts(self, path: Path) -> list[Script]:

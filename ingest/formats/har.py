@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from ingest.action import Action
 from ingest.effects import Secrets, make_effect
 from ingest.formats.base import Read
 from ingest.formats.steps import limited, slug
-from ingest.formats.texts import objects, parse_json, read_text, word
+from ingest.formats.texts import clean, objects, parse_json, read_text, word
 from ingest.recording import Effect, RecordedStep, Recording
 
 MAX_BYTES = 150_000_000
@@ -130,18 +131,18 @@ def _effect(
         )
     except ValueError:  # an address that is none, as of an IPv6 host that never ends
         effect = Effect(method=method, url=url.partition("?")[0])
-    if not effect.writes:
-        return effect
-    return effect.model_copy(update={"identifiers": _identifiers(effect, content)})
+    known = _identifiers(effect, content) if effect.writes else ()
+    return effect.model_copy(update={"identifiers": known, "body": clean(effect.body)})
 
 
 def _identifiers(effect: Effect, content: dict[str, Any]) -> tuple[str, ...]:
     """The ids of what a request changed: in its address, in its answer, and where that points."""
     found: dict[str, None] = {}
     for address in (effect.url, effect.location or ""):
-        for part in urlsplit(address).path.split("/"):
-            if _ID_PART.fullmatch(part):
-                found[part] = None
+        with suppress(ValueError):
+            for part in urlsplit(address).path.split("/"):
+                if _ID_PART.fullmatch(part):
+                    found[part] = None
     text = content.get("text")
     if isinstance(text, str) and "json" in word(content.get("mimeType")) and len(text) < 1_000_000:
         try:

@@ -199,7 +199,7 @@ class _Test:
     def _locator(self, command: dict[str, Any], target: str) -> Locator:
         given = command.get("targets")
         others = [
-            self._put_in(pair[0])
+            self._put_in(word(pair[0]))
             for pair in (given if isinstance(given, list) else [])
             if isinstance(pair, list) and pair and isinstance(pair[0], str)
         ]

@@ -135,7 +135,17 @@ def objects(value: Any, path: Path, where: str) -> list[dict[str, Any]]:
 def word(value: Any) -> str:
     """A scalar as text, anything else as none: nobody vouches that a field holds what it should."""
     if isinstance(value, str):
-        return value
+        # Half a character (a lone surrogate) can be written in JSON, but not in a file.
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) and abs(value) < 1e300 else ""
+
+
+def clean(value: Any) -> Any:
+    """Parsed JSON with every text in it such that it can be written down again."""
+    if isinstance(value, dict):
+        return {word(key): clean(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [clean(inner) for inner in value]
+    return word(value) if isinstance(value, str) else value

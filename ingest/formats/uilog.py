@@ -8,7 +8,7 @@ from pathlib import Path
 from fde.errors import InputError
 from ingest.action import Target
 from ingest.formats.base import Read
-from ingest.formats.eventlog import LogColumns, LogRow, log_rows, looks_like_log, mapping
+from ingest.formats.eventlog import LogColumns, LogRow, log_rows, looks_like_log
 from ingest.formats.steps import Locator, Script, ScriptStep, recording_of
 from ingest.screens.events import key_name
 
@@ -36,14 +36,9 @@ class UiLog:
     def recognises(self, path: Path, head: bytes) -> bool:
         if looks_like_log(head, path):
             return True
-        if self.columns.action is None:
-            return False
         first = head.decode("utf-8-sig", "ignore").lstrip().split("\n", 1)[0]
         names = [name.strip().strip('"') for name in re.split(r"[,;\t|]", first)]
-        try:
-            return "action" in mapping(names, self.columns)
-        except InputError:
-            return False
+        return self.columns.action in names
 
     def scripts(self, path: Path) -> list[Script]:
         cases: dict[str, list[LogRow]] = {}
