@@ -112,7 +112,7 @@ def documents(folder: Path, rounds: int) -> Iterator[dict[str, Any]]:
     kept = their_kept = cells = 0
     for path, expected in truth.items():
         found: set[Cell] = set()
-        for document in read_document(path):
+        for document in read_document(path).documents:
             for table in document.tables:
                 for line in table.rows:
                     found.update(zip(table.header, line, strict=True))

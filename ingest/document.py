@@ -45,6 +45,8 @@ class Document(BaseModel):
         source: Path relative to what was ingested; an attachment is ``file!name``.
         text: The whole text in Markdown.
         dated: ISO date the document says it is of, when known (a mail's date).
+        language: ISO 639-1 code of the language most of it is in; None when that cannot be told.
+        duplicate_of: Id of an earlier document that says nearly the same.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,6 +56,8 @@ class Document(BaseModel):
     media_type: str
     title: str = ""
     dated: str | None = None
+    language: str | None = None
+    duplicate_of: str | None = None
     text: str
     tables: tuple[Table, ...] = ()
     chunks: tuple[Chunk, ...] = ()

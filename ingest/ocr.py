@@ -11,6 +11,7 @@ import io
 import os
 import shutil
 import subprocess
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +22,7 @@ from fde.errors import InputError, MissingError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_PIXELS = 120_000_000
+MAX_PIXELS = 80_000_000
 MAX_LANGUAGES = 4
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")
 INSTALL = "Install it, for instance with: apt-get install tesseract-ocr"
@@ -87,10 +88,14 @@ def open_picture(data: bytes) -> Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data), formats=FORMATS)
         if picture.width * picture.height > MAX_PIXELS:
             raise InputError(f"a picture of {picture.width} × {picture.height} pixels is too large")
         return upright(picture)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError("a picture of so many pixels is too large") from error
     except UnidentifiedImageError as error:
         raise InputError("it is no picture of a known format") from error
     except InputError:

@@ -10,7 +10,8 @@ from email.utils import parsedate_to_datetime
 
 from fde.errors import InputError
 from ingest.blocks import Block, Content, one_line
-from ingest.readers.texts import read_html, read_text
+from ingest.readers.html import read_html
+from ingest.readers.texts import read_text
 
 HEAD = ("From", "To", "Cc", "Date", "Subject")
 MAX_ATTACHMENTS = 200
