@@ -11,6 +11,7 @@ from fde.artifacts import PRIVATE_DIR, PRIVATE_FILE, write_bytes, write_json
 from ingest.document import Document
 from ingest.documents import read_document
 from ingest.duplicates import signature
+from ingest.formats.eventlog import LogColumns
 from ingest.recording import Recording
 from ingest.recordings import read_recordings
 
@@ -71,14 +72,20 @@ def recordings(task: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         task: As for :func:`documents`; pages and pictures are written to ``blobs/``, recordings under
-            hidden names that say the source, until all ids are known.
+            hidden names that say the source, until all ids are known. ``replay`` is the address of a
+            staging copy on which scripts are carried out, ``columns`` what is said of event logs.
 
     Returns:
         Counts; ``made``, a row for each recording; ``ids``, as the recordings have them; ``parts``, the
         files written; ``blobs``, their names.
     """
     path = Path(task["path"])
-    found = read_recordings(path)
+    if task["replay"] is not None:
+        from ingest.replay import replay_file
+
+        found = replay_file(path, task["replay"])
+    else:
+        found = read_recordings(path, LogColumns.model_validate(task["columns"]))
     key = hashlib.sha256(task["source"].encode("utf-8", "surrogatepass")).hexdigest()[:16]
     made = [
         recording.model_copy(update={"id": plain_id(recording.id), "source": task["source"]})

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 from fde.errors import FdeError, InputError, WorkError
 from ingest.action import CHECKABLE_ROLES, CLICKABLE_ROLES, FILLABLE_ROLES, SELECTABLE_ROLES, Target
 from ingest.formats.base import Read
-from ingest.formats.steps import Locator, Script, ScriptStep, limited, recording_of, slug, tidy
+from ingest.formats.steps import ENDED_EARLY, Locator, Script, ScriptStep, limited, recording_of, slug, tidy
 from ingest.listener import origin_of
 from ingest.page import INPUT_TIMEOUT_MS, element_of, see, settle
 from ingest.recorder import record
@@ -95,7 +95,7 @@ def replay(script: Script, path: Path, url: str, *, browser: Browser | None = No
         except WorkError as error:
             if not out.is_file():
                 raise
-            warnings.append(f"The replay ended early: {run.reason or error.message}")
+            warnings.append(f"{ENDED_EARLY}{run.reason or error.message}")
         made, blobs = read_recording(out)
     kept = [warning for warning in made.warnings if not warning.startswith("The recording ended early")]
     if run.refused:

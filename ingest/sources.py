@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fde.artifacts import PRIVATE_DIR, PRIVATE_FILE, digest_file, read_json, write_json
+from fde.artifacts import PRIVATE_DIR, PRIVATE_FILE, digest, digest_file, read_json, write_json
 from fde.engagement import Engagement
 from fde.errors import InputError, MissingError
 
@@ -19,11 +19,21 @@ UNSETTLED_S = 2.0
 
 @dataclass(frozen=True)
 class Source:
-    """A file to be read, and what it is called."""
+    """A file to be read, and what it is called.
+
+    Attributes:
+        parts: All files it is made of, where it is a folder or others lie beside it.
+    """
 
     name: str
     path: Path
     digest: str
+    parts: tuple[Path, ...] = ()
+
+
+# Of files with their names, those that stand for themselves; and all files that one of these is made of.
+Whole = Callable[[Sequence[tuple[Path, str]]], list[tuple[Path, str]]]
+Parts = Callable[[Path], list[Path]]
 
 
 class Digests:
@@ -71,19 +81,29 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
     return [path for path, _ in _named_files(paths)]
 
 
-def find_sources(paths: Sequence[Path], digests: Digests) -> list[Source]:
+def find_sources(
+    paths: Sequence[Path], digests: Digests, whole: Whole = list, parts_of: Parts | None = None
+) -> list[Source]:
     """The files by names that differ; the same content under the same name is read once.
+
+    Args:
+        whole: Where several files make one source, leaves the one that stands for them, or their folder.
+        parts_of: The files such a source is made of; by default each is one file.
 
     Raises:
         As :func:`find_files`.
     """
     found: dict[str, Source] = {}
-    for path, name in _named_files(paths):
-        source = Source(name, path, digests.of(path))
+    for path, name in whole(_named_files(paths)):
+        parts = tuple(parts_of(path)) if parts_of else (path,)
+        if parts == (path,):
+            source = Source(name, path, digests.of(path))
+        else:
+            source = Source(name, path, digest([[part.name, digests.of(part)] for part in parts]), parts)
         if name in found and found[name].digest != source.digest:
-            source = Source(f"{path.parent.name}/{name}", path, source.digest)
+            source = replace(source, name=f"{path.parent.name}/{name}")
         if source.name in found and found[source.name].digest != source.digest:
-            source = Source(f"{source.digest[:8]}/{name}", path, source.digest)
+            source = replace(source, name=f"{source.digest[:8]}/{name}")
         found.setdefault(source.name, source)
     return sorted(found.values(), key=lambda source: source.name)
 
@@ -121,6 +141,13 @@ def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
 
 def copy_raw(engagement: Engagement, folder: str, source: Source) -> None:
     """Keep a client's file in ``raw/``, readable by its owner only; an earlier one of that name stays."""
+    for part in source.parts:
+        inside = source.path if source.path.is_dir() else source.path.parent
+        above = Path(source.name) if source.path.is_dir() else Path(source.name).parent
+        name = (above / part.relative_to(inside)).as_posix()
+        copy_raw(engagement, folder, Source(name, part, digest_file(part)))
+    if source.parts:
+        return
     if source.path.is_relative_to(engagement.raw):
         return
     target = engagement.raw / folder / source.name

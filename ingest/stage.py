@@ -13,19 +13,23 @@ import contextlib
 import importlib.metadata
 import os
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fde.artifacts import PRIVATE_FILE, read_json, write_json
+from fde.config import section
 from fde.engagement import Engagement, Run
 from fde.errors import InputError
 from ingest import jobs, ocr
 from ingest.document import Document
 from ingest.duplicates import Signed, find_duplicates
 from ingest.earlier import Row, link, row_path, rows_so_far
+from ingest.formats.eventlog import LogSettings
+from ingest.listener import origin_of
 from ingest.recording import Recording
-from ingest.sources import Digests, Source, copy_raw, find_sources
+from ingest.recordings import parts_of, whole
+from ingest.sources import Digests, Parts, Source, Whole, copy_raw, find_sources
 from ingest.workers import Answer, Limits, answers
 
 # Changes whenever the same file would be read differently.
@@ -59,6 +63,9 @@ class _Kind:
     counts: tuple[str, ...]
     finish: Callable[[Run, list[Row]], None]
     outputs: Callable[[Row], dict[str, str]]
+    whole: Whole = list
+    parts_of: Parts | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def ingest_documents(
@@ -96,12 +103,20 @@ def ingest_recordings(
     *,
     limits: Limits = RECORDING_LIMITS,
     processes: int | None = None,
+    replay: str | None = None,
 ) -> Run:
     """Read recordings into ``stages/ingest-recordings``: ``recordings/<id>.json``, blobs, ``report.json``.
 
     Arguments and errors as for :func:`ingest_documents`; the files are copied to ``raw/recordings``.
+    Columns of event logs are read as ``[ingest.ui_log]`` in ``fde.toml`` says.
+
+    Args:
+        replay: The address of a staging copy, on which scripts are carried out one after another.
     """
-    return _ingest(_RECORDINGS, engagement, paths, {"reader": VERSION}, progress, limits, processes)
+    columns = section(engagement, "ingest", LogSettings).ui_log.model_dump(exclude_defaults=True)
+    kind = _recordings(replay, columns)
+    config = {"reader": VERSION, "ocr": [ocr.version(), *ocr.languages()], **kind.options}
+    return _ingest(kind, engagement, paths, config, progress, limits, 1 if replay else processes)
 
 
 def report(run: Run) -> dict[str, Any]:
@@ -153,9 +168,17 @@ def read_loose_recordings(
     *,
     limits: Limits = RECORDING_LIMITS,
     processes: int | None = None,
+    replay: str | None = None,
 ) -> Loose:
-    """Read recordings and keep nothing. Errors as for :func:`ingest_documents`."""
-    return _loose(_RECORDINGS, paths, progress, limits, processes)
+    """Read recordings and keep nothing. Arguments and errors as for :func:`ingest_recordings`."""
+    return _loose(_recordings(replay, {}), paths, progress, limits, 1 if replay else processes)
+
+
+def _recordings(replay: str | None, columns: dict[str, Any]) -> _Kind:
+    """How recordings are read: replayed, and with which columns of event logs."""
+    if replay is not None:
+        origin_of(replay)
+    return replace(_RECORDINGS, options={"replay": replay, "columns": columns})
 
 
 def _version(package: str) -> str:
@@ -175,7 +198,7 @@ def _ingest(
     processes: int | None,
 ) -> Run:
     digests = Digests(engagement.stages / kind.stage / ".digests.json")
-    sources = find_sources(paths, digests)
+    sources = find_sources(paths, digests, kind.whole, kind.parts_of)
     run = engagement.run(
         kind.stage,
         inputs={source.name: source.digest for source in sources},
@@ -213,6 +236,7 @@ def _read(
             "source": source.name,
             "folder": None if folder is None else os.fspath(folder),
             "seconds": limits.seconds,
+            **kind.options,
         }
         for source in sources
     ]
@@ -324,7 +348,7 @@ def _recording_outputs(row: Row) -> dict[str, str]:
 def _loose(
     kind: _Kind, paths: Sequence[Path], progress: Progress | None, limits: Limits, processes: int | None
 ) -> Loose:
-    sources = find_sources(paths, Digests(None))
+    sources = find_sources(paths, Digests(None), kind.whole, kind.parts_of)
     rows: dict[str, Row] = {}
     with contextlib.closing(_read(kind, sources, None, limits, processes)) as read:
         for source, row in read:
@@ -360,4 +384,6 @@ _RECORDINGS = _Kind(
     ("recordings", "steps", "warnings"),
     _finish_recordings,
     _recording_outputs,
+    whole,
+    parts_of,
 )

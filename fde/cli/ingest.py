@@ -79,11 +79,22 @@ def docs(
 def recordings(
     ctx: typer.Context,
     paths: PathsArgument,
+    replay: Annotated[
+        str | None,
+        typer.Option(
+            "--replay", metavar="URL", help="Carry scripts out on the staging copy at this address."
+        ),
+    ] = None,
     time_limit: TimeLimitOption = None,
     processes: ProcessesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read recordings of experts at work (.fderec).
+    """Read recordings of experts at work, of any tool that docs/ingest.md names.
+
+    Scripts of test tools tell actions without pages. With --replay they are
+    carried out in a browser on a staging copy, never on the original, and what
+    the recorder sees is the recording; one that could not be carried out to its
+    end is kept as far as it went: exit code 1.
 
     In an engagement the files are kept under raw/ and what was read becomes the
     latest run of the stage; elsewhere they are read and shown. A run holds
@@ -91,23 +102,28 @@ def recordings(
     cannot be read, take longer than their limit (900 s) or need too much memory
     are left out: exit code 1.
 
-    Example: fde ingest recordings recordings/
+    Example: fde ingest recordings recordings/ login.side --replay http://staging.example
     """
     from ingest import stage
+    from ingest.formats.steps import ENDED_EARLY
     from ingest.sources import find_files
 
     limits = _limits(stage.RECORDING_LIMITS, time_limit)
     engagement = _engagement(ctx.obj)
     with progress("Reading recordings", len(find_files(paths))) as advance:
         if engagement is None:
-            loose = stage.read_loose_recordings(paths, _told(advance), limits=limits, processes=processes)
+            loose = stage.read_loose_recordings(
+                paths, _told(advance), limits=limits, processes=processes, replay=replay
+            )
             rows, failed, where = list(loose.made), dict(loose.failed), None
         else:
             run = stage.ingest_recordings(
-                engagement, paths, _told(advance), limits=limits, processes=processes
+                engagement, paths, _told(advance), limits=limits, processes=processes, replay=replay
             )
             rows, failed, where = *_rows(stage.report(run)), run.id
     _show(rows, "recordings", failed, where, as_json, _recording_line)
+    if any(warning.startswith(ENDED_EARLY) for row in rows for warning in row["warnings"]):
+        raise typer.Exit(1)
 
 
 def _told(advance: Advance) -> Callable[[str], None]:

@@ -23,6 +23,8 @@ MAX_WARNINGS = 60
 NO_PAGES = (
     "Actions only: this format holds no pages. Harvest them with: fde ingest recordings FILE --replay URL"
 )
+# How the warning of a replay begins that could not be carried out to its end.
+ENDED_EARLY = "The replay ended early: "
 StepVerb = Literal["click", "fill", "select", "check", "uncheck", "press", "goto"]
 _ROLES: dict[str, str] = {
     "click": "clickable",
