@@ -20,7 +20,7 @@ from ingest.action import CHECKABLE_ROLES, CLICKABLE_ROLES, FILLABLE_ROLES, SELE
 from ingest.formats.base import Read
 from ingest.formats.steps import ENDED_EARLY, Locator, Script, ScriptStep, limited, recording_of, slug, tidy
 from ingest.listener import origin_of
-from ingest.page import INPUT_TIMEOUT_MS, element_of, see, settle
+from ingest.page import INPUT_TIMEOUT_MS, element_of, fill_element, see, settle
 from ingest.recorder import record
 from ingest.recordings import read_recording, script_importer
 from ingest.snapshot import Node
@@ -276,7 +276,7 @@ def _fill(page: Page, element: ElementHandle, step: ScriptStep) -> None:
     elif kind == "file":
         element.set_input_files({"name": value, "mimeType": "application/octet-stream", "buffer": b""})
     else:
-        element.fill(value, timeout=INPUT_TIMEOUT_MS)
+        fill_element(page, element, value, see(page))
 
 
 def _select(page: Page, element: ElementHandle, step: ScriptStep) -> None:

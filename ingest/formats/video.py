@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fde.doctor import VIDEO_PACKAGE
 from fde.errors import InputError, MissingError
 from ingest.formats.base import Read
 from ingest.formats.eventlog import LogColumns, LogRow, log_rows
@@ -181,7 +182,7 @@ class _Frames:
         except ImportError as error:
             raise MissingError(
                 f"{self.path}: videos cannot be read: the package av is not installed.",
-                "Install it with: pip install 'fde[video]'",
+                f"Install it with: pip install {VIDEO_PACKAGE}",
             ) from error
         kind = _container(stream.read(12))
         stream.seek(0)
