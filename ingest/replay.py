@@ -115,6 +115,7 @@ class _Run:
     reason: str = ""
     refused: set[str] = field(default_factory=set)
     _pages: dict[str, Page] = field(default_factory=dict)
+    _last: str = ""
 
     def __post_init__(self) -> None:
         self.origin = origin_of(self.url)
@@ -185,11 +186,14 @@ class _Run:
                 f"{step.where} needs a value for {', '.join(step.parameters)}, which is not told."
             )
         if step.verb == "goto":
-            page.goto(self._staged(step), wait_until="load")
+            # What a choice opens by itself is told as an address by some tools.
+            if not (self._last in ("select", "check", "uncheck") and page.url == self._staged(step)):
+                page.goto(self._staged(step), wait_until="load")
         elif step.verb == "press" and (step.locator is None or not step.locator.ways):
             page.keyboard.press(step.value or "")
         else:
             _act(page, _find(page, step), step)
+        self._last = step.verb
         if not page.is_closed():
             settle(page)
 

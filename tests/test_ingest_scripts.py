@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ingest_scripts import all_formats, chrome, samples, selenium, workflow_use, write
+from ingest_scripts import all_formats, chrome, codegen, samples, selenium, workflow_use, write
 
 from fde.errors import InputError
+from ingest.formats.codegen import SHORTENED
 from ingest.formats.selectors import of_css, of_playwright, of_xpath
 from ingest.formats.steps import NO_PAGES
 from ingest.recording import Recording
@@ -32,8 +33,18 @@ def test_codegen_tells_everything_by_role(tmp_path: Path) -> None:
         'click button "Save"',
     ]
     assert made.source_format == "playwright-codegen" and not blobs
-    assert made.warnings == (NO_PAGES, "line 10: assertVisible has no action of its own and was left out.")
+    lost = "line 10: assertVisible has no action of its own and was left out."
+    assert made.warnings == (NO_PAGES, SHORTENED, lost)
     assert all(step.before is None and step.after is None for step in made.steps)
+
+
+def test_what_a_choice_opens_is_no_step(tmp_path: Path) -> None:
+    lines = codegen(URL).splitlines()
+    opened = {"name": "navigate", "url": f"{URL}/?terms=b+1", "signals": []}
+    lines.insert(7, json.dumps(opened))
+    lines[6] = lines[6].replace('["b"]', '["b 1"]')
+    made, _ = read_recording(write(tmp_path, "c.jsonl", "\n".join(lines)))
+    assert [step.action.verb for step in made.steps] == ["goto", "fill", "select", "check", "click"]
 
 
 def test_the_recorder_panel(tmp_path: Path) -> None:

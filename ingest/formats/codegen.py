@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 from ingest.formats.base import Read
 from ingest.formats.selectors import of_playwright
@@ -31,6 +32,9 @@ _ACTIONS = {
 }
 _HEADER = {"browserName", "launchOptions", "contextOptions"}
 _CONTROL, _ALT, _META = 2, 1, 4
+SHORTENED = (
+    "The code generator shortens names where a part is enough to find the element; a replay tells them whole."
+)
 
 
 class CodegenRecording:
@@ -55,7 +59,13 @@ class CodegenRecording:
         lost: list[str] = []
         for number, action in json_lines(read_text(path), path):
             if "name" in action:
-                steps.extend(_steps(action, f"line {number}", lost))
+                steps.extend(
+                    step
+                    for step in _steps(action, f"line {number}", lost)
+                    if not (steps and _opened_by(steps[-1], step))
+                )
+        if any(step.locator is not None and step.locator.name for step in steps):
+            lost.insert(0, SHORTENED)
         return [Script("", self.name, tuple(steps), tuple(lost))]
 
     def read(self, path: Path) -> Read:
@@ -104,6 +114,16 @@ def _steps(action: dict[str, Any], where: str, lost: list[str]) -> list[ScriptSt
     if kind in ("check", "uncheck"):
         return [ScriptStep("check" if kind == "check" else "uncheck", where, locator, page=page)]
     return [ScriptStep("fill", where, locator, word(action.get("text")), page=page)]
+
+
+def _opened_by(last: ScriptStep, step: ScriptStep) -> bool:
+    """Whether a page opened because of a choice: the generator then tells its address as well."""
+    return (
+        last.verb == "select"
+        and step.verb == "goto"
+        and bool(last.value)
+        and (last.value or "") in unquote_plus(step.value or "")
+    )
 
 
 def _locator(action: dict[str, Any]) -> Locator:
