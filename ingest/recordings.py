@@ -7,9 +7,11 @@ from pathlib import Path
 from fde.errors import InputError, MissingError
 from ingest.formats.base import MAX_FILE_BYTES, Importer, Read
 from ingest.formats.fderec import FdeRecording
+from ingest.formats.rrweb import Rrweb
+from ingest.formats.trace import PlaywrightTrace
 from ingest.recording import Recording
 
-IMPORTERS: tuple[Importer, ...] = (FdeRecording(),)
+IMPORTERS: tuple[Importer, ...] = (FdeRecording(), PlaywrightTrace(), Rrweb())
 HEAD_BYTES = 4096
 
 
@@ -22,14 +24,15 @@ def read_recordings(path: Path) -> Read:
     """
     if not path.is_file():
         raise MissingError(f"{path}: no such file.")
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise InputError(f"{path}: larger than {MAX_FILE_BYTES // 10**6} MB.")
     with path.open("rb") as handle:
         head = handle.read(HEAD_BYTES)
     if not head:
         raise InputError(f"{path}: the file is empty.", "Copy or record it again.")
     for importer in IMPORTERS:
         if importer.recognises(path, head):
+            limit = getattr(importer, "max_bytes", MAX_FILE_BYTES)
+            if path.stat().st_size > limit:
+                raise InputError(f"{path}: larger than {limit // 10**6} MB.")
             return importer.read(path)
     if head.startswith(b"PK"):
         from ingest.formats.base import Archive

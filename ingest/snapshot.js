@@ -151,7 +151,7 @@ function addStates(node, el, role) {
   if (has(el, "readonly") || isTrue(el, "aria-readonly")) addState(node, "readonly");
   const invalid = attr(el, "aria-invalid");
   if (invalid && invalid !== "false") addState(node, "invalid");
-  else if (node.value && matching(el, ":user-invalid")) addState(node, "invalid");
+  else if (node.value && (matching(el, ":user-invalid") || (weakHas(known.touched, el) && matching(el, ":invalid")))) addState(node, "invalid");
 }
 
 function isSecret(el) {
