@@ -23,7 +23,7 @@ _ASSETS = ("text/css", "javascript", "image/", "font", "audio/", "video/", "wasm
 
 
 class PlaywrightTrace:
-    """Reads ``trace.zip`` of versions 3 to 9."""
+    """Reads ``trace.zip`` of versions 3 to 10."""
 
     name = "playwright-trace"
     max_bytes = 500_000_000
@@ -90,7 +90,7 @@ class _Trace:
                 continue
             if verb == "unread":
                 self.heard.warn(f"Not read: {call.method}.")
-            elif call.failed and not call.input_snapshot:
+            elif call.failed and not self.documents.main(call.page, call.input_snapshot):
                 self.heard.warn(f"Left out: {call.method}, which failed.")
             else:
                 self._call(call, verb)

@@ -1,4 +1,4 @@
-"""What lies in a Playwright trace: actions, snapshots of frames, requests; of versions 3 to 9 in one form."""
+"""What lies in a Playwright trace: actions, snapshots of frames, requests; of versions 3 to 10 in one form."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fde.errors import InputError
 from ingest.formats.base import Archive
 from ingest.formats.rebuilt import moment
 
-OLDEST, NEWEST = 3, 9
+OLDEST, NEWEST = 3, 10
 UNNUMBERED = 6  # traces of the test runner had no number before 7
 
 
@@ -26,10 +26,10 @@ class Call:
     params: dict[str, Any]
     start: float
     end: float
+    input_snapshot: str
+    before_snapshot: str
+    after_snapshot: str
     page: str | None = None
-    input_snapshot: str | None = None
-    before_snapshot: str | None = None
-    after_snapshot: str | None = None
     point: dict[str, Any] | None = None
     failed: bool = False
     wall: float | None = None
@@ -181,10 +181,11 @@ class _Reader:
             params if isinstance(params, dict) else {},
             start,
             moment(event.get("endTime"), start),
+            # From version 9 on a snapshot tells its call and phase, before it has a name that the call tells.
+            before_snapshot=str(event.get("beforeSnapshot") or shots.get("before") or f"before@{id_}"),
+            input_snapshot=str(event.get("inputSnapshot") or shots.get("input") or f"action@{id_}"),
+            after_snapshot=str(event.get("afterSnapshot") or shots.get("after") or f"after@{id_}"),
             page=event.get("pageId"),
-            before_snapshot=event.get("beforeSnapshot") or shots.get("before"),
-            input_snapshot=event.get("inputSnapshot") or shots.get("input") or shots.get("action"),
-            after_snapshot=event.get("afterSnapshot") or shots.get("after"),
             point=event.get("point"),
             failed=bool(event.get("error")),
         )
@@ -206,4 +207,9 @@ class _Reader:
     def _snapshot(self, snapshot: dict[str, Any]) -> None:
         assert self.made is not None
         id_ = str(snapshot["frameId"])
+        if not snapshot.get("snapshotName"):
+            snapshot["snapshotName"] = f"{snapshot.get('phase')}@{snapshot.get('callId')}"
+        call = self.made.calls.get(str(snapshot.get("callId")))
+        if call is not None and call.page is None and snapshot.get("isMainFrame"):
+            call.page = str(snapshot.get("pageId"))
         self.made.frames.setdefault(id_, Frame(id_)).snapshots.append(snapshot)

@@ -60,11 +60,9 @@ class Documents:
                 self._by_url.setdefault(str(request.get("url")), []).append(resource)
 
     def main(self, page: str | None, name: str | None) -> tuple[Frame, int] | None:
-        """The main frame's snapshot of this name on a page."""
-        for frame, index in self._named.get((str(page), str(name)), ()):
-            if frame.snapshots[index].get("isMainFrame"):
-                return frame, index
-        return None
+        """The main frame's snapshot of this name on a page: of the last attempt, where there were several."""
+        named = self._named.get((str(page), str(name)), ())
+        return next((each for each in reversed(named) if each[0].snapshots[each[1]].get("isMainFrame")), None)
 
     def last(self, page: str | None) -> tuple[Frame, int] | None:
         """The last snapshot of a page."""
