@@ -84,9 +84,7 @@ def _driver() -> Iterator[Playwright]:
 
 
 @contextmanager
-def launch(
-    headless: bool = True, *, slow_mo_ms: float = 0, flags: Sequence[str] = ()
-) -> Iterator[Browser]:
+def launch(headless: bool = True, *, slow_mo_ms: float = 0, flags: Sequence[str] = ()) -> Iterator[Browser]:
     """A running browser, closed with everything it opened when the block ends.
 
     Args:

@@ -8,6 +8,7 @@ const SAME_MS = 20;
 // What a page's own script changes comes right after what it reacts to; a person is slower.
 const PERSON_MS = 100;
 
+const weakRemove = method("WeakSet", "delete");
 const elementFromPoint = method("Document", "elementFromPoint");
 
 let messages = [];
@@ -25,6 +26,7 @@ let causeAt = -1e9; // the last thing that a script may have reacted to, and on 
 let causeId = null;
 let filled = null; // the field whose filling was the last action
 const secretKeys = new Set();
+let marks = []; // where the elements stood that were found to react to clicks, in a document told again and again
 
 const tell = (kind, fields) => messages.push({ kind, time: now, ...fields });
 
@@ -50,13 +52,28 @@ function see(shot) {
 
 // Before the page changes: what will be told with the page as it is now must look at it now.
 function changing() {
-  if (press) see(press);
+  if (press && !press.page) seePressed();
   if (edit) see(edit);
+}
+
+// What is pressed may be gone before the click, and nothing about it told that it can be clicked.
+function seePressed() {
+  see(press);
+  const el = elementOf(press.id);
+  if (!el || tools.hasPath(press.page) || clickKind(el) !== "click") return;
+  weakAdd(known.clickable, el);
+  press.marked = snapshot(el);
+  weakRemove(known.clickable, el);
 }
 
 function act(verb, shot, fields) {
   filled = null;
   tell("act", { verb, seen: shot.time, before: shot.page, ...fields });
+}
+
+function caused(id) {
+  causeAt = now;
+  causeId = id;
 }
 
 const valueAt = (el) => (tagOf(el) === "input" && inputType(el) === "file" ? "" : tools.value(el));
@@ -91,6 +108,7 @@ function hearPress(id) {
 function hearRelease() {
   const el = press && elementOf(press.id);
   if (!press || !press.page || (el && isConnected(el))) return;
+  if (press.marked) press.page = press.marked;
   if (tools.hasPath(press.page)) act("click", press, { soft: true });
   press = null;
 }
@@ -103,8 +121,8 @@ function submits(el) {
 }
 
 // The Enter key in a field clicks the form's button without a press of one.
-function isEnter(el) {
-  if (!pressesHeard || (press && !(now - press.clicked > SAME_MS))) return false;
+function isEnter(el, keyed) {
+  if (!keyed && (!pressesHeard || (press && !(now - press.clicked > SAME_MS)))) return false;
   const field = focusId === null ? null : fieldOf(elementOf(focusId));
   return !!field && field !== el && tagOf(field) === "input" && submits(el) && !!ownForm(el) && ownForm(el) === ownForm(field);
 }
@@ -115,10 +133,10 @@ function pressEnter(id, key) {
   if (key === "Enter") enterAt = now;
 }
 
-function hearClick(id, hard) {
+function hearClick(id, keyed, hard) {
   const el = elementOf(id);
   if (!el || now - enterAt <= SAME_MS) return;
-  if (isEnter(el)) return pressEnter(focusId, "Enter");
+  if (isEnter(el, keyed)) return pressEnter(focusId, "Enter");
   if (press) press.clicked = now;
   const kind = clickKind(el);
   if (!kind) return;
@@ -130,7 +148,7 @@ function hearClick(id, hard) {
   if (!tools.hasPath(shot.page)) {
     weakAdd(known.clickable, el);
     shot = see(shotOf(id));
-    soft = !hard;
+    soft = !hard || !tools.hasPath(shot.page);
   }
   act("click", shot, { soft, href: linkOf(el) });
   press = null;
@@ -175,7 +193,8 @@ function hearBlur(id) {
 // Whether a person made this change of a field, and not a script of the page.
 function byPerson(id, el, user, textual) {
   if (typeof user === "boolean") return user;
-  if (focusId === id || about(press, el)) return true;
+  if (about(press, el)) return true;
+  if (focusId === id) return causeId === id || causeId === null || now - causeAt >= PERSON_MS;
   if (textual) return !focusHeard || (edit !== null && edit.id === id);
   return causeId === id || now - causeAt >= PERSON_MS;
 }
@@ -200,8 +219,7 @@ function hearInput(id, text, checked, user) {
     edit.last = type === "file" ? lastPart(text) : text;
     edit.secret = edit.secret || isSecret(el);
   }
-  causeAt = now;
-  causeId = id;
+  caused(id);
 }
 
 function hearChoice(id, el, type, text, checked) {
@@ -220,12 +238,12 @@ function hearChoice(id, el, type, text, checked) {
 }
 
 // The page is left: what is unfinished ends here.
-function leave(given) {
+function leave() {
   flush();
   const field = focusId === null ? null : elementOf(focusId);
   // Only kept when nothing else explains that the page was left.
   if (field && filled === focusId && ownForm(field)) tell("act", { verb: "press", value: "Enter", maybe: true, seen: now, before: see(shotOf(focusId)).page });
-  else if (given.leaves && url) tell("left", { before: snapshot(null) });
+  else if (url) tell("left", { before: snapshot(null) });
   press = edit = focusId = filled = null;
   constructed.clear();
 }
@@ -233,13 +251,15 @@ function leave(given) {
 // Another document, or the same one told again as a whole.
 function hearDocument(node, given) {
   changing();
-  if (given.fresh) leave(given);
+  if (given.fresh) leave();
+  if (given.fresh || url !== given.url) marks = [];
   url = given.url;
   ids.clear();
   fillDocument(document, node);
   settle();
   if (given.fresh) return;
   keepSecrets();
+  for (const place of marks) if (elementIn(place)) weakAdd(known.clickable, elementIn(place));
   if (edit && !ids.has(edit.id)) flush();
 }
 
@@ -255,12 +275,14 @@ function keepSecrets() {
 // For recordings that say themselves what was done: the page, and what the element is.
 function hearAsk(id, given) {
   const el = given.point ? elementFromPoint(document, given.point.x, given.point.y) : elementOf(id);
-  if (!el) return tell("ask", { key: given.key, before: snapshot(null), there: false });
+  const seen = watched(given.watch);
+  if (!el) return tell("ask", { key: given.key, before: snapshot(null), there: false, seen });
   let page = snapshot(el);
   const kind = clickKind(el);
   let soft = kind === "soft";
   if (!tools.hasPath(page) && given.mark) {
     weakAdd(known.clickable, el);
+    marks.push(placeOf(el));
     page = snapshot(el);
     soft = true;
   }
@@ -271,7 +293,7 @@ function hearAsk(id, given) {
   const secret = !!field && isSecret(field);
   const value = field ? valueAt(field) : null;
   tell("ask", {
-    key: given.key, before: page, there: true, soft, secret,
+    key: given.key, before: page, there: true, soft, secret, seen,
     click: kind ? true : type === "checkbox" || type === "radio",
     types: !!field, place: field ? placeOf(field) : "", value: secret && value ? MASK : value, hash: secret ? hash(salt + value) : "",
     clicksByKey: !field && keyClicks(el),
@@ -286,9 +308,35 @@ function placeOf(el) {
   for (let node = el; node; node = above(node) || hostFrame(node)) {
     let index = 0;
     for (let before = previousSibling(node); before; before = previousSibling(before)) if (nodeType(before) === ELEMENT) index++;
-    place = tagOf(node) + index + "/" + place;
+    place = tagOf(node) + ":" + index + "/" + place;
   }
   return place;
+}
+
+// The element that stands there now.
+function elementIn(place) {
+  let el = null;
+  for (const step of place.split("/").slice(0, -1)) {
+    const [tag, index] = step.split(":");
+    const inside = el ? [el, shadowOf(el), frameBody(el) && ownerDocument(frameBody(el))] : [document];
+    const found = inside.map((root) => (root ? childAt(root, +index) : null)).filter((child) => child && tagOf(child) === tag);
+    if (!found.length) return null;
+    el = found[found.length - 1];
+  }
+  return el;
+}
+
+function childAt(root, index) {
+  let child = firstChild(root);
+  for (; child; child = nextSibling(child)) if (nodeType(child) === ELEMENT && index-- === 0) return child;
+  return null;
+}
+
+// What is in a field of which only the place is known, null where there is none or it is a password.
+function watched(place) {
+  const el = place ? elementIn(place) : null;
+  const field = el && fieldOf(el);
+  return field && !isSecret(field) ? valueAt(field) : null;
 }
 
 // The names of the options that are chosen after choosing `wanted` ({value, label, index, either}).
@@ -315,7 +363,7 @@ const OPERATIONS = {
   leave,
   doc: (node, given) => {
     hearDocument(node, given);
-    causeAt = now;
+    caused(null);
   },
   mut: (data) => {
     changing();
@@ -329,15 +377,20 @@ const OPERATIONS = {
     changing();
     adopt(data);
   },
-  press: hearPress,
+  press: (id) => {
+    hearPress(id);
+    caused(id);
+  },
   release: hearRelease,
-  click: (id, hard) => {
-    hearClick(id, hard);
-    causeAt = now;
-    causeId = id;
+  click: (id, keyed, hard) => {
+    hearClick(id, keyed, hard);
+    caused(id);
   },
   key: hearKey,
-  focus: hearFocus,
+  focus: (id) => {
+    hearFocus(id);
+    caused(id);
+  },
   blur: hearBlur,
   input: hearInput,
   flush,

@@ -46,7 +46,7 @@ def _library() -> str:
 
 @contextmanager
 def shared_browser() -> Iterator[None]:
-    """One browser for all recordings read inside the block (in this thread), started when the first needs it."""
+    """One browser for all recordings that this thread reads inside the block, started when one needs it."""
     outer = getattr(_shared, "keeper", None)
     if outer is not None:
         yield
@@ -122,9 +122,7 @@ class Rebuilder:
         self._size += len(text)
         return [*answers, *self.flush()] if self._size > BATCH_CHARACTERS else answers
 
-    def load(
-        self, time: float, node: dict[str, Any], url: str, *, fresh: bool = False, leaves: bool = False
-    ) -> list[Message]:
+    def load(self, time: float, node: dict[str, Any], url: str, *, fresh: bool = False) -> list[Message]:
         """Show another document.
 
         Args:
@@ -132,7 +130,6 @@ class Rebuilder:
             node: Its serialised document node.
             url: Its address as recorded.
             fresh: Ids begin anew: it is another page, not the same told again.
-            leaves: The address is another one than before.
         """
         answers: list[Message] = []
         first = next(iter(node.get("childNodes") or ()), None)
@@ -142,10 +139,10 @@ class Rebuilder:
             self._mode = mode
         elif mode != self._mode and fresh:
             # The document can only be of the other mode from its beginning; what is unfinished is told first.
-            answers = [*self.do("leave", time, {"leaves": leaves}), *self.flush()]
+            answers = [*self.do("leave", time), *self.flush()]
             self._mode = mode
             self._open()
-        return [*answers, *self.do("doc", time, node, {"url": url, "fresh": fresh, "leaves": leaves})]
+        return [*answers, *self.do("doc", time, node, {"url": url, "fresh": fresh})]
 
     def resize(self, width: Any, height: Any) -> list[Message]:
         """Show the page in a window of this size (pixels); what is no size is ignored."""
@@ -221,7 +218,7 @@ class Rebuilder:
         browser = keeper.get() if keeper else self._stack.enter_context(launch(flags=SEALED))
         self._watch(browser)
         context = browser.new_context(
-            viewport=self._viewport,
+            viewport=self._viewport,  # type: ignore[arg-type]
             locale="en-US",
             java_script_enabled=False,
             offline=True,

@@ -7,11 +7,12 @@ from pathlib import Path
 from fde.errors import InputError, MissingError
 from ingest.formats.base import MAX_FILE_BYTES, Importer, Read
 from ingest.formats.fderec import FdeRecording
+from ingest.formats.miniwob import MiniWob
 from ingest.formats.rrweb import Rrweb
 from ingest.formats.trace import PlaywrightTrace
 from ingest.recording import Recording
 
-IMPORTERS: tuple[Importer, ...] = (FdeRecording(), PlaywrightTrace(), Rrweb())
+IMPORTERS: tuple[Importer, ...] = (FdeRecording(), PlaywrightTrace(), MiniWob(), Rrweb())
 HEAD_BYTES = 4096
 
 

@@ -40,7 +40,9 @@ class Look:
         self.time = time
         self.dom = dom
         self.screenshot = screenshot
-        self._packed = zlib.compress(page.encode("utf-8", "surrogatepass"), 1) if isinstance(page, str) else None
+        self._packed = (
+            zlib.compress(page.encode("utf-8", "surrogatepass"), 1) if isinstance(page, str) else None
+        )
         self._page = page if isinstance(page, dict) else None
         self._tree: Node | None = None
         self._text: str | None = None
@@ -79,7 +81,12 @@ class Look:
     def at(self, time: float) -> Look:
         """The same page seen at another time."""
         other = Look(time, {}, self.dom, self.screenshot)
-        other._packed, other._page, other._tree, other._text = self._packed, self._page, self._tree, self._text
+        other._packed, other._page, other._tree, other._text = (
+            self._packed,
+            self._page,
+            self._tree,
+            self._text,
+        )
         return other
 
     def changed(self) -> None:

@@ -9,15 +9,10 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-ROOT = Path(__file__).resolve().parent.parent
-if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
 
 from ingest.browser import VIEWPORT, launch
 from ingest.formats.fderec import write_recording
@@ -39,7 +34,7 @@ _START = ";(rrweb.record || rrweb)({ emit: (event) => window.__rrweb_out(JSON.st
 def record_at_once(
     browser: Browser, url: str, script: Callable[[Page], None], folder: Path, bundle: Path | None = None
 ) -> None:
-    """Write ``session.fderec``, ``session.trace.zip`` and, where the bundle is given, ``session.rrweb.json.gz``.
+    """Write ``session.fderec``, ``session.trace.zip`` and, with a bundle, ``session.rrweb.json.gz``.
 
     The browser is best slowed by :data:`ingest.recorder.SCRIPT_PAUSE_MS`: what a page's script
     does by itself is told from what a person does by its haste.
@@ -52,7 +47,9 @@ def record_at_once(
     heard = Listener(context, {origin_of(url)}, scripted=True, badge=False)
     if bundle is not None:
         code = bundle.read_text(encoding="utf-8")
-        context.add_init_script(f"if (window === top && location.href !== 'about:blank') {{ {code}\n{_START} }}")
+        context.add_init_script(
+            f"if (window === top && location.href !== 'about:blank') {{ {code}\n{_START} }}"
+        )
     context.tracing.start(snapshots=True, screenshots=False)
     page = context.new_page()
     heard.begin(page, url)

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from fde.errors import InputError
 
@@ -27,6 +27,12 @@ _SPACE = re.compile(r"[\s,]*")
 _DECODER = json.JSONDecoder()
 
 
+class Readable(Protocol):
+    """Bytes to be read on."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
 class JsonText:
     """The text of a JSON file, decoded piece by piece.
 
@@ -34,7 +40,7 @@ class JsonText:
         InputError: when it is damaged; the message says where.
     """
 
-    def __init__(self, path: Path, stream: IO[bytes]) -> None:
+    def __init__(self, path: Path, stream: Readable) -> None:
         self.path = path
         self._stream = stream
         self._decode: codecs.IncrementalDecoder | None = None
@@ -99,17 +105,21 @@ class JsonText:
                     ) from error
                 if not self._more(size):
                     where = f"character {error.pos}" if error.pos < 100_000 else "the end"
-                    raise InputError(f"{self.path}: not JSON, or cut off, at {where}: {error.msg}.") from error
+                    raise InputError(
+                        f"{self.path}: not JSON, or cut off, at {where}: {error.msg}."
+                    ) from error
                 size *= 2
             except (ValueError, RecursionError) as error:
-                reason = "a number is too long" if isinstance(error, ValueError) else "it is nested too deeply"
+                reason = (
+                    "a number is too long" if isinstance(error, ValueError) else "it is nested too deeply"
+                )
                 raise InputError(f"{self.path}: not a recording: {reason}.") from error
             else:
                 self._at = end
                 return value
 
     def small(self) -> Any:
-        """The next value where it is at most :data:`WHOLE` characters long, else None, and nothing is taken."""
+        """The next value where it is at most :data:`WHOLE` characters long, else None."""
         self.peek()
         while True:
             try:
@@ -147,7 +157,7 @@ def open_json(path: Path) -> Iterator[JsonText]:
             with gzip.open(raw) as unpacked:
                 yield JsonText(path, unpacked)
         elif _is_zlib(head):
-            yield JsonText(path, _Inflate(raw))  # type: ignore[arg-type]
+            yield JsonText(path, _Inflate(raw))
         else:
             yield JsonText(path, raw)
 

@@ -123,19 +123,21 @@ class Heard:
         """The recording, under the file's name."""
         self.secrets.names.update(self.rebuilder.secret_names)
         if self.rebuilder.lost:
-            self.warn(f"{self.rebuilder.lost} changes to nodes that the recording does not have were left out.")
+            self.warn(
+                f"{self.rebuilder.lost} changes to nodes that the recording does not have were left out."
+            )
         if self.full:
             self.warn("The recording is longer than is read; its end was left out.")
         steps, warnings = steps_of(self.acts, self.looks, self.requests, self.secrets)
         began = min((act.time for act in self.acts), default=0.0)
-        known = began > SINCE_2000
+        date = datetime.fromtimestamp(began / 1000, UTC) if began > SINCE_2000 else None
         name = file_name(path)
         return Recording(
             id=f"{name}{suffix}",
             workflow=workflow or name,
             instruction=instruction,
             source_format=source_format,
-            recorded_at=datetime.fromtimestamp(began / 1000, UTC).isoformat(timespec="seconds") if known else None,
+            recorded_at=date.isoformat(timespec="seconds") if date else None,
             steps=steps,
             warnings=tuple(dict.fromkeys((*self.warnings, *warnings))),
         )

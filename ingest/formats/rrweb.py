@@ -28,11 +28,10 @@ CAUSED_MS = 5_000
 
 @dataclass
 class Load:
-    """A page that was opened; ``leaves`` an earlier one."""
+    """A page that was opened."""
 
     time: float
     url: str
-    leaves: bool
 
 
 class Rrweb:
@@ -57,7 +56,7 @@ class Rrweb:
                 raise InputError(_named(path, error.message), error.hint) from error
             if not stream.loads:
                 raise InputError(
-                    f"{path}: an rrweb stream without a full snapshot: what its changes apply to is not known.",
+                    f"{path}: an rrweb stream without a full snapshot: it does not tell what changed.",
                     "Record from the page's beginning, or with checkoutEveryNms.",
                 )
             return Read([stream.heard.recording(path, self.name)])
@@ -112,11 +111,9 @@ class _Stream:
         first = not self.loads
         # A check-out tells the same page again under new ids; a page that opens begins with 1.
         fresh = first or (meta is not None and (url != self._url or node.get("id") == 1))
-        self.heard.take(
-            self.rebuilder.load(self._time, node, url, fresh=fresh, leaves=not first and url != self._url)
-        )
+        self.heard.take(self.rebuilder.load(self._time, node, url, fresh=fresh))
         if fresh:
-            self.loads.append(Load(self._time, url, not first and url != self._url))
+            self.loads.append(Load(self._time, url))
         self._url = url
 
     def _change(self, data: dict[str, Any]) -> None:
@@ -128,9 +125,12 @@ class _Stream:
             keys = ("removes", "adds", "texts", "attributes")
             self._do("mut", {key: data[key] for key in keys if isinstance(data.get(key), list)})
         elif source == MOUSE:
-            operation = _MOUSE.get(data.get("type", -1))
+            kind = data.get("type")
+            operation = _MOUSE.get(kind) if isinstance(kind, int) else None
             if operation and isinstance(data.get("id"), int):
-                self._do(operation, data["id"])
+                # A click that a key made has no place.
+                keyed = "pointerType" not in data and data.get("x") == data.get("y") == 0
+                self._do(operation, data["id"], *([keyed] if operation == "click" else []))
         elif source == INPUT and isinstance(data.get("id"), int):
             user = data.get("userTriggered")
             self._do("input", data["id"], str(data.get("text", "")), bool(data.get("isChecked")), user)
@@ -187,6 +187,10 @@ class _Stream:
             self.heard.warn(f"{self._early} changes before the first full snapshot were left out.")
         for time, request in self._requests:  # now all passwords are known
             self._request(time, request)
+        # The empty page of a window that has just opened, on which nobody did anything.
+        blank = len(self.loads) > 1 and self.loads[0].url.startswith("about:")
+        if blank and not any(act.time <= self.loads[1].time for act in self.heard.acts):
+            del self.loads[0]
         until = 0.0
         for load in self.loads:
             self._opened(load, until)

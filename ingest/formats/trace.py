@@ -16,6 +16,7 @@ from ingest.formats.trace_archive import Call, Context, Frame, read_contexts
 from ingest.formats.trace_calls import file_of, key_of, named, text_of, verb_of, wanted_options
 from ingest.formats.trace_dom import TARGET, Documents, content_key
 from ingest.rebuild import Message, Rebuilder
+from ingest.recording import Recording
 from ingest.timeline import Act, HeardVerb, Look, Request
 
 _DATA_TYPES = ("document", "xhr", "fetch", "ping")
@@ -32,34 +33,40 @@ class PlaywrightTrace:
         return head.startswith(b"PK") and any(name.endswith(".trace") for name in entry_names(path))
 
     def read(self, path: Path) -> Read:
-        made = []
         with Archive(path) as archive:
-            contexts = [each for each in read_contexts(path, archive) if any(map(verb_of, each.calls.values()))]
-            for number, context in enumerate(contexts, 1):
-                with Rebuilder() as rebuilder:
-                    trace = _Trace(path, context, archive, rebuilder)
-                    try:
-                        trace.run()
-                    except InputError as error:
-                        message = error.message.removeprefix(f"{path}: ")
-                        raise InputError(f"{path}: {message}", error.hint) from error
-                    suffix = f"-{number}" if len(contexts) > 1 else ""
-                    made.append(
-                        trace.heard.recording(path, self.name, instruction=plain(context.title), suffix=suffix)
-                    )
+            contexts = read_contexts(path, archive)
+            acted = [each for each in contexts if any(map(verb_of, each.calls.values()))]
+            made = [self._recording(path, archive, context) for context in acted]
         if not made:
             raise InputError(
                 f"{path}: a trace in which nobody acts on a page.",
                 "Start the trace before the work, with snapshots.",
             )
+        if len(made) > 1:
+            made = [each.model_copy(update={"id": f"{each.id}-{i}"}) for i, each in enumerate(made, 1)]
         return Read(made)
+
+    def _recording(self, path: Path, archive: Archive, context: Context) -> Recording:
+        with Rebuilder() as rebuilder:
+            trace = _Trace(context, archive, rebuilder)
+            try:
+                trace.run()
+            except InputError as error:
+                message = error.message.removeprefix(f"{path}: ")
+                raise InputError(f"{path}: {message}", error.hint) from error
+            return trace.heard.recording(path, self.name, instruction=plain(context.title))
 
 
 @dataclass
 class Edit:
-    """A field being filled, call after call. ``raw`` is what is in it, also where that is a password."""
+    """A field being filled, call after call.
+
+    ``raw`` is what is in it, also where that is a password: as the calls say, until
+    the page before the next call shows it.
+    """
 
     place: str
+    url: str
     before: Look
     began: float
     origin: str
@@ -71,7 +78,7 @@ class Edit:
 class _Trace:
     """One context in the making."""
 
-    def __init__(self, path: Path, context: Context, archive: Archive, rebuilder: Rebuilder) -> None:
+    def __init__(self, context: Context, archive: Archive, rebuilder: Rebuilder) -> None:
         self.context = context
         self.archive = archive
         self.rebuilder = rebuilder
@@ -95,12 +102,12 @@ class _Trace:
             else:
                 self._call(call, verb)
                 self._page = call.page or self._page
-        self._finish_edit()
         shot = self.documents.last(self._page)
         if shot:
-            self._show(shot, "")
-            self.heard.take([*self.rebuilder.do("look", self._time_of(shot)), *self.rebuilder.flush()])
-        elif not self.documents.context.frames:
+            last = self._ask(shot, Call("", "", "", {}, 0.0, 0.0, "", "", ""))
+            self.heard.looks.append(self.heard.look(self._time_of(shot) + 1, last["before"]))
+        self._finish_edit()
+        if not self.documents.context.frames:
             self.heard.warn("The trace holds no pages (it was recorded without snapshots): actions only.")
         if self.documents.cut:
             self.heard.warn("A page is too large to be built whole.")
@@ -119,15 +126,21 @@ class _Trace:
             if name not in self._sent:
                 self._sent.add(name)
                 self.rebuilder.name_text(plain(name), text)
-        url = plain(frame.snapshots[index].get("frameUrl") or "")
-        self.heard.take(self.rebuilder.load(self._time_of(shot), document, url))
+        self.heard.take(self.rebuilder.load(self._time_of(shot), document, self._url(shot)))
 
     def _ask(self, shot: tuple[Frame, int], call: Call, **given: Any) -> Message:
         self._show(shot, call.id)
-        question = {"key": call.id, **given}
+        edit = self._edit if self._edit and self._edit.url == self._url(shot) else None
+        question = {"key": call.id, "watch": edit.place if edit else "", **given}
         self.heard.take(self.rebuilder.do("ask", self._time_of(shot), TARGET, question))
         self.heard.take(self.rebuilder.flush())
-        return self.heard.answers.pop(call.id)
+        answer = self.heard.answers.pop(call.id)
+        if edit and isinstance(answer["seen"], str):
+            edit.raw = plain(answer["seen"])
+        return answer
+
+    def _url(self, shot: tuple[Frame, int]) -> str:
+        return plain(shot[0].snapshots[shot[1]].get("frameUrl") or "")
 
     def _shot(self, call: Call) -> tuple[Frame, int] | None:
         page = call.page or self._page
@@ -229,7 +242,7 @@ class _Trace:
             return
         edit = self._begin_edit(time, before, answer)
         typed = text_of(call)
-        edit.raw = typed if verb == "fill" else self._after(call, answer, edit.raw + typed)
+        edit.raw = typed if verb == "fill" else edit.raw + typed
         edit.time = self.context.wall_time(call.end)
         self._field = answer
 
@@ -239,16 +252,8 @@ class _Trace:
             secret = bool(answer["secret"])
             now = "" if secret else plain(answer["value"])
             origin = answer["hash"] if secret else now
-            self._edit = Edit(answer["place"], before, time, origin, now, secret, time)
+            self._edit = Edit(answer["place"], before.page["url"], before, time, origin, now, secret, time)
         return self._edit
-
-    def _after(self, call: Call, answer: Message, otherwise: str) -> str:
-        """What is in a field after a call, as the snapshot after it tells; ``otherwise`` where it does not."""
-        shot = self.documents.main(call.page or self._page, call.after_snapshot)
-        if shot is None or answer["secret"] or call.method.startswith("keyboard"):
-            return otherwise
-        now = self._ask(shot, call)
-        return plain(now["value"]) if now["there"] and now.get("types") else otherwise
 
     def _press(self, call: Call, time: float, before: Look | None, answer: Message) -> None:
         key = key_of(call)
@@ -262,8 +267,7 @@ class _Trace:
         elif answer["types"] and before is not None and key != "Tab":
             edit = self._begin_edit(time, before, answer)
             typed = "\n" if breaks else key if len(key) == 1 else ""
-            shorter = edit.raw[:-1] if key == "Backspace" else edit.raw + typed
-            edit.raw = self._after(call, answer, shorter)
+            edit.raw = edit.raw[:-1] if key == "Backspace" else edit.raw + typed
             edit.time = self.context.wall_time(call.end)
 
     def _finish_edit(self) -> None:
@@ -305,14 +309,14 @@ class _Trace:
                 body = self.archive.read(str(key))
         status = response.get("status")
         headers = [each for each in response.get("headers") or () if isinstance(each, dict)]
-        location = next((each.get("value") for each in headers if str(each.get("name")).lower() == "location"), None)
+        answered = {str(each.get("name")).lower(): each.get("value") for each in headers}
         effect = make_effect(
             plain(request.get("method") or "GET"),
             plain(request.get("url") or ""),
             status=status if isinstance(status, int) and status > 0 else None,
             content_type=kind or "",
             body=body,
-            location=plain(location) if location else None,
+            location=plain(answered["location"]) if answered.get("location") else None,
             secrets=self.heard.secrets,
         )
         began = _iso(resource.get("startedDateTime"))

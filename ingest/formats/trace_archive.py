@@ -1,4 +1,4 @@
-"""What lies in a Playwright trace: actions, snapshots of frames, requests; of versions 3 to 10 in one form."""
+"""What lies in a Playwright trace: calls, snapshots, requests; of versions 3 to 10 in one form."""
 
 from __future__ import annotations
 

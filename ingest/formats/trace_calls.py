@@ -39,7 +39,13 @@ _NAMED = re.compile(
     r'|^internal:attr=\[(?:placeholder|title|alt)=(?P<attribute>"(?:[^"\\]|\\.)*")[is]?\]'
 )
 _NTH = re.compile(r">> nth=(\d+)$")
-_ROLES = {"fill": "textbox", "type": "textbox", "select": "combobox", "check": "checkbox", "uncheck": "checkbox"}
+_ROLES = {
+    "fill": "textbox",
+    "type": "textbox",
+    "select": "combobox",
+    "check": "checkbox",
+    "uncheck": "checkbox",
+}
 
 
 def verb_of(call: Call) -> str | None:
