@@ -112,7 +112,10 @@ class Rebuilder:
         Raises:
             InputError: when the recording breaks the browser or takes too long.
         """
-        text = json.dumps([name, time, *given], separators=(",", ":"))
+        try:
+            text = json.dumps([name, time, *given], separators=(",", ":"), allow_nan=False)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"An event cannot be read: {error}.") from error
         if len(text) > MAX_OPERATION:
             raise InputError(
                 f"A single event holds {len(text) // 10**6} MB; at most {MAX_OPERATION // 10**6} MB are read."

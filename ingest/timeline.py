@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Literal
 
 from ingest.action import CHECKABLE_ROLES, SELECTABLE_ROLES, Action, Target, Verb, resolve, target_of
@@ -240,7 +241,7 @@ def _give_effects(drafts: list[Step], requests: list[Request]) -> None:
 
 def _give_pages(drafts: list[Step], looks: list[Look]) -> None:
     """The page after a step is the last one seen before the next step, which is what the next one met."""
-    for draft, following in zip(drafts, [*drafts[1:], None], strict=True):
+    for draft, following in zip_longest(drafts, drafts[1:]):
         until = following.act.began if following else float("inf")
         between = [look for look in looks if draft.act.time < look.time <= until]
         if between:

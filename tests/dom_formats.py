@@ -77,7 +77,7 @@ def record_portal(browser: Browser, folder: Path, bundle: Path | None = None) ->
             perform(page, plan)
 
         try:
-            record_at_once(browser, f"{url}/login", work, folder, bundle)
+            record_at_once(browser, url.rstrip("/") + "/login", work, folder, bundle)
         finally:
             portal.close()
 

@@ -129,6 +129,8 @@ class Heard:
         if self.full:
             self.warn("The recording is longer than is read; its end was left out.")
         steps, warnings = steps_of(self.acts, self.looks, self.requests, self.secrets)
+        if not steps:
+            self.warn("Nobody does anything in it.")
         began = min((act.time for act in self.acts), default=0.0)
         date = datetime.fromtimestamp(began / 1000, UTC) if began > SINCE_2000 else None
         name = file_name(path)

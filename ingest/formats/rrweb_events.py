@@ -29,7 +29,7 @@ _PACKED = re.compile(r'\[\s*"x[\u0000-\u00ff\\]')
 
 def looks_like_events(head: bytes) -> bool:
     """Whether the beginning of a file (at least some hundred bytes) is one of rrweb events."""
-    text = head_text(head)
+    text = head_text(head).replace('\\"', '"')  # events may be kept as texts
     if not text.startswith(("[", "{")):
         return False
     if _PACKED.match(text):

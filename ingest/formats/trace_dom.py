@@ -18,7 +18,7 @@ from ingest.formats.trace_archive import Context, Frame
 
 TARGET = 1  # the id of the element that a call was aimed at
 MAX_NODES = 200_000
-MAX_DEPTH = 400
+MAX_DEPTH = 200
 MAX_FRAMES = 8
 MAX_IMPORTS = 20
 _OWN = "__playwright_"
