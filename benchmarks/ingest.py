@@ -48,6 +48,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory(prefix="fde-bench-") as scratch:
         results = [*documents(Path(scratch), rounds), *recordings(rounds), *snapshots(rounds * 5)]
+    results += [row(*found) for found in pages(options.quick)]
     if options.json:
         print(json.dumps({"machine": machine(), "results": results}, indent=1))
         return
@@ -55,6 +56,13 @@ def main() -> None:
         against = "" if entry["peer_value"] is None else f"  {entry['peer']}: {entry['peer_value']:.3g}"
         ratio = "" if entry["ratio"] is None else f"  ratio {entry['ratio']:.2f}"
         print(f"{entry['name']:<44} {entry['value']:>9.3g} {entry['unit']}{against}{ratio}")
+
+
+def pages(quick: bool) -> Iterator[tuple[str, float, str, str | None, float | None]]:
+    """Recordings of DOMs, and pages without semantics."""
+    from benchmarks.ingest_pages import rows
+
+    return rows(quick)
 
 
 def row(name: str, value: float, unit: str, peer: str | None, peer_value: float | None) -> dict[str, Any]:

@@ -13,9 +13,12 @@ from ingest.formats.codegen import CodegenRecording
 from ingest.formats.eventlog import LogColumns
 from ingest.formats.fderec import FdeRecording
 from ingest.formats.har import HttpArchive, join, read_entries
+from ingest.formats.miniwob import MiniWob
 from ingest.formats.openadapt import EVENTS, FRAMES, META, OpenAdaptRecording, is_recording_folder
+from ingest.formats.rrweb import Rrweb
 from ingest.formats.selenium import SeleniumProject
 from ingest.formats.steps import ScriptImporter
+from ingest.formats.trace import PlaywrightTrace
 from ingest.formats.uilog import UiLog
 from ingest.formats.video import VIDEO_SUFFIXES, ScreenVideo, event_log
 from ingest.formats.workflowuse import WorkflowUse
@@ -23,6 +26,9 @@ from ingest.recording import Recording
 
 IMPORTERS: tuple[Importer, ...] = (
     FdeRecording(),
+    PlaywrightTrace(),
+    MiniWob(),
+    Rrweb(),
     WorkflowUse(),
     ChromeRecording(),
     SeleniumProject(),
@@ -50,8 +56,6 @@ def importer_of(path: Path, columns: LogColumns | None = None) -> Importer:
     if not path.is_dir():
         if not path.is_file():
             raise MissingError(f"{path}: no such file.")
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(f"{path}: larger than {MAX_FILE_BYTES // 10**6} MB.")
         with path.open("rb") as handle:
             head = handle.read(HEAD_BYTES)
         if not head:
@@ -60,6 +64,9 @@ def importer_of(path: Path, columns: LogColumns | None = None) -> Importer:
         if columns is not None and isinstance(importer, UiLog | ScreenVideo):
             importer = type(importer)(columns)
         if importer.recognises(path, head):
+            limit = getattr(importer, "max_bytes", MAX_FILE_BYTES)
+            if path.is_file() and path.stat().st_size > limit:
+                raise InputError(f"{path}: larger than {limit // 10**6} MB.")
             return importer
     if head.startswith(b"PK"):
         from ingest.formats.base import Archive
