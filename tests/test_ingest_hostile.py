@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import socket
 import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ingest_scripts import SAMPLES, chrome, codegen, selenium, workflow_use
+from mutations import mutated_bytes, mutated_value
 
 from fde.errors import InputError
 from ingest.recordings import read_recordings
@@ -69,9 +70,9 @@ REAL: dict[str, bytes] = {
     "recording.zip": openadapt(),
     "log.csv": b"time,event,x,y,element,value\n1.5,click,3,4,Save,\n2.5,type,3,4,Name,Ann\n",
 }
-NASTY: tuple[Any, ...] = (
-    None, True, -1, 10**400, 1e308, "", "\0", "\ud800", "../../etc/passwd", "http://[", "a" * 5000,
-    [], {}, [[]], {"a": {}}, "file:///etc/passwd", "//*[", "aria/", "nth=99999999999", "javascript:alert(1)",
+ODD_TEXTS = (
+    "../../etc/passwd", "http://[", "file:///etc/passwd", "//*[", "aria/", "nth=99999999999", "\ud800",
+    "javascript:alert(1)", "a" * 5000, "iframe >> internal:control=enter-frame", "${x}", "{x}", "9" * 400,
 )  # fmt: skip
 
 
@@ -101,57 +102,14 @@ def reads_or_says_why(folder: Path, name: str, data: bytes) -> None:
     assert [file.name for file in folder.iterdir()] == [name], "nothing is written"
 
 
-def mutated_json(value: Any, rng: random.Random) -> Any:
-    """The same structure with one thing in it replaced, left out or repeated."""
-    holder: dict[str, Any] = {"root": value}
-    places: list[tuple[Any, Any]] = [(holder, "root")]
-
-    def collect(current: Any) -> None:
-        keys = (
-            current if isinstance(current, dict) else range(len(current)) if isinstance(current, list) else ()
-        )
-        for key in keys:
-            places.append((current, key))
-            collect(current[key])
-
-    collect(value)
-    container, key = rng.choice(places)
-    what = rng.randrange(3)
-    if what == 0:
-        container[key] = rng.choice(NASTY)
-    elif what == 1 and isinstance(container, list):
-        container.insert(key, container[key])
-    elif container is not holder:
-        del container[key]
-    return holder["root"]
-
-
-def mutated_bytes(data: bytes, rng: random.Random) -> bytes:
-    made = bytearray(data)
-    for _ in range(rng.randint(1, 4)):
-        at = rng.randrange(len(made) + 1)
-        what = rng.randrange(4)
-        if what == 0:
-            made[at : at + rng.randint(1, 40)] = b""
-        elif what == 1:
-            made[at:at] = bytes(rng.randrange(256) for _ in range(rng.randint(1, 6)))
-        elif what == 2 and at < len(made):
-            made[at] ^= 1 << rng.randrange(8)
-        else:
-            del made[at:]
-        if not made:
-            break
-    return bytes(made)
-
-
-Mutation = Callable[[bytes, random.Random], bytes]
-
-
 def structural(data: bytes, rng: random.Random) -> bytes:
-    value = json.loads(data)
-    for _ in range(rng.randint(1, 5)):
-        value = mutated_json(value, rng)
-    return json.dumps(value, default=str).encode("utf-8", "replace")
+    """The same structure with parts of it replaced, left out or repeated, and an odd text somewhere."""
+    made = json.dumps(mutated_value(json.loads(data), rng))
+    texts = list(re.finditer(r'"[^"\\]*"', made))
+    if texts and rng.random() < 0.5:
+        text = rng.choice(texts)
+        made = made[: text.start()] + json.dumps(rng.choice(ODD_TEXTS)) + made[text.end() :]
+    return made.encode()
 
 
 @pytest.mark.parametrize("name", sorted(REAL))

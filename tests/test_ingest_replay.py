@@ -15,7 +15,6 @@ from ingest_scripts import PAGES, WORK, all_formats, chrome, codegen, selenium, 
 
 from fde.errors import InputError, WorkError
 from ingest.browser import launch
-from ingest.recorder import SCRIPT_PAUSE_MS
 from ingest.recording import Recording
 from ingest.replay import replay_file
 
@@ -27,7 +26,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with launch(slow_mo_ms=SCRIPT_PAUSE_MS) as running:
+    with launch(slow_mo_ms=60) as running:
         yield running
 
 

@@ -10,6 +10,7 @@ import io
 import time
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ class ScreenVideo:
     """Reads a video together with the log beside it."""
 
     name = "screen-video"
+    max_bytes = 4_000_000_000  # it is read frame by frame
 
     def __init__(self, columns: LogColumns | None = None) -> None:
         self.columns = columns or LogColumns()
@@ -165,16 +167,16 @@ class _Frames:
         self.began: float | None = None
         self._times: list[float] = []
         self._pictures: list[bytes] = []
-        with path.open("rb") as stream:
-            for container in self._opened(stream):
-                video = container.streams.video[0]
-                self.width, self.height = video.codec_context.width, video.codec_context.height
-                if not 0 < self.width * self.height <= MAX_PIXELS:
-                    raise InputError(
-                        f"{path}: frames of {self.width} by {self.height} pixels are no screen's."
-                    )
-                self.began = _moment(str(container.metadata.get("creation_time", "")))
+        with path.open("rb") as stream, self._opened(stream) as container:
+            video = container.streams.video[0]
+            self.width, self.height = video.codec_context.width, video.codec_context.height
+            if not 0 < self.width * self.height <= MAX_PIXELS:
+                raise InputError(
+                    f"{path}: frames of {self.width} by {self.height} pixels are no screen's."
+                )
+            self.began = _moment(str(container.metadata.get("creation_time", "")))
 
+    @contextmanager
     def _opened(self, stream: io.BufferedReader) -> Iterator[Any]:
         """The container, opened by its kind from the open file: it can name no other."""
         try:
@@ -188,7 +190,7 @@ class _Frames:
         stream.seek(0)
         try:
             with av.open(stream, mode="r", format=kind) as container:
-                if not container.streams.video:
+                if not container.streams.video or container.streams.video[0].codec_context is None:
                     raise InputError(f"{self.path}: holds no pictures.")
                 yield container
         except (av.FFmpegError, ValueError, OverflowError, EOFError, IndexError) as error:
@@ -200,20 +202,19 @@ class _Frames:
         """Keep the frames shown at these times (seconds, from the start), and the last one."""
         wanted = sorted(set(times))
         deadline = time.monotonic() + DECODE_LIMIT_S
-        with self.path.open("rb") as stream:
-            for container in self._opened(stream):
-                shown: Any = None
-                for frame in container.decode(video=0):
-                    if time.monotonic() > deadline:
-                        raise InputError(f"{self.path}: takes longer than {DECODE_LIMIT_S} s to read.")
-                    now = float(frame.time or 0.0)
-                    if (frame.width, frame.height) != (self.width, self.height):
-                        raise InputError(f"{self.path}: the picture changes its size at {now:.1f} s.")
-                    while wanted and wanted[0] < now:
-                        self._keep(wanted.pop(0), shown if shown is not None else frame)
-                    shown, self.length_s = frame, max(self.length_s, now)
-                if shown is not None:
-                    self._keep(self.length_s if not wanted else min(wanted[0], self.length_s), shown)
+        with self.path.open("rb") as stream, self._opened(stream) as container:
+            shown: Any = None
+            for frame in container.decode(video=0):
+                if time.monotonic() > deadline:
+                    raise InputError(f"{self.path}: takes longer than {DECODE_LIMIT_S} s to read.")
+                now = float(frame.time or 0.0)
+                if (frame.width, frame.height) != (self.width, self.height):
+                    raise InputError(f"{self.path}: the picture changes its size at {now:.1f} s.")
+                while wanted and wanted[0] < now:
+                    self._keep(wanted.pop(0), shown if shown is not None else frame)
+                shown, self.length_s = frame, max(self.length_s, now)
+            if shown is not None:
+                self._keep(self.length_s if not wanted else min(wanted[0], self.length_s), shown)
         if not self._pictures:
             raise InputError(f"{self.path}: holds no pictures.")
 
