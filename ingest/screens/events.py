@@ -39,6 +39,8 @@ _KEYS = {
     "arrowdown": "ArrowDown", "left": "ArrowLeft", "arrowleft": "ArrowLeft", "right": "ArrowRight",
     "arrowright": "ArrowRight", "space": " ", **{f"f{n}": f"F{n}" for n in range(1, 13)},
 }  # fmt: skip
+# What text recognition makes of the dots that stand for a password.
+_DOTS = re.compile(r"[•●*.·°\-_eos ]{3,}", re.I)
 _MODIFIERS = {"shift", "control", "ctrl", "alt", "meta", "cmd", "command", "win", "altgraph", "capslock"}
 
 
@@ -99,6 +101,15 @@ def joined(events: Iterable[ScreenEvent]) -> list[ScreenEvent]:
     return made
 
 
+@dataclass(frozen=True)
+class _Entered:
+    """A field, and the screen when it was entered."""
+
+    item: Item
+    screen: Screen
+    before: Snapshot | None
+
+
 class _Worker:
     """Makes a recording of screen events; each picture is read once."""
 
@@ -108,7 +119,7 @@ class _Worker:
         self._screens: dict[str, Screen] = {}
         self._reader = ScreenReader()
         self._steps: list[RecordedStep] = []
-        self._field: Item | None = None  # what the keys go to
+        self._field: _Entered | None = None  # what the keys go to
         self._opened: tuple[Item, Snapshot | None, Screen | None, ScreenEvent] | None = None
         self._typed_choice = False
 
@@ -178,10 +189,10 @@ class _Worker:
             return
         role = item.node.role
         if role in ("textbox", "searchbox"):
-            self._field = item
+            self._field = _Entered(item, screen, before)
             return
         if role == "combobox":
-            self._field = item
+            self._field = _Entered(item, screen, before)
             self._opened = (item, before, screen, event)
             return
         if role in CHECKABLE_ROLES:
@@ -211,29 +222,31 @@ class _Worker:
         return True
 
     def _type(self, event: ScreenEvent) -> None:
-        screen, before = self._look(event.before, event)
         opened, self._opened = self._opened, None
         if opened is not None and opened[2] is not None:
-            field, seen, shown, clicked = opened
+            field, seen, screen, clicked = opened
             chosen = self._value_after(event, field) or event.text
-            self._add("select", self._target(shown, field), chosen, clicked, seen, after=event.after)
+            self._add("select", self._target(screen, field), chosen, clicked, seen, after=event.after)
             self._typed_choice = True
-            return
-        item = None if self._field is None or screen is None else _again(screen, self._field)
-        if item is None and event.label:
+        elif self._field is not None:
+            entered = self._field
+            shown = self._value_after(event, entered.item)
+            dotted = bool(_DOTS.fullmatch(shown)) and not _DOTS.fullmatch(event.text)
+            event = replace(event, secret=event.secret or dotted)
+            self._add("fill", self._target(entered.screen, entered.item), event.text, event, entered.before)
+        elif event.label:
+            _, before = self._look(event.before, event)
             self._add("fill", Target(role="textbox", name=event.label), event.text, event, before)
-        elif item is None or screen is None:
-            self._warn(
-                f"{event.where}: it is not told which field {len(event.text)} characters were typed into."
-            )
         else:
-            self._add("fill", self._target(screen, item), event.text, event, before)
+            count = len(event.text)
+            self._warn(f"{event.where}: it is not told which field {count} characters were typed into.")
 
     def _key(self, event: ScreenEvent) -> None:
         if event.text == "Tab":
             self._close_list()
-            screen, _ = self._look(event.before, event)
-            self._field = None if screen is None else _next_field(screen, self._field)
+            screen, before = self._look(event.before, event)
+            following = _next_field(screen, self._field) if screen and self._field else None
+            self._field = _Entered(following, screen, before) if screen and following else None
             return
         if self._opened is not None and event.text.startswith("Arrow"):
             return
@@ -363,12 +376,10 @@ def _again(screen: Screen, item: Item) -> Item | None:
     return next((other for other in near if other.node.name == item.node.name), near[0] if near else None)
 
 
-def _next_field(screen: Screen, item: Item | None) -> Item | None:
+def _next_field(screen: Screen, entered: _Entered) -> Item | None:
     fields = [other for other in screen.items if other.node.role in FIELD_ROLES]
-    now = None if item is None else _again(screen, item)
-    if now is None or now not in fields:
-        return None
-    later = fields[fields.index(now) + 1 :]
+    now = _again(screen, entered.item)
+    later = fields[fields.index(now) + 1 :] if now in fields else []
     return later[0] if later else None
 
 
