@@ -147,9 +147,7 @@ def peers() -> dict[str, Callable[[Path], str]]:
     return {name: guarded(convert) for name, convert in found.items()}
 
 
-def pdfs(
-    folder: Path, rounds: int, peer: str, convert: Callable[[Path], str]
-) -> Iterator[dict[str, Any]]:
+def pdfs(folder: Path, rounds: int, peer: str, convert: Callable[[Path], str]) -> Iterator[dict[str, Any]]:
     """Pages of digital text per second of processor time, and the expected text of a receipt in order."""
     import pypdfium2
 

@@ -14,7 +14,9 @@ ROWS = 60
 COLUMNS = ["Category", "Cost centre", "Account", "Limit"]
 LINES = [[f"Category {i}", f"CC-{100 + i}", f"A-{6000 + 7 * i}", str(500 + 250 * i)] for i in range(ROWS)]
 EXPECTED = {(head, cell) for line in LINES for head, cell in zip(COLUMNS, line, strict=True)}
-PARAGRAPH = "Amounts above the limit of section 4 are approved by the head of the team that ordered them. " * 5
+PARAGRAPH = (
+    "Amounts above the limit of section 4 are approved by the head of the team that ordered them. " * 5
+)
 
 
 def make(folder: Path) -> dict[Path, set[Cell]]:

@@ -66,7 +66,7 @@ def originals() -> dict[str, bytes]:
         "a.pdf": pdf([text(50, 740, "Limits", 18), *lines, *cells]),
         "a.html": html.encode(),
         "a.md": b"# Rules\n\n* a\n\n| A | B |\n|---|---|\n| 1 | 2 |\n",
-        "a.csv": b"Id;Name\n1;\"a; b\"\n2;c\n",
+        "a.csv": b'Id;Name\n1;"a; b"\n2;c\n',
         "a.rtf": rb"{\rtf1\ansi{\fonttbl{\f0 Arial;}}\f0 Limits\par Gr\'fc\'dfe\par}",
         "a.txt": "Größe und Maß.\n\nZweiter Absatz.".encode("cp1252"),
         "a.png": picture_of(["Text"]),
@@ -103,7 +103,7 @@ def mutate(data: bytes, chance: random.Random) -> bytes:
             at = chance.choice(digits) if digits else where
             return data[:at] + chance.choice(numbers) + data[at + 1 :]
         case _:
-            marks = [b"<", b"\"", b"]]>", b"\0", b"&x;", b"{", b"\\bin999999999 ", b"/Length 99999", b"%00"]
+            marks = [b"<", b'"', b"]]>", b"\0", b"&x;", b"{", b"\\bin999999999 ", b"/Length 99999", b"%00"]
             return data[:where] + chance.choice(marks) + data[where:]
 
 

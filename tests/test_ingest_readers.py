@@ -75,12 +75,21 @@ PEOPLE: list[list[object]] = [["Team", "Deputy", "Since"], ["Buying", "Ann", 202
 def test_tables_side_by_side_and_below_each_other() -> None:
     values = {**grid("A1", LIMITS), **grid("E1", PEOPLE), **grid("B7", [["City", "Code"], ["Rome", 7]])}
     tables = one("a.xlsx", book(values)).tables
-    assert [table.header for table in tables] == [("Role", "Limit"), ("Team", "Deputy", "Since"), ("City", "Code")]
+    assert [table.header for table in tables] == [
+        ("Role", "Limit"),
+        ("Team", "Deputy", "Since"),
+        ("City", "Code"),
+    ]
     assert tables[1].rows == (("Buying", "Ann", "2021"), ("Sales", "Bo", "2019"))
 
 
 def test_blank_rows_and_columns_inside_a_table_do_not_divide_it() -> None:
-    rows: list[list[object]] = [["Region", None, "Q1", "Q2"], ["North", None, 1, 2], [None] * 4, ["South", None, 3, 4]]
+    rows: list[list[object]] = [
+        ["Region", None, "Q1", "Q2"],
+        ["North", None, 1, 2],
+        [None] * 4,
+        ["South", None, 3, 4],
+    ]
     (table,) = one("a.xlsx", book(grid("A1", rows))).tables
     assert cells(table) == [("Region", "Q1", "Q2"), ("North", "1", "2"), ("South", "3", "4")]
 
@@ -152,11 +161,19 @@ def test_old_excel() -> None:
     document = one("limits.xls", buffer.getvalue())
     assert document.media_type == "application/vnd.ms-excel" and document.tables[0].place.sheet == "Limits"
     assert document.tables[0].name == "Approval limits"
-    assert cells(document.tables[0]) == [("Role", "Share", "From"), ("Lead", "7.5%", "2024-03-01"), ("Head", "12", "")]
+    assert cells(document.tables[0]) == [
+        ("Role", "Share", "From"),
+        ("Lead", "7.5%", "2024-03-01"),
+        ("Head", "12", ""),
+    ]
 
 
 @pytest.mark.parametrize(
-    "data", [b"<html><body><table><tr><th>Id</th><th>Name</th></tr><tr><td>1</td><td>a</td></tr></table>", b"Id\tName\n1\ta\n"]
+    "data",
+    [
+        b"<html><body><table><tr><th>Id</th><th>Name</th></tr><tr><td>1</td><td>a</td></tr></table>",
+        b"Id\tName\n1\ta\n",
+    ],
 )
 def test_tables_of_text_under_excels_name(data: bytes) -> None:
     assert cells(one("export.xls", data).tables[0]) == [("Id", "Name"), ("1", "a")]
@@ -202,7 +219,9 @@ def test_slides() -> None:
     deck.save(buffer)
     document = one("deck.pptx", buffer.getvalue())
     assert document.title == "Approval" and document.media_type.endswith("presentationml.presentation")
-    assert document.text.startswith("# Approval\n\n- Leads up to 5,000\n  - Heads above\n\n## Notes\n\nAsk finance.")
+    assert document.text.startswith(
+        "# Approval\n\n- Leads up to 5,000\n  - Heads above\n\n## Notes\n\nAsk finance."
+    )
     table, chart = document.tables
     assert table.place.slide == 2 and table.rows[0] == ("Lead", "1", "2")
     assert cells(chart) == [("", "Orders"), ("Jan", "3"), ("Feb", "4.5")]
@@ -214,8 +233,14 @@ def test_slides() -> None:
 
 def ruled(rows: list[list[str]], top: float = 700, width: float = 120, height: float = 18) -> list[str]:
     """A table drawn with lines."""
-    drawn = [rule(50, top - height * at, 50 + width * len(rows[0]), top - height * at) for at in range(len(rows) + 1)]
-    drawn += [rule(50 + width * at, top, 50 + width * at, top - height * len(rows)) for at in range(len(rows[0]) + 1)]
+    drawn = [
+        rule(50, top - height * at, 50 + width * len(rows[0]), top - height * at)
+        for at in range(len(rows) + 1)
+    ]
+    drawn += [
+        rule(50 + width * at, top, 50 + width * at, top - height * len(rows))
+        for at in range(len(rows[0]) + 1)
+    ]
     return drawn + [
         text(54 + width * column, top - height * row - 13, cell)
         for row, line in enumerate(rows)
@@ -237,26 +262,71 @@ GRID = [["Role", "Limit", "Deputy"], ["Lead", "5,000", "Head of team"], ["Head",
 
 
 def test_pdf_tables_with_lines_stand_among_the_text() -> None:
-    drawn = [text(50, 760, "Limits", 18), text(50, 735, "As of March."), *ruled(GRID), text(50, 600, "Ask first.")]
+    drawn = [
+        text(50, 760, "Limits", 18),
+        text(50, 735, "As of March."),
+        *ruled(GRID),
+        text(50, 600, "Ask first."),
+    ]
     document = one("a.pdf", pdf(drawn))
     assert [cells(table) for table in document.tables] == [[tuple(row) for row in GRID]]
-    assert document.text.startswith("# Limits\n\nAs of March.\n\n| Role |") and document.text.endswith("|\n\nAsk first.")
+    assert document.text.startswith("# Limits\n\nAs of March.\n\n| Role |") and document.text.endswith(
+        "|\n\nAsk first."
+    )
 
 
 def test_pdf_tables_of_boxes_and_merged_cells() -> None:
     drawn = [box(50, 640, 100, 40), box(150, 660, 100, 20), box(150, 640, 100, 20), box(250, 660, 100, 20)]
     drawn += [box(250, 640, 100, 20), box(50, 620, 300, 20)]
-    drawn += [text(55, 655, "both rows"), text(155, 667, "a"), text(155, 647, "b"), text(255, 667, "c"), text(255, 647, "d")]
+    drawn += [
+        text(55, 655, "both rows"),
+        text(155, 667, "a"),
+        text(155, 647, "b"),
+        text(255, 667, "c"),
+        text(255, 647, "d"),
+    ]
     drawn += [text(55, 627, "across")]
     (table,) = one("a.pdf", pdf(drawn)).tables
     assert cells(table) == [("both rows", "a", "c"), ("both rows", "b", "d"), ("across", "across", "across")]
 
 
 def test_pdf_tables_without_lines() -> None:
-    rows = [["Vendor", "Terms", "Limit"], ["Acme", "Net 30", "500"], ["Bolt", "Net 14", "750"], ["Core", "", "90"]]
+    rows = [
+        ["Vendor", "Terms", "Limit"],
+        ["Acme", "Net 30", "500"],
+        ["Bolt", "Net 14", "750"],
+        ["Core", "", "90"],
+    ]
     document = one("a.pdf", pdf([text(50, 730, "Terms by vendor."), *aligned(rows), text(50, 600, "End.")]))
     assert [cells(table) for table in document.tables] == [[tuple(row) for row in rows]]
     assert document.text.startswith("Terms by vendor.") and document.text.endswith("End.")
+
+
+def test_cells_of_several_lines_are_one_cell() -> None:
+    drawn = [
+        text(50, 734, "Acme Ltd"),
+        text(310, 734, "Date: 2024-03-01"),
+        text(50, 720, "Rome"),
+        text(310, 720, "No: 55"),
+    ]
+    for column, name in enumerate(["Item", "Quantity", "Amount"]):
+        drawn.append(text(50 + 130 * column, 706, name))
+    for at in range(4):  # numbers in the middle of two lines
+        y = 690 - 24 * at
+        drawn += [text(50, y, f"Part {at} of the"), text(50, y - 11, "larger kind")]
+        drawn += [text(180, y - 5.5, str(at)), text(310, y - 5.5, f"{at * 7}.50")]
+    document = one("a.pdf", pdf([*drawn, text(50, 560, "Pay soon.")]))
+    (table,) = document.tables
+    assert table.header == ("Item", "Quantity", "Amount")
+    assert table.rows[1] == ("Part 1 of the larger kind", "1", "7.50") and len(table.rows) == 4
+    assert document.text.startswith("Acme Ltd Date: 2024-03-01") and document.text.endswith("Pay soon.")
+
+
+def test_letters_that_only_follow_each_other_are_divided_and_touching_ones_are_not() -> None:
+    letters = [text(50 + 200 * at, 700 - 30 * at, letter) for at, letter in enumerate("abc")]
+    assert one("a.pdf", pdf(letters)).text.split() == ["a", "b", "c"]
+    spaced = ["BT /F1 20 Tf 50 700 Td [(Inv) -5 (oice)] TJ ET\n", text(400, 300, "x"), text(400, 100, "y")]
+    assert one("a.pdf", pdf(spaced)).text.split() == ["Invoice", "x", "y"]
 
 
 def test_what_only_looks_like_a_table_stays_text() -> None:
@@ -279,13 +349,25 @@ def test_pdf_columns_are_read_one_after_the_other() -> None:
     drawn = [text(50, 760, "A title over both of the columns of this page", 16)]
     drawn += [text(50, 720 - 13 * at, line) for at, line in enumerate(left)]
     drawn += [text(320, 720 - 13 * at, line) for at, line in enumerate(right)]
-    drawn += [text(50, 580, "A closing line that runs over the whole width of the page, below both of the columns.")]
+    drawn += [
+        text(50, 580, "A closing line that runs over the whole width of the page, below both of the columns.")
+    ]
     found = one("a.pdf", pdf(drawn)).text
-    assert found.index("left line 7") < found.index("right line 0") < found.index("right line 7") < found.index("closing")
+    assert (
+        found.index("left line 7")
+        < found.index("right line 0")
+        < found.index("right line 7")
+        < found.index("closing")
+    )
 
 
 def test_pdf_lists_headings_and_rotated_pages() -> None:
-    drawn = [text(50, 700, "Steps", 10, "F2"), text(50, 680, "- open the inbox"), text(60, 667, "and look"), text(50, 654, "- code it")]
+    drawn = [
+        text(50, 700, "Steps", 10, "F2"),
+        text(50, 680, "- open the inbox"),
+        text(60, 667, "and look"),
+        text(50, 654, "- code it"),
+    ]
     assert one("a.pdf", pdf(drawn)).text == "Steps\n\n- open the inbox and look\n- code it"
     turned = [f"0 1 -1 0 600 0 cm\n{text(50, 500, 'First line of it')}{text(50, 480, 'Second line of it')}"]
     document = one("a.pdf", pdf(turned, page="/Rotate 90"))

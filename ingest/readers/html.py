@@ -64,9 +64,7 @@ def read_html(data: bytes | str) -> Content:
         content.title = next((b.text for b in content.blocks if b.kind == "heading"), "")
     fetched = sum(1 for element in soup.find_all(_FETCHING) if _fetches(element))
     if fetched:
-        content.warnings.append(
-            f"The page refers to {fetched} addresses on the network; none was asked."
-        )
+        content.warnings.append(f"The page refers to {fetched} addresses on the network; none was asked.")
     return content
 
 

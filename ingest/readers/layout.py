@@ -20,7 +20,7 @@ from ingest.readers.unruled import find_tables
 HEADING_SIZE = 1.15
 HEADING_WORDS = 14
 # In em (the usual height of a word): where a gap between words ends a piece of a line.
-PIECE_GAP = 1.2
+PIECE_GAP = 0.75
 # Columns of running text: their gutter in em, and how many lines, and words in a line, they have at least.
 GUTTER = 0.8
 COLUMN_LINES = 3

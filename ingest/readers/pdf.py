@@ -147,7 +147,33 @@ class _Frame:
 
 
 def _words(text: Any, frame: _Frame) -> Iterator[Span]:
-    """The words of a page, with their boxes and fonts."""
+    """The words of a page, with their boxes and fonts.
+
+    pdfium takes some pages for vertical writing and puts a break after every letter: pieces that it alone
+    divided, and that touch, are one word.
+    """
+    import pypdfium2.raw as raw
+
+    last: tuple[int, Span] | None = None  # and where in the file's order it ended
+    for start, end, span in _pieces(text, frame):
+        if last is not None:
+            at, before = last
+            height = before.bottom - before.top
+            touch = (
+                abs(span.top - before.top) < 0.2 * height and abs(span.left - before.right) < 0.08 * height
+            )
+            if touch and start > at and raw.FPDFText_IsGenerated(text, at):
+                box = _around(before[1:5], span[1:5])
+                last = end, Span(before.text + span.text, *box, before.size, before.bold)
+                continue
+            yield before
+        last = end, span
+    if last is not None:
+        yield last[1]
+
+
+def _pieces(text: Any, frame: _Frame) -> Iterator[tuple[int, int, Span]]:
+    """Runs of letters as pdfium divides them, with their first and last place in the file's order."""
     import pypdfium2.raw as raw
 
     count = raw.FPDFText_CountChars(text)
@@ -159,13 +185,15 @@ def _words(text: Any, frame: _Frame) -> Iterator[Span]:
             continue
         pieces = [(start, end, _around(first, last))]
         height = max(1.0, first[3] - first[1])
-        together = abs(first[1] - last[1]) < 0.6 * height and 0 <= last[2] - first[0] < 2 * height * (end - start)
+        together = abs(first[1] - last[1]) < 0.6 * height and 0 <= last[2] - first[0] < 2 * height * (
+            end - start
+        )
         if not together:  # letters of several places that only follow each other in the file
             pieces = _apart(text, start, end, frame)
         size, bold = _font(text, start)
         for begin, stop, (left, top, right, bottom) in pieces:
             word = characters[begin:stop].translate(_DASH)
-            yield Span(word, left, top, right, bottom, size or bottom - top, bold)
+            yield begin, stop, Span(word, left, top, right, bottom, size or bottom - top, bold)
 
 
 _Box = tuple[float, float, float, float]  # left, top, right, bottom

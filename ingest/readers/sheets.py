@@ -128,9 +128,7 @@ def read_xls(data: bytes) -> Content:
     for sheet in book.sheets():
         cells += sheet.nrows * sheet.ncols
         if cells > MAX_CELLS:
-            content.warnings.append(
-                f"The sheet {sheet.name!r} was left out: more than {MAX_CELLS} cells."
-            )
+            content.warnings.append(f"The sheet {sheet.name!r} was left out: more than {MAX_CELLS} cells.")
             break
         if sheet.visibility:
             content.warnings.append(f"The sheet {sheet.name!r} is hidden; it was read.")
