@@ -4,8 +4,8 @@ it is installed); the whole stage; snapshots of pages against Playwright's ``ari
 
 The documents are the sample company's and some made here, whose tables are known cell by cell: title rows
 above a header, merged cells, several tables on a sheet, attachments, printed tables with and without lines.
-A cell counts as kept when it is found in a table under its own column's header. The page is an old application's: a list of 50 rows that react to
-clicks, and a form whose labels are only text nearby.
+A cell counts as kept when it is found in a table under its own column's header. The page is an old
+application's: a list of 50 rows that react to clicks, and a form whose labels are only text nearby.
 
     python benchmarks/ingest.py [--quick] [--json]
 """
@@ -24,6 +24,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def documents(folder: Path, rounds: int) -> Iterator[dict[str, Any]]:
     files = [*sorted(SAMPLES.iterdir()), *sorted(truth)]
     kinds = sorted({path.suffix for path in files})
     ours_s = {
-        kind: timed(rounds, lambda kind=kind: [read_document(path) for path in files if path.suffix == kind])  # type: ignore[misc]
+        kind: timed(rounds, partial(each, read_document, [path for path in files if path.suffix == kind]))
         for kind in kinds
     }
     kept = {path: expected & our_cells(path) for path, expected in truth.items()}
@@ -109,7 +110,7 @@ def documents(folder: Path, rounds: int) -> Iterator[dict[str, Any]]:
         total = 0.0
         for kind in kinds:
             some = [path for path in files if path.suffix == kind]
-            taken = timed(rounds if peer == "markitdown" else 1, lambda some=some: [convert(p) for p in some])  # type: ignore[misc]
+            taken = timed(rounds if peer == "markitdown" else 1, partial(each, convert, some))
             total += taken
             yield row(f"documents/s, {kind[1:]}", len(some) / ours_s[kind], "1/s", peer, len(some) / taken)
         every = len(files) / sum(ours_s.values())
@@ -121,6 +122,12 @@ def documents(folder: Path, rounds: int) -> Iterator[dict[str, Any]]:
         theirs = 100 * sum(map(len, their_kept.values())) / cells
         yield row("cells kept under their header, all", share, "%", peer, theirs)
         yield from pdfs(folder, rounds, peer, convert)
+
+
+def each(work: Callable[[Path], object], paths: list[Path]) -> None:
+    """Do the work for every file."""
+    for path in paths:
+        work(path)
 
 
 def peers() -> dict[str, Callable[[Path], str]]:

@@ -1,4 +1,4 @@
-"""Documents whose tables are known cell by cell, for the benchmark of ingest: every format that holds tables."""
+"""Documents whose tables are known cell by cell, in every format that holds tables: for the benchmark."""
 
 from __future__ import annotations
 

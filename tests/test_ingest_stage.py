@@ -265,7 +265,7 @@ def test_names_that_are_no_text_are_read_all_the_same(engagement: Engagement, tm
     folder = tmp_path / "odd"
     folder.mkdir()
     for name in (b"caf\xe9.md", b"caf\xe8.md"):
-        Path(os.fsdecode(os.path.join(os.fsencode(folder), name))).write_bytes(b"# " + name)
+        (folder / os.fsdecode(name)).write_bytes(b"# " + name)
     run = stage.ingest_documents(engagement, [folder])
     assert len(stage.documents_of(run)) == 2 and run.manifest().counts["failed"] == 0
 
