@@ -19,7 +19,6 @@ from ingest_files import compound, outlook, pdf, picture_of, rule, text
 
 from fde.errors import InputError
 from ingest.documents import read_bytes
-from ingest.jobs import DOCUMENTS
 from ingest.workers import Limits, answers
 
 SECONDS = 30.0
@@ -188,6 +187,6 @@ def test_mutated_files_side_by_side_keep_their_limits(tmp_path: Path) -> None:
         path = tmp_path / f"{number}-{name}"
         path.write_bytes(mutated(name, 10**7 + number))
         tasks.append({"path": str(path), "source": name, "folder": None, "seconds": SECONDS})
-    for number, answer in answers(DOCUMENTS, tasks, Limits(seconds=SECONDS)):
+    for number, answer in answers("ingest.jobs:documents", tasks, Limits(seconds=SECONDS)):
         assert answer.lasting, (tasks[number]["path"], answer.error)
         assert (answer.value is None) is (answer.error is not None)
