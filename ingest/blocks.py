@@ -68,6 +68,7 @@ class _Piece:
     end: int
     heading: str
     block: Block
+    words: int
     lines: list[tuple[int, int]] = field(default_factory=list)  # of a table: header, then rows
 
     def belongs_with(self, other: _Piece) -> bool:
@@ -117,12 +118,13 @@ def assemble(blocks: Sequence[Block]) -> Assembled:
         path = " > ".join(text for _, text in headings)
         if table is not None:
             lines = [add(("\n" if row else "") + text) for row, text in enumerate(_markdown(table))]
-            pieces.append(_Piece(lines[0][0], length, path, block, lines))
+            words = sum(count_words(text) for text in parts[-len(lines) :])
+            pieces.append(_Piece(lines[0][0], length, path, block, words, lines))
             tables.append(table.model_copy(update={"place": block.place(lines[0][0], length)}))
         else:
             text = block.text.strip()
             start, end = add("  " * block.level + "- " + one_line(text) if block.kind == "item" else text)
-            pieces.append(_Piece(start, end, path, block))
+            pieces.append(_Piece(start, end, path, block, count_words(text)))
     text = "".join(parts).rstrip("\n")
     return Assembled(text, tuple(tables), tuple(_chunks(text, pieces)))
 
@@ -243,20 +245,17 @@ def _chunks(text: str, pieces: Sequence[_Piece]) -> list[Chunk]:
     found: list[Chunk] = []
     run: list[_Piece] = []
 
-    def words(piece: _Piece) -> int:
-        return count_words(text[piece.start : piece.end])
-
     def close() -> None:
         if run:
             found.append(_chunk(text, run[0], run[0].start, run[-1].end))
             run.clear()
 
     for piece in pieces:
-        size = sum(words(each) for each in run)
+        size = sum(each.words for each in run)
         same = bool(run) and run[-1].belongs_with(piece)
-        if run and (not same or size + words(piece) > MAX_WORDS or size >= MIN_WORDS):
+        if run and (not same or size + piece.words > MAX_WORDS or size >= MIN_WORDS):
             close()
-        if words(piece) <= MAX_WORDS:
+        if piece.words <= MAX_WORDS:
             run.append(piece)
         elif piece.lines:
             found.extend(_table_chunks(text, piece))
@@ -303,12 +302,12 @@ def _sentences(text: str, start: int, end: int) -> list[tuple[int, int]]:
         if size and size + count > MAX_WORDS:
             found.append((begin, last))
             begin, size = last, 0
-        while count > MAX_WORDS:
-            gaps = list(re.finditer(r"\S+\s*", text[last:cut]))
-            split = last + gaps[MAX_WORDS - 1].end()
-            found.append((begin, split))
-            begin = last = split
-            count, size = count - MAX_WORDS, 0
+        if count > MAX_WORDS:
+            ends = [last + gap.end() for gap in re.finditer(r"\S+\s*", text[last:cut])]
+            for split in ends[MAX_WORDS - 1 : -1 : MAX_WORDS]:
+                found.append((begin, split))
+                begin = split
+            count, size = (len(ends) - 1) % MAX_WORDS + 1, 0
         size += count
         last = cut
     if text[begin:end].strip():

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d+)?")
 
 
 class Place(BaseModel):
@@ -26,6 +34,27 @@ class Table(BaseModel):
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     place: Place = Place()
+
+    def frame(self) -> DataFrame:
+        """The table for pandas: columns by names that differ; a column of plain numbers is numeric.
+
+        An empty cell is missing. Numbers with leading zeros are names, and stay text.
+        """
+        import pandas as pd
+
+        names: list[str] = []
+        for at, head in enumerate(self.header, 1):
+            name, number = head or f"Column {at}", 1
+            while name in names:
+                number += 1
+                name = f"{head or f'Column {at}'} ({number})"
+            names.append(name)
+        made = pd.DataFrame(list(self.rows), columns=names, dtype=object).replace("", None)
+        for name in names:
+            cells = [cell for cell in made[name] if cell is not None]
+            if cells and all(_NUMBER.fullmatch(cell) for cell in cells):
+                made[name] = pd.to_numeric(made[name])
+        return made
 
 
 class Chunk(BaseModel):

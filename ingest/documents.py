@@ -8,6 +8,7 @@ in a file is run and no address in it is asked.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from ingest.document import Document
 from ingest.kinds import MEDIA_TYPES, File, kind_of
 from ingest.language import language_of
 
+# Halves of surrogate pairs come from names and texts in unknown encodings; no file can hold them.
+_HALVES = re.compile("[\ud800-\udfff]")
 MAX_BYTES = 500_000_000
 MAX_DEPTH = 5
 MAX_FILES = 2_000
@@ -89,7 +92,12 @@ class _Reader:
         if kind == "zip":
             self.unpack(file, depth)
             return
-        content = _READERS[kind](file, self.until)
+        try:
+            content = _READERS[kind](file, self.until)
+        except (InputError, MemoryError, RecursionError):
+            raise
+        except Exception as error:  # what damaged files make libraries do is not foreseen by them either
+            raise InputError(f"it is damaged: {type(error).__name__}: {error}") from error
         place = len(self.found.documents)
         warnings = list(content.warnings)
         warnings += self.attached(
@@ -113,14 +121,13 @@ class _Reader:
                 self.read(File(source, data), depth + 1)
             except (InputError, RecursionError) as error:
                 reason = error.message if isinstance(error, InputError) else "nested too deeply"
-                del self.found.documents[begun[0] :]
+                del self.found.documents[begun[0] :], self.found.left_out[begun[1] :]
                 self.found.left_out.append((source, reason.removeprefix(f"{source}: ")))
                 warnings.append(f"The part {source.rpartition('!')[2]} was left out: {reason}")
         return warnings
 
     def unpack(self, file: File, depth: int) -> None:
         begun = len(self.found.documents)
-        parts: list[tuple[str, bytes | InputError]] = []
         with file.archive() as archive:
             names = [name for name in archive.names if not name.endswith("/") and not _is_litter(name)]
             if len(names) > MAX_FILES:
@@ -131,8 +138,7 @@ class _Reader:
                     entry: bytes | InputError = archive.read(name)
                 except InputError as error:
                     entry = error
-                parts = [(source, entry)]
-                self.attached(parts, depth)
+                self.attached([(source, entry)], depth)
         if len(self.found.documents) == begun:
             reasons = [reason for _, reason in self.found.left_out[-1:]]
             raise InputError("nothing in the archive can be read" + "".join(f" ({r})" for r in reasons))
@@ -151,10 +157,10 @@ def _document(file: File, kind: str, content: Content, warnings: list[str]) -> D
     made = assemble(content.blocks)
     if not made.text:
         warnings.append("No text was found.")
-    return Document(
+    document = Document(
         id=document_id(file.source, file.data),
         source=file.source,
-        media_type=MEDIA_TYPES[kind],
+        media_type=content.media_type or MEDIA_TYPES[kind],
         title=content.title,
         dated=content.dated,
         language=language_of(made.text),
@@ -163,6 +169,10 @@ def _document(file: File, kind: str, content: Content, warnings: list[str]) -> D
         chunks=made.chunks,
         warnings=tuple(warnings),
     )
+    if _HALVES.search("".join((made.text, content.title, file.source, *warnings))):
+        plain = json.dumps(document.model_dump(mode="json"), ensure_ascii=False)
+        document = Document.model_validate_json(plain.encode("utf-8", "replace"))
+    return document
 
 
 def document_id(source: str, data: bytes) -> str:

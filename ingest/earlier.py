@@ -1,4 +1,4 @@
-"""Rows that need no reading: of a run that was interrupted, and of earlier runs by the same readers."""
+"""What need not be read: rows of interrupted and earlier runs by the same readers. Ids that differ."""
 
 from __future__ import annotations
 
@@ -78,3 +78,15 @@ def link(path: Path, target: Path) -> None:
         raise
     except OSError:  # a file system without hard links
         shutil.copy2(path, target)
+
+
+def tell_apart(ids: Sequence[str], digests: Sequence[str]) -> list[str]:
+    """Ids that differ: of two equal ones the later gets its file's digest, and a number where need be."""
+    taken: dict[str, None] = {}
+    for name, key in zip(ids, digests, strict=True):
+        wanted, number = name, 1
+        while wanted in taken:
+            wanted = f"{name}-{key[:8]}" + (f"-{number}" if number > 1 else "")
+            number += 1
+        taken[wanted] = None
+    return list(taken)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,6 @@ from ingest.duplicates import signature
 from ingest.formats.eventlog import LogColumns
 from ingest.recording import Recording
 from ingest.recordings import read_recordings
-
-DOCUMENTS = "ingest.jobs:documents"
-RECORDINGS = "ingest.jobs:recordings"
 
 
 def documents(task: dict[str, Any]) -> dict[str, Any]:
@@ -137,18 +133,6 @@ def plain_id(name: str) -> str:
     """An id as a file name."""
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in name)
     return plain.strip(".-")[:100] or "recording"
-
-
-def tell_apart(ids: Sequence[str], digests: Sequence[str]) -> list[str]:
-    """Ids that differ: of two equal ones the later gets its file's digest, and a number where need be."""
-    taken: dict[str, None] = {}
-    for name, digest in zip(ids, digests, strict=True):
-        wanted, number = name, 1
-        while wanted in taken:
-            wanted = f"{name}-{digest[:8]}" + (f"-{number}" if number > 1 else "")
-            number += 1
-        taken[wanted] = None
-    return list(taken)
 
 
 def _private(folder: Path) -> Path:

@@ -61,7 +61,8 @@ class File:
     @property
     def suffix(self) -> str:
         """The end of its name, in small letters and without the dot."""
-        return Path(self.source.rpartition("!")[2]).suffix.lower().lstrip(".")
+        end = re.search(r"\.(\w{1,10})$", self.source)
+        return end[1].lower() if end else ""
 
     @property
     def stem(self) -> str:

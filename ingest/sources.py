@@ -115,7 +115,7 @@ def _named_files(paths: Sequence[Path]) -> list[tuple[Path, str]]:
             for file, name in _walk(path):
                 found.setdefault(file, name)
         elif path.is_file():
-            found.setdefault(path.resolve(), path.name)
+            found.setdefault(path.resolve(), _printable(path.name))
         else:
             raise MissingError(f"{path}: no such file or folder.", "Name files or folders that are there.")
     if not found:
@@ -136,7 +136,12 @@ def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
             target = file.resolve() if file.is_symlink() else file
             # A link out of the folder is not part of what the client handed over.
             if target.is_relative_to(root):
-                yield target, file.relative_to(root).as_posix()
+                yield target, _printable(file.relative_to(root).as_posix())
+
+
+def _printable(name: str) -> str:
+    """A name that text can hold: bytes that are no UTF-8 are question marks."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def copy_raw(engagement: Engagement, folder: str, source: Source) -> None:

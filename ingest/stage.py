@@ -21,10 +21,10 @@ from fde.artifacts import PRIVATE_FILE, read_json, write_json
 from fde.config import section
 from fde.engagement import Engagement, Run
 from fde.errors import InputError
-from ingest import jobs, ocr
+from ingest import ocr
 from ingest.document import Document
 from ingest.duplicates import Signed, find_duplicates
-from ingest.earlier import Row, link, row_path, rows_so_far
+from ingest.earlier import Row, link, row_path, rows_so_far, tell_apart
 from ingest.formats.eventlog import LogSettings
 from ingest.listener import origin_of
 from ingest.recording import Recording
@@ -59,7 +59,7 @@ class _Kind:
 
     stage: str
     raw: str
-    job: str
+    job: str  # what workers call; its module and the readers are imported there
     counts: tuple[str, ...]
     finish: Callable[[Run, list[Row]], None]
     outputs: Callable[[Row], dict[str, str]]
@@ -322,7 +322,7 @@ def _finish_recordings(run: Run, rows: list[Row]) -> None:
         for row in rows
         for plain, part, one in zip(*(row.get(key, ()) for key in ("ids", "parts", "made")), strict=True)
     ]
-    names = jobs.tell_apart([plain for _, plain, _, _ in made], [digest for digest, _, _, _ in made])
+    names = tell_apart([plain for _, plain, _, _ in made], [digest for digest, _, _, _ in made])
     for (_, _, part, one), name in zip(made, names, strict=True):
         target = folder / f"{name}.json"
         if name == one["id"]:
@@ -361,7 +361,7 @@ def _loose(
         raise _nothing(failed)
     parts = [(part["source"], part["error"]) for row in ordered for part in row.get("left_out", ())]
     made = [{**one} for row in ordered for one in row.get("made", ())]
-    ids = jobs.tell_apart(
+    ids = tell_apart(
         [one["id"] for one in made], [row["digest"] for row in ordered for _ in row.get("made", ())]
     )
     for one, name in zip(made, ids, strict=True):
@@ -372,7 +372,7 @@ def _loose(
 _DOCUMENTS = _Kind(
     "ingest-docs",
     "docs",
-    jobs.DOCUMENTS,
+    "ingest.jobs:documents",
     ("documents", "characters", "tables", "chunks", "warnings"),
     _finish_documents,
     _document_outputs,
@@ -380,7 +380,7 @@ _DOCUMENTS = _Kind(
 _RECORDINGS = _Kind(
     "ingest-recordings",
     "recordings",
-    jobs.RECORDINGS,
+    "ingest.jobs:recordings",
     ("recordings", "steps", "warnings"),
     _finish_recordings,
     _recording_outputs,

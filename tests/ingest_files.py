@@ -5,10 +5,30 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Sequence
+from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ingest.document import Document, Table
+from ingest.documents import Reading, read_bytes
+
 Drawn = str
+
+
+def reading(name: str, data: bytes) -> Reading:
+    """What a file holds."""
+    return read_bytes(data, name, Path(name))
+
+
+def one(name: str, data: bytes) -> Document:
+    """The one document of a file."""
+    (document,) = reading(name, data).documents
+    return document
+
+
+def cells(table: Table) -> list[tuple[str, ...]]:
+    """A table's header and rows."""
+    return [table.header, *table.rows]
 
 
 def text(x: float, y: float, words: str, size: float = 10, font: str = "F1") -> Drawn:

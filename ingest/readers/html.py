@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _SKIPPED = frozenset(
     {"script", "style", "noscript", "template", "head", "svg", "object", "embed", "iframe", "button"}
 )
+# What a browser fetches by itself; links wait for a click.
+_FETCHING = ["script", "img", "iframe", "frame", "object", "embed", "link", "video", "audio", "source"]
 _BLOCKS = frozenset(
     {
         "p",
@@ -60,17 +62,16 @@ def read_html(data: bytes | str) -> Content:
     _walk(root, _Flow(content.blocks))
     if not title:
         content.title = next((b.text for b in content.blocks if b.kind == "heading"), "")
-    frames = sum(1 for frame in soup.find_all(["iframe", "frame", "object", "embed"]) if _fetched(frame))
-    if frames:
-        content.warnings.append(
-            f"{frames} parts of the page would be fetched from elsewhere; they were not asked for."
-        )
+    fetched = sum(1 for element in soup.find_all(_FETCHING) if _fetches(element))
+    if fetched:
+        content.warnings.append(f"The page refers to {fetched} addresses on the network; none was asked.")
     return content
 
 
-def _fetched(element: Tag) -> bool:
-    address = str(element.get("src") or element.get("data") or "").strip().lower()
-    return bool(address) and not address.startswith(("data:", "about:", "#", "javascript:"))
+def _fetches(element: Tag) -> bool:
+    """Whether a browser would ask an address on the network for it."""
+    address = str(element.get("src") or element.get("data") or element.get("href") or "").strip().lower()
+    return address.startswith(("http:", "https:", "ftp:", "//"))
 
 
 class _Flow:

@@ -9,6 +9,7 @@ import re
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from ingest.readers.unruled import find_tables
 HEADING_SIZE = 1.15
 HEADING_WORDS = 14
 # In em (the usual height of a word): where a gap between words ends a piece of a line.
-PIECE_GAP = 1.2
+PIECE_GAP = 0.75
 # Columns of running text: their gutter in em, and how many lines, and words in a line, they have at least.
 GUTTER = 0.8
 COLUMN_LINES = 3
@@ -70,23 +71,23 @@ class Row:
 
     pieces: list[Piece]
 
-    @property
+    @cached_property
     def spans(self) -> list[Span]:
         return [span for piece in self.pieces for span in piece.spans]
 
-    @property
+    @cached_property
     def top(self) -> float:
         return min(span.top for span in self.spans)
 
-    @property
+    @cached_property
     def bottom(self) -> float:
         return max(span.bottom for span in self.spans)
 
-    @property
+    @cached_property
     def text(self) -> str:
-        return " ".join(piece.text for piece in self.pieces)
+        return " ".join(span.text for span in self.spans)
 
-    @property
+    @cached_property
     def size(self) -> float:
         return float(statistics.median(span.size for span in self.spans))
 
@@ -269,7 +270,8 @@ def _flow(rows: list[Row], tops: Sequence[float], body: float, em: float) -> Ite
     previous = None
     for row in rows:
         cut = previous is not None and any(previous.bottom <= top <= row.bottom for top in tops)
-        if id(row) in inside or cut or _is_heading(row, body):
+        heading = _is_heading(row, body)
+        if id(row) in inside or cut or heading:
             yield from _paragraphs(run)
             run = []
         previous = row
@@ -278,7 +280,7 @@ def _flow(rows: list[Row], tops: Sequence[float], body: float, em: float) -> Ite
             yield row.top, Block("table", rows=table.cells, header_rows=table.header_rows)
         elif id(row) in inside:
             continue
-        elif _is_heading(row, body):
+        elif heading:
             yield row.top, Block("heading", row.text, level=1 if row.size >= body * 1.5 else 2)
         else:
             run.append(row)

@@ -41,13 +41,8 @@ def read_msg(data: bytes) -> Content:
     """A mail's head and text as blocks, its date, and its attachments."""
     import olefile
 
-    try:
-        with olefile.OleFileIO(io.BytesIO(data)) as opened:
-            return _content(_Message(opened, ()), 0)
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # olefile lets errors of all kinds through on damaged files
-        raise InputError(f"it is a damaged mail: {type(error).__name__}: {error}") from error
+    with olefile.OleFileIO(io.BytesIO(data)) as opened:
+        return _content(_Message(opened, ()), 0)
 
 
 @dataclass

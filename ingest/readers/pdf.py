@@ -26,6 +26,7 @@ OCR_PIXELS = 25_000_000
 UNKNOWN_SHARE = 0.2
 FEW_LETTERS = 50
 LARGE_PICTURE = 0.5
+SAMPLED_PAGES = 6
 _THIN = 2.5  # points up to which a box is a line
 _MAX_DEPTH = 5
 _DASH = str.maketrans({"\x02": "-", "\ufffe": "-", "\xad": "-", "\xa0": " "})
@@ -146,24 +147,89 @@ class _Frame:
 
 
 def _words(text: Any, frame: _Frame) -> Iterator[Span]:
-    """The words of a page, with their boxes and fonts."""
+    """The words of a page, with their boxes and fonts.
+
+    pdfium takes some pages for vertical writing and puts a break after every letter: pieces that it alone
+    divided, and that touch, are one word.
+    """
+    import pypdfium2.raw as raw
+
+    last: tuple[int, Span] | None = None  # and where in the file's order it ended
+    for start, end, span in _pieces(text, frame):
+        if last is not None:
+            at, before = last
+            height = before.bottom - before.top
+            touch = (
+                abs(span.top - before.top) < 0.2 * height and abs(span.left - before.right) < 0.08 * height
+            )
+            if touch and start > at and raw.FPDFText_IsGenerated(text, at):
+                box = _around(before[1:5], span[1:5])
+                last = end, Span(before.text + span.text, *box, before.size, before.bold)
+                continue
+            yield before
+        last = end, span
+    if last is not None:
+        yield last[1]
+
+
+def _pieces(text: Any, frame: _Frame) -> Iterator[tuple[int, int, Span]]:
+    """Runs of letters as pdfium divides them, with their first and last place in the file's order."""
     import pypdfium2.raw as raw
 
     count = raw.FPDFText_CountChars(text)
     characters = _characters(text, count)
-    first, last = raw.FS_RECTF(), raw.FS_RECTF()
     for match in re.finditer(r"[^\s\0]+", characters):
-        start, end = match.start(), match.end() - 1
-        if not raw.FPDFText_GetLooseCharBox(text, start, first):
+        start, end = match.span()
+        first, last = _box(text, start, frame), _box(text, end - 1, frame)
+        if first is None or last is None:
             continue
-        if not raw.FPDFText_GetLooseCharBox(text, end, last):
-            continue
-        a = frame.point(min(first.left, last.left), max(first.top, last.top))
-        b = frame.point(max(first.right, last.right), min(first.bottom, last.bottom))
-        left, right = sorted((a[0], b[0]))
-        top, bottom = sorted((a[1], b[1]))
+        pieces = [(start, end, _around(first, last))]
+        height = max(1.0, first[3] - first[1])
+        together = abs(first[1] - last[1]) < 0.6 * height and 0 <= last[2] - first[0] < 2 * height * (
+            end - start
+        )
+        if not together:  # letters of several places that only follow each other in the file
+            pieces = _apart(text, start, end, frame)
         size, bold = _font(text, start)
-        yield Span(match[0].translate(_DASH), left, top, right, bottom, size or bottom - top, bold)
+        for begin, stop, (left, top, right, bottom) in pieces:
+            word = characters[begin:stop].translate(_DASH)
+            yield begin, stop, Span(word, left, top, right, bottom, size or bottom - top, bold)
+
+
+_Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+def _box(text: Any, at: int, frame: _Frame) -> _Box | None:
+    """The box of a character."""
+    import pypdfium2.raw as raw
+
+    found = raw.FS_RECTF()
+    if not raw.FPDFText_GetLooseCharBox(text, at, found):
+        return None
+    x0, y0 = frame.point(found.left, found.top)
+    x1, y1 = frame.point(found.right, found.bottom)
+    return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
+
+
+def _around(one: _Box, other: _Box) -> _Box:
+    return min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
+
+
+def _apart(text: Any, start: int, end: int, frame: _Frame) -> list[tuple[int, int, _Box]]:
+    """Characters as words: those that stand beside each other."""
+    found: list[tuple[int, int, _Box]] = []
+    for at in range(start, end):
+        box = _box(text, at, frame)
+        if box is None:
+            continue
+        if found:
+            begin, _, before = found[-1]
+            height = max(1.0, before[3] - before[1])
+            if abs(box[1] - before[1]) < 0.6 * height and -height < box[0] - before[2] < 0.5 * height:
+                found[-1] = (begin, at + 1, _around(before, box))
+                continue
+        found.append((at, at + 1, box))
+    return found
 
 
 def _characters(text: Any, count: int) -> str:
@@ -200,9 +266,9 @@ def _font(text: Any, at: int) -> tuple[float, bool]:
 
 
 def _body_size(document: Any) -> float:
-    """The size that most of the first pages' letters have; 0 where they have none."""
+    """The size that most letters of some pages have; 0 where they have none."""
     sizes: Counter[float] = Counter()
-    for number in range(min(len(document), 10)):
+    for number in range(0, len(document), max(1, len(document) // SAMPLED_PAGES)):
         try:
             page = document[number]
         except Exception:  # told when it is this page's turn

@@ -34,23 +34,16 @@ def read_xlsx(data: bytes, archive: Archive) -> Content:
     """
     import openpyxl
 
-    try:
-        with python_warnings.catch_warnings():
-            python_warnings.simplefilter("ignore")  # parts of a file that openpyxl does not keep
-            book = openpyxl.load_workbook(io.BytesIO(data), data_only=True, keep_links=False)
-            content = Content([], one_line(str(book.properties.title or "")))
-            sheets = [name for name in archive.names if re.fullmatch(r"xl/worksheets/[^/]+\.xml", name)]
-            if any(_NOT_COMPUTED.search(archive.read(name)) for name in sheets):
-                content.warnings.append(
-                    "Some formulas were never computed: open the file in Excel and save it."
-                )
-            cells = 0
-            for sheet in book.worksheets:
-                cells += _xlsx_sheet(sheet, content, MAX_CELLS - cells)
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # openpyxl lets the errors of zip, XML and its own types through
-        raise InputError(f"it is damaged or no Excel file: {error}") from error
+    with python_warnings.catch_warnings():
+        python_warnings.simplefilter("ignore")  # parts of a file that openpyxl does not keep
+        book = openpyxl.load_workbook(io.BytesIO(data), data_only=True, keep_links=False)
+    content = Content([], one_line(str(book.properties.title or "")))
+    sheets = [name for name in archive.names if re.fullmatch(r"xl/worksheets/[^/]+\.xml", name)]
+    if any(_NOT_COMPUTED.search(archive.read(name)) for name in sheets):
+        content.warnings.append("Some formulas were never computed: open the file in Excel and save it.")
+    cells = 0
+    for sheet in book.worksheets:
+        cells += _xlsx_sheet(sheet, content, MAX_CELLS - cells)
     if not content.title and book.worksheets:
         content.title = book.worksheets[0].title
     return content
@@ -132,28 +125,21 @@ def read_xls(data: bytes) -> Content:
         raise InputError(f"it is damaged or no Excel file: {error}") from error
     content = Content([])
     cells = 0
-    try:
-        for sheet in book.sheets():
-            cells += sheet.nrows * sheet.ncols
-            if cells > MAX_CELLS:
-                content.warnings.append(
-                    f"The sheet {sheet.name!r} was left out: more than {MAX_CELLS} cells."
-                )
-                break
-            if sheet.visibility:
-                content.warnings.append(f"The sheet {sheet.name!r} is hidden; it was read.")
-            filled = {
-                (row, column): text
-                for row in range(sheet.nrows)
-                for column in range(sheet.row_len(row))
-                if (text := _xls_text(book, sheet.cell(row, column)))
-            }
-            merged = [(top, left, bottom - 1, right - 1) for top, bottom, left, right in sheet.merged_cells]
-            _sheet(sheet.name, filled, merged, [], content)
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise InputError(f"it is damaged: {type(error).__name__}: {error}") from error
+    for sheet in book.sheets():
+        cells += sheet.nrows * sheet.ncols
+        if cells > MAX_CELLS:
+            content.warnings.append(f"The sheet {sheet.name!r} was left out: more than {MAX_CELLS} cells.")
+            break
+        if sheet.visibility:
+            content.warnings.append(f"The sheet {sheet.name!r} is hidden; it was read.")
+        filled = {
+            (row, column): text
+            for row in range(sheet.nrows)
+            for column in range(sheet.row_len(row))
+            if (text := _xls_text(book, sheet.cell(row, column)))
+        }
+        merged = [(top, left, bottom - 1, right - 1) for top, bottom, left, right in sheet.merged_cells]
+        _sheet(sheet.name, filled, merged, [], content)
     content.title = next((name for name in book.sheet_names()), "")
     return content
 

@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from fde.errors import InputError
 from ingest.blocks import Block, Content, one_line
 
 _MAX_GROUPS = 20
@@ -17,17 +16,12 @@ def read_pptx(data: bytes) -> Content:
     """Headings, lists and tables of a presentation; every block knows its slide."""
     from pptx import Presentation
 
-    try:
-        deck = Presentation(io.BytesIO(data))
-        content = Content([], one_line(deck.core_properties.title or ""))
-        for number, slide in enumerate(deck.slides, 1):
-            content.blocks += _slide(slide, number)
-            if slide._element.get("show") == "0":
-                content.warnings.append(f"Slide {number} is hidden; it was read.")
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # python-pptx lets the errors of zip, XML and its own types through
-        raise InputError(f"it is damaged or no PowerPoint file: {error}") from error
+    deck = Presentation(io.BytesIO(data))
+    content = Content([], one_line(deck.core_properties.title or ""))
+    for number, slide in enumerate(deck.slides, 1):
+        content.blocks += _slide(slide, number)
+        if slide._element.get("show") == "0":
+            content.warnings.append(f"Slide {number} is hidden; it was read.")
     if content.title.lower() in ("", "powerpoint presentation"):
         content.title = next((block.text for block in content.blocks if block.kind == "heading"), "")
     return content

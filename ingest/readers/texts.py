@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 
 from fde.errors import InputError
 from ingest.blocks import Block, Content, one_line
@@ -63,18 +64,20 @@ def decode(data: bytes) -> tuple[str, list[str]]:
 
 
 def _wide(data: bytes) -> str | None:
-    """UTF-16 or UTF-32 without a mark: every second (or all but every fourth) byte is zero."""
-    if len(data) < 4:
+    """UTF-16 or UTF-32 without a mark: zeros where they would be, and text that is of one script."""
+    if len(data) < 8 or 0 not in data:
         return None
     zeros = [data[at::4].count(0) / len(data[at::4]) for at in range(4)]
-    if min(zeros[1:]) > 0.9 > 0.1 > zeros[0]:
+    if min(zeros[2:]) > 0.9:
         return "utf-32-le"
-    if min(zeros[:3]) > 0.9 > 0.1 > zeros[3]:
+    if min(zeros[:2]) > 0.9:
         return "utf-32-be"
-    if min(zeros[1], zeros[3]) > 0.5 and max(zeros[0], zeros[2]) < 0.05:
-        return "utf-16-le"
-    if min(zeros[0], zeros[2]) > 0.5 and max(zeros[1], zeros[3]) < 0.05:
-        return "utf-16-be"
+    for name, high in (("utf-16-le", data[1::2]), ("utf-16-be", data[0::2])):
+        text = data[: len(data) // 2 * 2].decode(name, "replace")
+        readable = sum(character.isprintable() or character.isspace() for character in text)
+        pages = Counter(high).most_common(2)  # of Unicode: that of the script, and that of blanks
+        if readable > 0.97 * len(text) and sum(count for _, count in pages) > 0.8 * len(text):
+            return name
     return None
 
 
@@ -125,17 +128,10 @@ def read_rtf(data: bytes) -> Content:
 
 
 def rtf_text(data: bytes) -> str:
-    """The text of a rich-text file.
-
-    Raises:
-        InputError: when it is damaged.
-    """
+    """The text of a rich-text file."""
     from striprtf.striprtf import rtf_to_text
 
-    try:
-        return str(rtf_to_text(data.decode("latin-1"), errors="replace"))
-    except Exception as error:  # the library has no errors of its own
-        raise InputError(f"it is a damaged rich-text file: {error}") from error
+    return str(rtf_to_text(data.decode("latin-1"), errors="replace"))
 
 
 _ATX = re.compile(r"(#{1,6})[ \t]+(.*?)[ \t]*#*$")

@@ -20,6 +20,8 @@ MIN_ROWS = 3
 MIN_ROWS_OF_TWO = 4
 MAX_WORDS = 6.0
 MIN_FILLED = 0.6
+# Rows above a header that may be in line with its columns by chance.
+MAX_BEFORE = 5
 # In em: rows further apart than this are of different tables.
 MAX_GAP = 2.5
 
@@ -37,30 +39,53 @@ def find_tables(rows: Sequence[Row], em: float) -> list[Found]:
     """The tables among the rows of a page or column."""
     found: list[Found] = []
     run: list[Row] = []
-    for row in [*rows, None]:
+    parts: dict[int, list[Row]] = {}
+    for row, of in [*_together(rows), (None, [])]:
         near = row is not None and (not run or row.top - run[-1].bottom <= MAX_GAP * em)
         if row is not None and near and (len(row.pieces) > 1 or (run and _continues(row, run))):
             run.append(row)
+            parts[id(row)] = of
             continue
-        found += _tables(run, em)
+        for table in _tables(run, em):
+            table.rows = [part for row in table.rows for part in parts[id(row)]]
+            found.append(table)
         run = [row] if row is not None and len(row.pieces) > 1 else []
+        parts = {id(row): of} if row is not None else {}
+    return found
+
+
+def _together(rows: Sequence[Row]) -> list[tuple[Row, list[Row]]]:
+    """Rows with those they overlap in height: cells set in the middle of taller ones beside them."""
+    found: list[tuple[Row, list[Row]]] = []
+    for row in rows:
+        if found:
+            above, of = found[-1]
+            overlap = of[-1].bottom - row.top
+            if overlap > 0.25 * (row.bottom - row.top):
+                pieces = sorted([*above.pieces, *row.pieces], key=lambda piece: piece.left)
+                found[-1] = (type(row)(pieces), [*of, row])
+                continue
+        found.append((row, [row]))
     return found
 
 
 def _continues(row: Row, run: list[Row]) -> bool:
-    """Whether a row of one piece is the rest of a cell that did not fit, below one that is not the first."""
+    """Whether a row of one piece is the rest of a cell that did not fit, within the cell's column."""
     piece = row.pieces[0]
     close = row.top - run[-1].bottom < 0.5 * (row.bottom - row.top)
-    return close and any(abs(piece.left - above.left) < 2.0 for above in run[-1].pieces[1:])
+    above = run[-1].pieces
+    ends = [after.left for after in above[1:]] + [float("inf")]
+    return close and any(
+        abs(piece.left - cell.left) < 2.0 and (piece.right < end or cell is not above[0])
+        for cell, end in zip(above, ends, strict=True)
+    )
 
 
 def _tables(run: list[Row], em: float) -> list[Found]:
-    """The table of a run of rows; a first row that does not fit (a title, a wide header) is left out."""
-    for first in range(min(3, max(0, len(run) - MIN_ROWS + 1))):
-        made = _table(run[first:], em)
-        if made is not None:
-            return [made]
-    return []
+    """The table of a run of rows: from its header on where it has one, else from the first row that fits."""
+    starts = range(min(MAX_BEFORE, max(0, len(run) - MIN_ROWS + 1)))
+    found = [made for first in starts if (made := _table(run[first:], em)) is not None]
+    return [next((made for made in found if _has_header(made.cells)), found[0])] if found else []
 
 
 def _table(rows: list[Row], em: float) -> Found | None:
@@ -73,7 +98,8 @@ def _table(rows: list[Row], em: float) -> Found | None:
             at = next(at for at, (a, b) in enumerate(columns) if a <= piece.left <= b)
             line[at] = f"{line[at]} {piece.text}".strip()
         tight = kept and row.top - kept[-1].bottom < 0.25 * em
-        if cells and not line[0] and tight and len(row.pieces) < len(columns):
+        rest = not line[0] and len(row.pieces) < len(columns)
+        if cells and tight and (rest or len(row.pieces) == 1):
             cells[-1] = [f"{above} {below}".strip() for above, below in zip(cells[-1], line, strict=True)]
         else:
             cells.append(line)
@@ -106,7 +132,11 @@ def _is_table(cells: list[list[str]]) -> bool:
     numbers = [
         sum(1 for row in cells[1:] if is_number(row[at])) >= 0.8 * (len(cells) - 1) for at in range(width)
     ]
-    header = all(cells[0]) and not any(is_number(cell) for cell in cells[0])
+    header = _has_header(cells)
     if width == 2:
         return len(cells) >= MIN_ROWS_OF_TWO and header and numbers[1]
     return header or any(numbers)
+
+
+def _has_header(cells: list[list[str]]) -> bool:
+    return all(cells[0]) and not any(is_number(cell) for cell in cells[0])
