@@ -171,9 +171,7 @@ class _Frames:
             video = container.streams.video[0]
             self.width, self.height = video.codec_context.width, video.codec_context.height
             if not 0 < self.width * self.height <= MAX_PIXELS:
-                raise InputError(
-                    f"{path}: frames of {self.width} by {self.height} pixels are no screen's."
-                )
+                raise InputError(f"{path}: frames of {self.width} by {self.height} pixels are no screen's.")
             self.began = _moment(str(container.metadata.get("creation_time", "")))
 
     @contextmanager
