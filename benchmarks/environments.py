@@ -37,14 +37,15 @@ DOCUMENTS = ROOT / "playbooks" / "quickstart" / "documents"
 
 def load() -> tuple[dict[str, list[Recording]], list[Document]]:
     """The sample company's recordings by workflow, and its documents."""
-    from ingest.stage import read_loose_documents
+    from ingest.documents import read_document
 
     found = {
         folder.name: [read_recording(path)[0] for path in sorted(folder.glob("*.fderec"))]
         for folder in sorted(RECORDINGS.iterdir())
         if folder.is_dir()
     }
-    return found, list(read_loose_documents([DOCUMENTS], lambda _name: None).documents)
+    documents = [made for path in sorted(DOCUMENTS.iterdir()) for made in read_document(path).documents]
+    return found, documents
 
 
 def steps_per_second(workflow: Workflow, seconds: float) -> float:

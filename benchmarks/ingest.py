@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Ingest: documents per second and what is kept of their tables, against plain markitdown; snapshots of
-pages against Playwright's ``aria_snapshot()``.
+"""Ingest: documents per second and what is kept of their tables, against plain markitdown (and docling where
+it is installed); the whole stage; snapshots of pages against Playwright's ``aria_snapshot()``.
 
 The documents are the sample company's and some made here, whose tables are known cell by cell: title rows
-above a header, merged cells, several tables on a sheet, attachments. A cell counts as kept when it is found
-in a table under its own column's header. The page is an old application's: a list of 50 rows that react to
-clicks, and a form whose labels are only text nearby.
+above a header, merged cells, several tables on a sheet, attachments, printed tables with and without lines.
+A cell counts as kept when it is found in a table under its own column's header. The page is an old
+application's: a list of 50 rows that react to clicks, and a form whose labels are only text nearby.
 
     python benchmarks/ingest.py [--quick] [--json]
 """
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.metadata
-import io
 import json
 import logging
 import os
@@ -25,14 +24,15 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 SAMPLES = ROOT / "playbooks" / "quickstart" / "documents"
-ROWS = 60
+# Documents that nobody of this project made; they are no part of it.
+RECEIPTS = ROOT.parent / "shared" / "samples" / "docs"
 
 Cell = tuple[str, str]  # header, value
 
@@ -47,7 +47,15 @@ def main() -> None:
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory(prefix="fde-bench-") as scratch:
-        results = [*documents(Path(scratch), rounds), *recordings(rounds), *snapshots(rounds * 5)]
+        folder = Path(scratch)
+        (folder / "known").mkdir()
+        results = [
+            *documents(folder / "known", rounds),
+            *stages(folder, 200 if options.quick else 1_000),
+            *recordings(rounds),
+            *snapshots(rounds * 5),
+        ]
+    results += [row(*found) for found in pages(options.quick)]
     if options.json:
         print(json.dumps({"machine": machine(), "results": results}, indent=1))
         return
@@ -55,6 +63,13 @@ def main() -> None:
         against = "" if entry["peer_value"] is None else f"  {entry['peer']}: {entry['peer_value']:.3g}"
         ratio = "" if entry["ratio"] is None else f"  ratio {entry['ratio']:.2f}"
         print(f"{entry['name']:<44} {entry['value']:>9.3g} {entry['unit']}{against}{ratio}")
+
+
+def pages(quick: bool) -> Iterator[tuple[str, float, str, str | None, float | None]]:
+    """Recordings of DOMs, and pages without semantics."""
+    from benchmarks.ingest_pages import rows
+
+    return rows(quick)
 
 
 def row(name: str, value: float, unit: str, peer: str | None, peer_value: float | None) -> dict[str, Any]:
@@ -70,14 +85,14 @@ def row(name: str, value: float, unit: str, peer: str | None, peer_value: float 
     }
 
 
-def timed(rounds: int, work: Callable[[], object]) -> float:
+def timed(rounds: int, work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
     """Seconds of one round, the median after one that warms up."""
     work()
     taken = []
     for _ in range(rounds):
-        began = time.perf_counter()
+        began = clock()
         work()
-        taken.append(time.perf_counter() - began)
+        taken.append(clock() - began)
     return sorted(taken)[len(taken) // 2]
 
 
@@ -85,43 +100,110 @@ def timed(rounds: int, work: Callable[[], object]) -> float:
 
 
 def documents(folder: Path, rounds: int) -> Iterator[dict[str, Any]]:
-    """Speed and kept tables, format by format."""
-    from markitdown import MarkItDown
-
+    """Speed and kept tables, format by format, against each peer that is installed."""
+    from benchmarks import known_documents
     from ingest.documents import read_document
 
-    truth = make_documents(folder)
-    converter = MarkItDown(enable_plugins=False)
-    files = [*sorted(SAMPLES.iterdir()), *sorted(folder.iterdir())]
-
-    def theirs(path: Path) -> str:
-        try:
-            return converter.convert_local(path).markdown
-        except Exception:  # what it cannot read it has not kept
-            return ""
-
+    truth = known_documents.make(folder)
+    files = [*sorted(SAMPLES.iterdir()), *sorted(truth)]
     kinds = sorted({path.suffix for path in files})
-    total = their_total = 0.0
-    for kind in kinds:
-        some = [path for path in files if path.suffix == kind]
-        ours_s = timed(rounds, lambda some=some: [read_document(path) for path in some])  # type: ignore[misc]
-        peer_s = timed(rounds, lambda some=some: [theirs(path) for path in some])  # type: ignore[misc]
-        total, their_total = total + ours_s, their_total + peer_s
-        yield row(f"documents/s, {kind[1:]}", len(some) / ours_s, "1/s", "markitdown", len(some) / peer_s)
-    yield row("documents/s, all", len(files) / total, "1/s", "markitdown", len(files) / their_total)
-    kept = their_kept = cells = 0
-    for path, expected in truth.items():
-        found: set[Cell] = set()
-        for document in read_document(path):
-            for table in document.tables:
-                for line in table.rows:
-                    found.update(zip(table.header, line, strict=True))
-        cells += len(expected)
-        kept += len(expected & found)
-        their_kept += len(expected & markdown_cells(theirs(path)))
-    yield row(
-        "cells kept under their header", 100 * kept / cells, "%", "markitdown", 100 * their_kept / cells
-    )
+    ours_s = {
+        kind: timed(rounds, partial(each, read_document, [path for path in files if path.suffix == kind]))
+        for kind in kinds
+    }
+    kept = {path: expected & our_cells(path) for path, expected in truth.items()}
+    cells = sum(map(len, truth.values()))
+    share = 100 * sum(map(len, kept.values())) / cells
+    for peer, convert in peers().items():
+        total = 0.0
+        for kind in kinds:
+            some = [path for path in files if path.suffix == kind]
+            taken = timed(rounds if peer == "markitdown" else 1, partial(each, convert, some))
+            total += taken
+            yield row(f"documents/s, {kind[1:]}", len(some) / ours_s[kind], "1/s", peer, len(some) / taken)
+        every = len(files) / sum(ours_s.values())
+        yield row("documents/s, all", every, "1/s", peer, len(files) / total)
+        their_kept = {path: expected & markdown_cells(convert(path)) for path, expected in truth.items()}
+        for path, expected in truth.items():
+            ours, theirs = (100 * len(found[path]) / len(expected) for found in (kept, their_kept))
+            yield row(f"cells kept under their header, {path.name}", ours, "%", peer, theirs)
+        theirs = 100 * sum(map(len, their_kept.values())) / cells
+        yield row("cells kept under their header, all", share, "%", peer, theirs)
+        yield from pdfs(folder, rounds, peer, convert)
+
+
+def each(work: Callable[[Path], object], paths: list[Path]) -> None:
+    """Do the work for every file."""
+    for path in paths:
+        work(path)
+
+
+def peers() -> dict[str, Callable[[Path], str]]:
+    """What turns a file into Markdown, by name; what a peer cannot read it has not kept."""
+    from markitdown import MarkItDown
+
+    plain = MarkItDown(enable_plugins=False)
+    found = {"markitdown": lambda path: str(plain.convert_local(path).markdown)}
+    with contextlib.suppress(ImportError):
+        from docling.document_converter import DocumentConverter  # type: ignore[import-not-found,unused-ignore]
+
+        thorough = DocumentConverter()
+        found["docling"] = lambda path: str(thorough.convert(path).document.export_to_markdown())
+
+    def guarded(convert: Callable[[Path], str]) -> Callable[[Path], str]:
+        def safe(path: Path) -> str:
+            try:
+                return convert(path)
+            except Exception:
+                return ""
+
+        return safe
+
+    return {name: guarded(convert) for name, convert in found.items()}
+
+
+def pdfs(folder: Path, rounds: int, peer: str, convert: Callable[[Path], str]) -> Iterator[dict[str, Any]]:
+    """Pages of digital text per second of processor time, and the expected text of a receipt in order."""
+    import pypdfium2
+
+    from benchmarks.known_documents import make_text_pdf
+    from ingest.documents import read_document
+
+    path = folder / "text.pdf"
+    path.write_bytes(make_text_pdf(20))
+    with contextlib.closing(pypdfium2.PdfDocument(path)) as opened:
+        pages = len(opened)
+    clock = time.process_time
+    ours = pages / timed(rounds, lambda: read_document(path), clock)
+    theirs = pages / timed(1, lambda: convert(path), clock)
+    path.unlink()
+    yield row("pages/s of digital text, one core", ours, "1/s", peer, theirs)
+    for receipt in sorted(RECEIPTS.glob("RECEIPT-*.pdf")):
+        expected = receipt.with_suffix(".md").read_text()
+        ours = in_order(expected, read_document(receipt).documents[0].text)
+        yield row("characters of a receipt in order", ours, "%", peer, in_order(expected, convert(receipt)))
+
+
+def in_order(expected: str, found: str) -> float:
+    """Percentage of the expected characters (white space aside) that are found in their order."""
+    from difflib import SequenceMatcher
+
+    wanted, given = ("".join(text.split()) for text in (expected, found))
+    blocks = SequenceMatcher(None, wanted, given, autojunk=False).get_matching_blocks()
+    return 100 * sum(block.size for block in blocks) / len(wanted)
+
+
+def our_cells(path: Path) -> set[Cell]:
+    """The cells of all tables of a file, under their headers."""
+    from ingest.documents import read_document
+
+    return {
+        cell
+        for document in read_document(path).documents
+        for table in document.tables
+        for line in table.rows
+        for cell in zip(table.header, line, strict=True)
+    }
 
 
 def markdown_cells(text: str) -> set[Cell]:
@@ -139,65 +221,27 @@ def markdown_cells(text: str) -> set[Cell]:
     return found
 
 
-def make_documents(folder: Path) -> dict[Path, set[Cell]]:
-    """Documents with known tables."""
-    import docx
-    import openpyxl
+def stages(scratch: Path, count: int) -> Iterator[dict[str, Any]]:
+    """The stage over many files: documents per second with all cores, and a second run without changes."""
+    from fde.config import create
+    from ingest.stage import ingest_documents
 
-    columns = ["Category", "Cost centre", "Account", "Limit"]
-    lines = [[f"Category {i}", f"CC-{100 + i}", f"A-{6000 + 7 * i}", str(500 + 250 * i)] for i in range(ROWS)]
-    expected = {(head, cell) for line in lines for head, cell in zip(columns, line, strict=True)}
-    truth: dict[Path, set[Cell]] = {}
-
-    book = openpyxl.Workbook()
-    sheet = book.active
-    assert sheet is not None
-    sheet["B2"] = "Coding matrix, version 7"
-    sheet.merge_cells("B2:E2")
-    for at, line in enumerate([columns, *lines], 4):
-        for column, cell in enumerate(line, 2):
-            sheet.cell(at, column, int(cell) if cell.isdigit() else cell)
-    sheet.cell(ROWS + 7, 2, "Function")
-    sheet.cell(ROWS + 7, 3, "Deputy")
-    sheet.cell(ROWS + 8, 2, "Team lead")
-    sheet.cell(ROWS + 8, 3, "Head of finance")
-    book.save(folder / "matrix.xlsx")
-    truth[folder / "matrix.xlsx"] = {*expected, ("Function", "Team lead"), ("Deputy", "Head of finance")}
-
-    word = docx.Document()
-    word.add_heading("Policy", 1)
-    word.add_paragraph("The limits of section 4. " * 30)
-    grid = word.add_table(rows=ROWS + 1, cols=4)
-    for at, line in enumerate([columns, *lines]):
-        for cell, text in zip(grid.rows[at].cells, line, strict=True):
-            cell.text = text
-    for at in range(1, ROWS, 2):  # two lines each share a cost centre
-        grid.cell(at + 1, 1).text = ""
-        merged = grid.cell(at, 1).merge(grid.cell(at + 1, 1))
-        merged.text = lines[at - 1][1]
-    word.save(str(folder / "policy.docx"))
-    shared = {("Cost centre", line[1]) for line in lines[1::2]}
-    truth[folder / "policy.docx"] = expected - shared
-
-    buffer = io.BytesIO()
-    book.save(buffer)
-    mail = EmailMessage()
-    mail["From"], mail["To"], mail["Subject"] = "a@x.example", "b@x.example", "New matrix"
-    mail["Date"] = "Mon, 04 Mar 2024 09:00:00 +0000"
-    mail.set_content("The new matrix is attached.")
-    mail.add_attachment(buffer.getvalue(), maintype="application", subtype="octet-stream", filename="m.xlsx")
-    (folder / "memo.eml").write_bytes(mail.as_bytes())
-    truth[folder / "memo.eml"] = expected
-
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in line) + "</tr>" for line in lines)
-    head = "".join(f"<th>{name}</th>" for name in columns)
-    html = f"<h1>Wiki</h1><table><caption>Matrix</caption><tr>{head}</tr>{body}</table>"
-    (folder / "wiki.html").write_text(html)
-    truth[folder / "wiki.html"] = expected
-    text = "\n".join(";".join(line) for line in [columns, *lines])
-    (folder / "export.csv").write_text(text)
-    truth[folder / "export.csv"] = expected
-    return truth
+    inbox = scratch / "inbox"
+    inbox.mkdir()
+    known = sorted(path for path in (scratch / "known").iterdir())
+    for number in range(count):
+        path = known[number % len(known)]
+        (inbox / f"{number:04d}-{path.name}").write_bytes(path.read_bytes())
+    time.sleep(2.5)  # files this fresh are digested again
+    engagement = create(scratch / "client", name="Benchmark")
+    seconds = []
+    for _ in range(2):
+        began = time.perf_counter()
+        run = ingest_documents(engagement, [inbox])
+        seconds.append(time.perf_counter() - began)
+    assert run.manifest().counts["failed"] == 0
+    yield row("documents/s, stage, all cores", count / seconds[0], "1/s", None, None)
+    yield row("second run, share of the first", 100 * seconds[1] / seconds[0], "%", None, None)
 
 
 # Recordings and pages
@@ -262,7 +306,7 @@ def machine() -> dict[str, Any]:
                 cpu = line.partition(":")[2].strip()
                 break
     versions = {}
-    for name in ("markitdown", "openpyxl", "pdfplumber", "playwright"):
+    for name in ("markitdown", "docling", "openpyxl", "pypdfium2", "playwright"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return {

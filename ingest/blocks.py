@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from ingest.document import Chunk, Place, Table
@@ -31,6 +32,11 @@ class Block:
     name: str = ""
     page: int | None = None
     sheet: str | None = None
+    slide: int | None = None
+
+    def place(self, start: int, end: int) -> Place:
+        """Where it stands in the source, and from where to where in the text."""
+        return Place(page=self.page, sheet=self.sheet, slide=self.slide, start=start, end=end)
 
 
 @dataclass
@@ -42,6 +48,7 @@ class Content:
     dated: str | None = None
     warnings: list[str] = field(default_factory=list)
     attachments: list[tuple[str, bytes]] = field(default_factory=list)
+    media_type: str = ""  # where a reader reads several
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,13 @@ class _Piece:
     end: int
     heading: str
     block: Block
+    words: int
     lines: list[tuple[int, int]] = field(default_factory=list)  # of a table: header, then rows
+
+    def belongs_with(self, other: _Piece) -> bool:
+        """Whether both stand under the same headings, on the same sheet or slide."""
+        mine, its = self.block, other.block
+        return (self.heading, mine.sheet, mine.slide) == (other.heading, its.sheet, its.slide)
 
 
 def count_words(text: str) -> int:
@@ -105,13 +118,13 @@ def assemble(blocks: Sequence[Block]) -> Assembled:
         path = " > ".join(text for _, text in headings)
         if table is not None:
             lines = [add(("\n" if row else "") + text) for row, text in enumerate(_markdown(table))]
-            pieces.append(_Piece(lines[0][0], length, path, block, lines))
-            place = Place(page=block.page, sheet=block.sheet, start=lines[0][0], end=length)
-            tables.append(table.model_copy(update={"place": place}))
+            words = sum(count_words(text) for text in parts[-len(lines) :])
+            pieces.append(_Piece(lines[0][0], length, path, block, words, lines))
+            tables.append(table.model_copy(update={"place": block.place(lines[0][0], length)}))
         else:
             text = block.text.strip()
             start, end = add("  " * block.level + "- " + one_line(text) if block.kind == "item" else text)
-            pieces.append(_Piece(start, end, path, block))
+            pieces.append(_Piece(start, end, path, block, count_words(text)))
     text = "".join(parts).rstrip("\n")
     return Assembled(text, tuple(tables), tuple(_chunks(text, pieces)))
 
@@ -127,16 +140,12 @@ def _table(block: Block, headings: list[tuple[int, str]], number: int) -> Table 
         return None
     titles: list[str] = []
     if block.header_rows is None:
-        first = header_row(rows)
+        first, last = header_rows(rows)
         titles = [one_line(" ".join(dict.fromkeys(filter(None, row)))) for row in rows[:first]]
-        header, body = rows[first], rows[first + 1 :]
+        header, body = _one_header(rows[first : last + 1]), rows[last + 1 :]
     elif block.header_rows:
         count = min(block.header_rows, len(rows))
-        header = [
-            one_line(" ".join(dict.fromkeys(filter(None, column))))
-            for column in zip(*rows[:count], strict=True)
-        ]
-        body = rows[count:]
+        header, body = _one_header(rows[:count]), rows[count:]
     else:
         header, body = [""] * len(used), rows
     name = block.name or " ".join(titles) or (headings[-1][1] if headings else "") or f"Table {number}"
@@ -146,9 +155,60 @@ def _table(block: Block, headings: list[tuple[int, str]], number: int) -> Table 
 _NUMBER = re.compile(r"[-+(]?[$€£¥]?\s?\d[\d.,'  ]*\s?(?:%|[A-Z]{3}|[$€£¥])?\)?|\d{4}-\d{2}-\d{2}.*")
 
 
+_YEAR = re.compile(r"(?:19|20)\d\d")
+
+
 def is_number(text: str) -> bool:
     """Whether a cell holds an amount, a share or an ISO date rather than words."""
     return _NUMBER.fullmatch(text) is not None
+
+
+def _one_header(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Header rows as one: each column's labels from top to bottom, each said once."""
+    return [one_line(" ".join(dict.fromkeys(filter(None, column)))) for column in zip(*rows, strict=True)]
+
+
+def header_rows(rows: list[list[str]]) -> tuple[int, int]:
+    """First and last row of the header: two where one row of groups stands above the columns' own names.
+
+    A group's name is repeated in its columns (merged cells), or stands in the first of them only; then it
+    is filled in, in place.
+    """
+    at = header_row(rows)
+    if at + 2 < len(rows) and _repeats(rows[at]) and _names(rows[at + 1], rows[at]):
+        return at, at + 1
+    if at > 0 and len(set(filter(None, rows[at]))) < sum(map(bool, rows[at])):
+        groups = [cell for cell in rows[at - 1] if cell]
+        if len(set(groups)) >= 2:
+            filled, group = list(rows[at - 1]), ""
+            for column, cell in enumerate(filled):
+                group = cell or group
+                filled[column] = group
+            if len(set(zip(filled, rows[at], strict=True))) == len(filled):
+                rows[at - 1] = filled
+                return at - 1, at
+    return at, at
+
+
+def _repeats(row: Sequence[str]) -> bool:
+    return any(cell and cell == after for cell, after in pairwise(row))
+
+
+def _names(row: Sequence[str], groups: Sequence[str]) -> bool:
+    """Whether a row names columns apart that a row of groups above it leaves equal.
+
+    A row of words below one repeated label may as well be data; below several groups, with the same names
+    in each, or beside labels that reach over both rows, it is not.
+    """
+    together = list(zip(groups, row, strict=True))
+    repeated = {cell for cell, after in pairwise(groups) if cell == after}
+    sure = len(repeated) > 1 or len(set(row)) < len(row) or any(group == name for group, name in together)
+    return sure and all(row) and not any(map(_is_value, row)) and len(set(together)) == len(together)
+
+
+def _is_value(cell: str) -> bool:
+    """A number that is no year: years head columns as often as they stand in them."""
+    return is_number(cell) and not _YEAR.fullmatch(cell)
 
 
 def header_row(rows: Sequence[Sequence[str]]) -> int:
@@ -165,7 +225,7 @@ def header_row(rows: Sequence[Sequence[str]]) -> int:
             break
         if filled[at] < min(most, max(2, (width + 1) // 2)) or (most > 1 and len(distinct) < 2):
             continue
-        if any(is_number(cell) for cell in row) and at > 0:
+        if any(_is_value(cell) for cell in row) and at > 0:
             break
         return at
     return 0
@@ -185,20 +245,17 @@ def _chunks(text: str, pieces: Sequence[_Piece]) -> list[Chunk]:
     found: list[Chunk] = []
     run: list[_Piece] = []
 
-    def words(piece: _Piece) -> int:
-        return count_words(text[piece.start : piece.end])
-
     def close() -> None:
         if run:
             found.append(_chunk(text, run[0], run[0].start, run[-1].end))
             run.clear()
 
     for piece in pieces:
-        size = sum(words(each) for each in run)
-        same = bool(run) and run[-1].heading == piece.heading and run[-1].block.sheet == piece.block.sheet
-        if run and (not same or size + words(piece) > MAX_WORDS or size >= MIN_WORDS):
+        size = sum(each.words for each in run)
+        same = bool(run) and run[-1].belongs_with(piece)
+        if run and (not same or size + piece.words > MAX_WORDS or size >= MIN_WORDS):
             close()
-        if words(piece) <= MAX_WORDS:
+        if piece.words <= MAX_WORDS:
             run.append(piece)
         elif piece.lines:
             found.extend(_table_chunks(text, piece))
@@ -211,7 +268,7 @@ def _chunks(text: str, pieces: Sequence[_Piece]) -> list[Chunk]:
 
 
 def _chunk(text: str, piece: _Piece, start: int, end: int, head: str = "") -> Chunk:
-    place = Place(page=piece.block.page, sheet=piece.block.sheet, start=start, end=end)
+    place = piece.block.place(start, end)
     return Chunk(text=head + text[start:end].strip("\n"), heading=piece.heading, place=place)
 
 
@@ -245,12 +302,12 @@ def _sentences(text: str, start: int, end: int) -> list[tuple[int, int]]:
         if size and size + count > MAX_WORDS:
             found.append((begin, last))
             begin, size = last, 0
-        while count > MAX_WORDS:
-            gaps = list(re.finditer(r"\S+\s*", text[last:cut]))
-            split = last + gaps[MAX_WORDS - 1].end()
-            found.append((begin, split))
-            begin = last = split
-            count, size = count - MAX_WORDS, 0
+        if count > MAX_WORDS:
+            ends = [last + gap.end() for gap in re.finditer(r"\S+\s*", text[last:cut])]
+            for split in ends[MAX_WORDS - 1 : -1 : MAX_WORDS]:
+                found.append((begin, split))
+                begin = split
+            count, size = (len(ends) - 1) % MAX_WORDS + 1, 0
         size += count
         last = cut
     if text[begin:end].strip():

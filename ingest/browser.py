@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,12 +84,13 @@ def _driver() -> Iterator[Playwright]:
 
 
 @contextmanager
-def launch(headless: bool = True, *, slow_mo_ms: float = 0) -> Iterator[Browser]:
+def launch(headless: bool = True, *, slow_mo_ms: float = 0, flags: Sequence[str] = ()) -> Iterator[Browser]:
     """A running browser, closed with everything it opened when the block ends.
 
     Args:
         headless: Without a window.
         slow_mo_ms: Pause after every action of Playwright, in milliseconds.
+        flags: Further command-line flags of the browser.
 
     Raises:
         MissingError: when there is no browser.
@@ -101,7 +102,7 @@ def launch(headless: bool = True, *, slow_mo_ms: float = 0) -> Iterator[Browser]
     with _driver() as playwright:
         try:
             browser = playwright.chromium.launch(
-                executable_path=str(path), headless=headless, args=list(FLAGS), slow_mo=slow_mo_ms
+                executable_path=str(path), headless=headless, args=[*FLAGS, *flags], slow_mo=slow_mo_ms
             )
         except Error as error:
             reason = error.message.strip().splitlines()[0]

@@ -8,62 +8,47 @@ in a file is run and no address in it is asked.
 from __future__ import annotations
 
 import hashlib
-import io
+import json
 import re
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fde.errors import InputError, MissingError
 from ingest.blocks import Content, assemble
 from ingest.document import Document
-from ingest.formats.base import Archive
+from ingest.kinds import MEDIA_TYPES, File, kind_of
+from ingest.language import language_of
 
-MAX_BYTES = 100_000_000
-MAX_DEPTH = 3
-MAX_FILES = 500
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_MAIL_HEAD = re.compile(
-    rb"(?:[A-Za-z][A-Za-z0-9-]*:[^\n]*\n(?:[ \t][^\n]*\n)*)*?(?:From|Subject|Date):", re.IGNORECASE
-)
-_OFFICE = "application/vnd.openxmlformats-officedocument."
-MEDIA_TYPES = {
-    "docx": f"{_OFFICE}wordprocessingml.document",
-    "xlsx": f"{_OFFICE}spreadsheetml.sheet",
-    "pptx": f"{_OFFICE}presentationml.presentation",
-    "pdf": "application/pdf",
-    "html": "text/html",
-    "md": "text/markdown",
-    "csv": "text/csv",
-    "txt": "text/plain",
-    "eml": "message/rfc822",
-    "zip": "application/zip",
-}
+# Halves of surrogate pairs come from names and texts in unknown encodings; no file can hold them.
+_HALVES = re.compile("[\ud800-\udfff]")
+MAX_BYTES = 500_000_000
+MAX_DEPTH = 5
+MAX_FILES = 2_000
+DEFAULT_SECONDS = 300.0
 
 
-@dataclass(frozen=True)
-class _File:
-    """A file or a part of one, as named to people."""
+@dataclass
+class Reading:
+    """What a file held.
 
-    source: str
-    data: bytes
+    Attributes:
+        documents: The file's own first, then those of its attachments or entries.
+        left_out: Attachments and entries that could not be read, as ``(source, reason)``.
+    """
 
-    @property
-    def suffix(self) -> str:
-        name = self.source.rpartition("!")[2]
-        return Path(name).suffix.lower().lstrip(".")
-
-    @property
-    def stem(self) -> str:
-        return Path(self.source.rpartition("!")[2]).stem
+    documents: list[Document] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
 
 
-def read_document(path: Path, source: str | None = None) -> list[Document]:
-    """The document of a file, followed by those of its attachments.
+def read_document(path: Path, source: str | None = None, *, seconds: float = DEFAULT_SECONDS) -> Reading:
+    """The documents of a file.
 
     Args:
         path: The file.
         source: What to call it; default: its name.
+        seconds: How long it may take: text recognition ends in time and says what it left out.
 
     Raises:
         MissingError: when there is no such file.
@@ -74,53 +59,120 @@ def read_document(path: Path, source: str | None = None) -> list[Document]:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise InputError(f"{path}: {size // 10**6} MB; at most {MAX_BYTES // 10**6} MB are read.")
-    return read_bytes(path.read_bytes(), source or path.name, path)
+    return read_bytes(path.read_bytes(), source or path.name, path, seconds=seconds)
 
 
-def read_bytes(data: bytes, source: str, path: Path) -> list[Document]:
+def read_bytes(data: bytes, source: str, path: Path, *, seconds: float = DEFAULT_SECONDS) -> Reading:
     """As :func:`read_document`, for content that is already in memory; ``path`` is for messages."""
+    found = Reading()
+    # A part of the time is kept for what comes after text recognition.
+    reader = _Reader(found, time.monotonic() + 0.8 * seconds)
     try:
-        return _documents(_File(source, data), path, 0)
+        reader.read(File(source, data), 0)
     except InputError as error:
         message = error.message if str(path) in error.message else f"{path}: {error.message}."
         raise InputError(message, error.hint) from error
     except RecursionError as error:
         raise InputError(f"{path}: it is nested too deeply.") from error
+    return found
 
 
-def _documents(file: _File, path: Path, depth: int) -> list[Document]:
-    if not file.data.strip():
-        raise InputError("it is empty")
-    kind = kind_of(file)
-    if kind == "zip":
-        return _archive(file, depth)
-    content = _READERS[kind](file)
-    made = assemble(content.blocks)
-    warnings = list(content.warnings)
-    found: list[Document] = []
-    for name, data in content.attachments:
-        if depth >= MAX_DEPTH or len(found) >= MAX_FILES:
-            warnings.append(f"The attachment {name} was left out: nested too deeply.")
-            continue
+@dataclass
+class _Reader:
+    """Reads a file and all that is in it."""
+
+    found: Reading
+    until: float
+    parts: int = 0
+
+    def read(self, file: File, depth: int) -> None:
+        if not file.data.strip(b" \t\r\n\0"):
+            raise InputError("it is empty")
+        kind = kind_of(file)
+        if kind == "zip":
+            self.unpack(file, depth)
+            return
         try:
-            found.extend(_documents(_File(f"{file.source}!{name}", data), path, depth + 1))
-        except (InputError, RecursionError) as error:
-            reason = error.message if isinstance(error, InputError) else "nested too deeply"
-            warnings.append(f"The attachment {name} was left out: {reason}")
+            content = _READERS[kind](file, self.until)
+        except (InputError, MemoryError, RecursionError):
+            raise
+        except Exception as error:  # what damaged files make libraries do is not foreseen by them either
+            raise InputError(f"it is damaged: {type(error).__name__}: {error}") from error
+        place = len(self.found.documents)
+        warnings = list(content.warnings)
+        warnings += self.attached(
+            [(f"{file.source}!{name}", data) for name, data in content.attachments], depth
+        )
+        self.found.documents.insert(place, _document(file, kind, content, warnings))
+
+    def attached(self, parts: list[tuple[str, bytes | InputError]], depth: int) -> list[str]:
+        """Read parts of a file; those left out are noted, and told in the warnings returned."""
+        warnings: list[str] = []
+        for source, data in parts:
+            begun = len(self.found.documents), len(self.found.left_out)
+            self.parts += 1
+            try:
+                if isinstance(data, InputError):
+                    raise data
+                if depth >= MAX_DEPTH:
+                    raise InputError("nested too deeply")
+                if self.parts > MAX_FILES:
+                    raise InputError(f"only {MAX_FILES} parts of a file are read")
+                self.read(File(source, data), depth + 1)
+            except (InputError, RecursionError) as error:
+                reason = error.message if isinstance(error, InputError) else "nested too deeply"
+                del self.found.documents[begun[0] :], self.found.left_out[begun[1] :]
+                self.found.left_out.append((source, reason.removeprefix(f"{source}: ")))
+                warnings.append(f"The part {source.rpartition('!')[2]} was left out: {reason}")
+        return warnings
+
+    def unpack(self, file: File, depth: int) -> None:
+        begun = len(self.found.documents)
+        with file.archive() as archive:
+            names = [name for name in archive.names if not name.endswith("/") and not _is_litter(name)]
+            if len(names) > MAX_FILES:
+                raise InputError(f"the archive holds {len(names)} files; at most {MAX_FILES} are read")
+            for name in sorted(names):
+                source = f"{file.source}!{name}"
+                try:
+                    entry: bytes | InputError = archive.read(name)
+                except InputError as error:
+                    entry = error
+                self.attached([(source, entry)], depth)
+        if len(self.found.documents) == begun:
+            reasons = [reason for _, reason in self.found.left_out[-1:]]
+            raise InputError("nothing in the archive can be read" + "".join(f" ({r})" for r in reasons))
+
+
+def _is_litter(name: str) -> bool:
+    parts = name.split("/")
+    return (
+        parts[0] == "__MACOSX"
+        or parts[-1].startswith(".")
+        or parts[-1].lower() in ("thumbs.db", "desktop.ini")
+    )
+
+
+def _document(file: File, kind: str, content: Content, warnings: list[str]) -> Document:
+    made = assemble(content.blocks)
     if not made.text:
         warnings.append("No text was found.")
     document = Document(
         id=document_id(file.source, file.data),
         source=file.source,
-        media_type=MEDIA_TYPES[kind],
+        media_type=content.media_type or MEDIA_TYPES[kind],
         title=content.title,
         dated=content.dated,
+        language=language_of(made.text),
         text=made.text,
         tables=made.tables,
         chunks=made.chunks,
         warnings=tuple(warnings),
     )
-    return [document, *found]
+    if _HALVES.search("".join((made.text, content.title, file.source, *warnings))):
+        plain = json.dumps(document.model_dump(mode="json"), ensure_ascii=False)
+        document = Document.model_validate_json(plain.encode("utf-8", "replace"))
+    return document
 
 
 def document_id(source: str, data: bytes) -> str:
@@ -130,144 +182,102 @@ def document_id(source: str, data: bytes) -> str:
     return f"{slug or 'document'}-{digest[:8]}"
 
 
-def kind_of(file: _File) -> str:
-    """The format of a file, by its content first and its name second.
-
-    Raises:
-        InputError: for formats that are not read, saying what to do about it.
-    """
-    data = file.data
-    if data.startswith(b"%PDF") or b"%PDF-" in data[:1024]:
-        return "pdf"
-    if data.startswith(b"PK"):
-        with _open(file) as archive:
-            names = set(archive.names)
-        for name, kind in (
-            ("word/document.xml", "docx"),
-            ("xl/workbook.xml", "xlsx"),
-            ("ppt/presentation.xml", "pptx"),
-        ):
-            if name in names:
-                return kind
-        return "zip"
-    if data.startswith(_OLE):
-        if "EncryptedPackage".encode("utf-16-le") in data[:200_000]:
-            raise InputError("it is protected by a password; save it without one")
-        better = {"msg": ".eml", "xls": ".xlsx", "ppt": ".pptx"}.get(file.suffix, ".docx")
-        raise InputError(f"the old binary Office format is not read; save it as {better}")
-    head = data[:2000].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if file.suffix in ("eml", "mht", "mhtml") or (file.suffix == "" and _MAIL_HEAD.match(head)):
-        return "eml"
-    if file.suffix in ("html", "htm", "xhtml") or re.match(rb"<!doctype html|<html", head, re.IGNORECASE):
-        return "html"
-    return {"md": "md", "markdown": "md", "csv": "csv", "tsv": "csv"}.get(file.suffix, "txt")
+# Readers are imported when the first file of their kind comes: each brings libraries of its own.
 
 
-def _open(file: _File) -> Archive:
-    return Archive(Path(file.source), io.BytesIO(file.data))
+def _docx(file: File, until: float) -> Content:
+    from ingest.readers.word import read_docx
 
-
-def _archive(file: _File, depth: int) -> list[Document]:
-    found: list[Document] = []
-    problems: list[str] = []
-    with _open(file) as archive:
-        names = [name for name in archive.names if not name.endswith("/") and not _is_litter(name)]
-        if len(names) > MAX_FILES:
-            raise InputError(f"the archive holds {len(names)} files; at most {MAX_FILES} are read")
-        for name in sorted(names):
-            try:
-                if depth >= MAX_DEPTH:
-                    raise InputError("archives are nested too deeply")
-                inner = _File(f"{file.source}!{name}", archive.read(name))
-                found.extend(_documents(inner, Path(name), depth + 1))
-            except InputError as error:
-                problems.append(f"{name} was left out: {error.message}")
-    if not found:
-        raise InputError("nothing in the archive can be read" + (f" ({problems[0]})" if problems else ""))
-    if problems:
-        first = found[0]
-        found[0] = first.model_copy(update={"warnings": (*first.warnings, *problems)})
-    return found
-
-
-def _is_litter(name: str) -> bool:
-    parts = name.split("/")
-    return parts[0] == "__MACOSX" or parts[-1].startswith(".")
-
-
-def _docx(file: _File) -> Content:
-    from ingest.readers.office import read_docx
-
-    with _open(file) as archive:
+    with file.archive() as archive:
         return read_docx(archive)
 
 
-def _xlsx(file: _File) -> Content:
-    from ingest.readers.office import read_xlsx
+def _xlsx(file: File, until: float) -> Content:
+    from ingest.readers.sheets import read_xlsx
 
-    with _open(file) as archive:
+    with file.archive() as archive:
         return read_xlsx(file.data, archive)
 
 
-def _pdf(file: _File) -> Content:
+def _xls(file: File, until: float) -> Content:
+    from ingest.readers.sheets import read_xls
+
+    return read_xls(file.data)
+
+
+def _pptx(file: File, until: float) -> Content:
+    from ingest.readers.slides import read_pptx
+
+    with file.archive():  # refuses hostile archives before another library opens it
+        return read_pptx(file.data)
+
+
+def _pdf(file: File, until: float) -> Content:
     from ingest.readers.pdf import read_pdf
 
-    return read_pdf(file.data)
+    return read_pdf(file.data, until)
 
 
-def _html(file: _File) -> Content:
-    from ingest.readers.texts import read_html
+def _picture(file: File, until: float) -> Content:
+    from ingest.readers.picture import read_picture
+
+    return read_picture(file.data, until)
+
+
+def _html(file: File, until: float) -> Content:
+    from ingest.readers.html import read_html
 
     return read_html(file.data)
 
 
-def _md(file: _File) -> Content:
+def _md(file: File, until: float) -> Content:
     from ingest.readers.texts import read_markdown
 
     return read_markdown(file.data)
 
 
-def _csv(file: _File) -> Content:
+def _csv(file: File, until: float) -> Content:
     from ingest.readers.texts import read_csv
 
     return read_csv(file.data, file.stem)
 
 
-def _txt(file: _File) -> Content:
+def _txt(file: File, until: float) -> Content:
     from ingest.readers.texts import read_text
 
     return read_text(file.data)
 
 
-def _eml(file: _File) -> Content:
+def _rtf(file: File, until: float) -> Content:
+    from ingest.readers.texts import read_rtf
+
+    return read_rtf(file.data)
+
+
+def _eml(file: File, until: float) -> Content:
     from ingest.readers.mail import read_eml
 
     return read_eml(file.data)
 
 
-def _markitdown(file: _File) -> Content:
-    """Formats that have no reader of ours yet: Markdown as markitdown makes it."""
-    from markitdown import MarkItDown, MarkItDownException, StreamInfo
+def _msg(file: File, until: float) -> Content:
+    from ingest.readers.outlook import read_msg
 
-    from ingest.readers.texts import read_markdown
-
-    try:
-        made = MarkItDown(enable_plugins=False).convert_stream(
-            io.BytesIO(file.data), stream_info=StreamInfo(extension=f".{file.suffix}")
-        )
-    except MarkItDownException as error:
-        raise InputError(f"it cannot be read: {str(error).splitlines()[0]}") from error
-    return read_markdown(made.markdown.encode("utf-8"))
+    return read_msg(file.data)
 
 
-_READERS: dict[str, Callable[[_File], Content]] = {
+_READERS: dict[str, Callable[[File, float], Content]] = {
     "docx": _docx,
     "xlsx": _xlsx,
-    "pptx": _markitdown,
+    "xls": _xls,
+    "pptx": _pptx,
     "pdf": _pdf,
+    "picture": _picture,
     "html": _html,
     "md": _md,
     "csv": _csv,
     "txt": _txt,
+    "rtf": _rtf,
     "eml": _eml,
+    "msg": _msg,
 }

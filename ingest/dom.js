@@ -85,7 +85,7 @@ const titleOf = getter("Document", "title");
 const urlOf = getter("Document", "URL");
 const viewOf = getter("Document", "defaultView");
 
-const known = hooks || { shadows: new realm.WeakMap(), clickable: new realm.WeakSet(), secret: new realm.WeakSet(), ignored: new realm.WeakSet() };
+const known = hooks || { shadows: new realm.WeakMap(), clickable: new realm.WeakSet(), secret: new realm.WeakSet(), ignored: new realm.WeakSet(), touched: new realm.WeakSet() };
 const ELEMENT = 1;
 const TEXT = 3;
 const HTML = "http://www.w3.org/1999/xhtml";

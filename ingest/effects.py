@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email import policy
 from email.parser import BytesParser
@@ -50,7 +51,10 @@ class Secrets:
 
     def mask_url(self, url: str) -> str:
         """An address with the secrets in its query and user part replaced."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # not an address; what may be a query is left out
+            return url.partition("?")[0].rpartition("@")[2]
         netloc = parts.netloc.rpartition("@")[2]
         fields = parse_qsl(parts.query, keep_blank_values=True)
         masked = [(name, MASK if self.hides(name, value) else value) for name, value in fields]
@@ -134,8 +138,9 @@ def make_effect(
     parsed = parse_body(content_type, body)
     target = None
     if location:
-        parts = urlsplit(secrets.mask_url(location))
-        target = urlunsplit(("", "", parts.path or "/", parts.query, ""))
+        with suppress(ValueError):
+            parts = urlsplit(secrets.mask_url(location))
+            target = urlunsplit(("", "", parts.path or "/", parts.query, ""))
     return Effect(
         method=method,
         url=secrets.mask_url(url),

@@ -2,7 +2,7 @@
 // which elements listen for clicks, closed shadow roots, fields that were once passwords.
 // Changes nothing about how the page behaves.
 
-const hooks = { shadows: new WeakMap(), clickable: new WeakSet(), secret: new WeakSet(), ignored: new WeakSet() };
+const hooks = { shadows: new WeakMap(), clickable: new WeakSet(), secret: new WeakSet(), ignored: new WeakSet(), touched: new WeakSet() };
 
 (() => {
   const apply = Reflect.apply;

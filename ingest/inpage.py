@@ -30,13 +30,21 @@ def source(name: str) -> str:
 
 
 @cache
-def library() -> str:
-    """The in-page functions as one JavaScript function of ``hooks`` that returns their table."""
-    parts = [source(name) for name in ("realm.js", "dom.js", "accname.js", "snapshot.js", "tools.js")]
+def library(*more: str, exports: str = "") -> str:
+    """The in-page functions as one JavaScript function of ``hooks`` that returns their table.
+
+    Args:
+        more: Further script files in the same scope.
+        exports: The names from these that the table has as well, with commas between.
+    """
+    files = ("realm.js", "dom.js", "accname.js", "snapshot.js", "tools.js", *more)
+    parts = [source(name) for name in files]
     return (
         "(hooks) => { 'use strict'; if (!window.Element || !document) return null;\n"
         + "\n".join(parts)
-        + "\nconst table = realm.Object.freeze({ takeSnapshot, elementAt, pathOf, markText, tools });"
+        + "\nconst table = realm.Object.freeze({ takeSnapshot, elementAt, pathOf, markText, tools, "
+        + exports
+        + " });"
         + "\nif (borrowed) borrowed.remove();\nreturn table;\n}"
     )
 

@@ -192,7 +192,7 @@ class Listener:
             self._put_in_page(look, source)
         elif self.looks:
             _fill_frames(look.page["tree"], self.looks[-1].page["tree"])
-            look.__post_init__()
+            look.changed()
 
     def _put_in_page(self, look: Look, source: dict[str, Any]) -> None:
         """An event in a frame of another origin: put what the frame saw into the page around it."""
@@ -211,7 +211,6 @@ class Listener:
         look.page = {**look.page, "url": seen.snapshot.url, "title": seen.snapshot.title, "tree": raw}
         if look.page["path"] is not None:
             look.page["path"] = [*prefix, *look.page["path"]]
-        look.__post_init__()
 
     def _state(self, source: dict[str, Any], message: dict[str, Any]) -> None:
         page: Page = source["page"]
@@ -232,7 +231,6 @@ class Listener:
                 "title": seen.snapshot.title,
                 "tree": _raw(seen.tree),
             }
-            look.__post_init__()
         self.looks.append(look)
         acts = len(self.acts)
         picture = None if message["page"]["bare"] else self._picture(page)

@@ -301,6 +301,11 @@ def _indices(nodes: tuple[Node, ...]) -> tuple[int, ...]:
     )
 
 
+def element_of(page: Page, seen: Seen, nodes: tuple[Node, ...]) -> ElementHandle | None:
+    """The element behind the last of ``nodes``, a path from the root of ``seen``; None when it is gone."""
+    return _element(page, seen, _indices(nodes))
+
+
 def _element(page: Page, seen: Seen, path: tuple[int, ...]) -> ElementHandle | None:
     frame, rest = page.main_frame, path
     for prefix, inner in seen.frames:
@@ -314,14 +319,25 @@ def _is(element: ElementHandle, tag: str) -> bool:
 
 
 def _fill(page: Page, element: ElementHandle, node: Node, value: str, seen: Seen) -> None:
-    from playwright.sync_api import Error
-
     if node.state("readonly") is not None:
         return
     if node.role == "button":
         # A file field. The agent names a file; a local file of that name is none of its business.
         element.set_input_files({"name": value, "mimeType": "application/octet-stream", "buffer": b""})
         return
+    fill_element(page, element, value, seen)
+
+
+def fill_element(page: Page, element: ElementHandle, value: str, seen: Seen) -> None:
+    """Fill a field as a person does, and leave it unless suggestions opened; ``seen`` is the page before.
+
+    A value that the field's format does not take leaves it as it is.
+
+    Raises:
+        playwright.sync_api.Error: when the field cannot be filled.
+    """
+    from playwright.sync_api import Error
+
     if not element.evaluate(_TAKES_VALUE, value):
         return
     try:

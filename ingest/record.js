@@ -46,19 +46,13 @@
   let flushed = false;
   const handled = new WeakMap();
 
-  const TEXTUAL = { __proto__: null, text: 1, search: 1, email: 1, tel: 1, url: 1, password: 1, number: 1, date: 1, time: 1, month: 1, week: 1, "datetime-local": 1 };
   const FORMATTED = { __proto__: null, date: 1, time: 1, month: 1, week: 1, "datetime-local": 1 };
 
   const origTarget = (event) => {
     const target = event.composedPath()[0];
     return target && target.nodeType === 1 ? target : target && target.nodeType === 3 ? target.parentElement : null;
   };
-  const fieldOf = (el) => {
-    const tag = el && el.localName;
-    if (tag === "input") return TEXTUAL[tools.inputType(el)] ? el : null;
-    if (tag === "textarea") return el;
-    return tools.editingHost(el);
-  };
+  const fieldOf = tools.fieldOf;
   const valueOf = (el) => tools.value(el);
   const ours = (event) => {
     const target = origTarget(event);
@@ -113,7 +107,7 @@
     const field = fieldOf(target);
     const typing = field && (target.localName === "textarea" || (target.localName !== "input" && !tools.attr(target, "role"))) && key === "Enter";
     if (typing || event.ctrlKey || event.altKey || event.metaKey) return;
-    if (key === "Enter" && !field && (target.localName === "button" || target.localName === "summary" || tools.roleOf(target) === "link" || tools.roleOf(target) === "button")) {
+    if (key === "Enter" && !field && tools.keyClicks(target)) {
       press = shoot(target); // a click follows
       return;
     }
@@ -130,21 +124,9 @@
   function onClick(event) {
     const target = ours(event);
     if (!target || !event.isTrusted || enter) return;
-    const tag = target.localName;
-    if (tag === "select" || tag === "option" || tag === "optgroup") return;
-    const label = tools.labelAround(target);
-    if (label && tools.control(label) && !tools.interactiveInside(target, label)) return; // its field hears a click of its own
-    if (tag === "input" && !fieldOf(target)) {
-      const role = tools.roleOf(target);
-      if (role === "checkbox" || role === "radio" || role === "switch" || role === "slider" || tools.inputType(target) === "file" || tools.inputType(target) === "color") return;
-    }
-    let soft = "false";
-    const field = fieldOf(target);
-    if (field) {
-      const opens = tools.attr(target, "readonly") !== null || tools.attr(target, "aria-haspopup") || tools.roleOf(target) === "combobox";
-      if (!opens) return;
-      soft = "true";
-    }
+    const kind = tools.clickKind(target);
+    if (!kind) return;
+    let soft = kind === "soft" ? "true" : "false";
     let shot = flushed ? null : pick(target);
     if (flushed && !target.isConnected) shot = pick(target);
     flushed = false;

@@ -36,6 +36,7 @@ def record(
     origins: Sequence[str] = (),
     recording_id: str | None = None,
     browser: Browser | None = None,
+    prepare_context: Callable[[BrowserContext], None] | None = None,
 ) -> Path:
     """Record one pass through a workflow.
 
@@ -55,6 +56,7 @@ def record(
         recording_id: Default: derived from the content.
         browser: A running browser to use (see :func:`ingest.browser.launch`), best
             with ``slow_mo_ms`` of about 200; by default one is started.
+        prepare_context: Called with the fresh browser context, before the first page opens.
 
     Returns:
         ``out``.
@@ -77,6 +79,8 @@ def record(
             browser = stack.enter_context(launch(headless, slow_mo_ms=pause))
         context = browser.new_context(viewport=VIEWPORT, locale="en-US")  # type: ignore[arg-type]
         stack.callback(_close, context)
+        if prepare_context is not None:
+            prepare_context(context)
         heard = Listener(context, allowed, scripted=script is not None, badge=not headless)
         page = context.new_page()
         try:

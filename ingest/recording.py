@@ -37,6 +37,7 @@ class Effect(BaseModel):
         body: Parsed form or JSON body (form fields as a flat map; a repeated
             field as a list), None when there was none or it was not understood.
         location: Where a redirect pointed, as path and query.
+        identifiers: The ids of what a writing request changed, as far as its address and its answer tell.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +47,7 @@ class Effect(BaseModel):
     status: int | None = None
     body: dict[str, Any] | None = None
     location: str | None = None
+    identifiers: tuple[str, ...] = ()
 
     @property
     def writes(self) -> bool:

@@ -1,6 +1,6 @@
 // A page as a tree of what can be read and acted on. `takeSnapshot(target)` returns JSON text:
 // {url, title, tree: [role, name, value, [[state, value]…], [child…]], path, secrets, bare, warning};
-// `path` leads (child by child) to the node that stands for the element `target`.
+// `path` leads (child by child) to the node that stands for the element `target`, where that can be acted on.
 
 const MAX_NODES = 8000;
 const MAX_VISITS = 150000;
@@ -151,7 +151,7 @@ function addStates(node, el, role) {
   if (has(el, "readonly") || isTrue(el, "aria-readonly")) addState(node, "readonly");
   const invalid = attr(el, "aria-invalid");
   if (invalid && invalid !== "false") addState(node, "invalid");
-  else if (node.value && matching(el, ":user-invalid")) addState(node, "invalid");
+  else if (node.value && (matching(el, ":user-invalid") || (weakHas(known.touched, el) && matching(el, ":invalid")))) addState(node, "invalid");
 }
 
 function isSecret(el) {
@@ -570,7 +570,10 @@ function stateText(text) {
 
 // The path to the node that stands for an element, in the last snapshot, as JSON text.
 function pathOf(target) {
-  const marked = standsFor(target) || mapGet(nodeOf, target);
+  return pathText(standsFor(target) || mapGet(nodeOf, target));
+}
+
+function pathText(marked) {
   const path = marked ? pathTo(last, marked, []) : null;
   if (!path) return "null";
   let steps = "";
@@ -581,7 +584,7 @@ function pathOf(target) {
 function takeSnapshot(target) {
   const root = takeTree(document);
   last = root;
-  const steps = target ? pathOf(target) : "null";
+  const steps = target ? pathText(standsFor(target)) : "null";
   const secret = secretNames(document);
   let secrets = "";
   for (let i = 0; i < secret.length; i++) secrets += (i ? "," : "") + quote(secret[i]);

@@ -1,258 +1,133 @@
 """The ingest stages: a client's files copied into the engagement, read, and written in one form.
 
-Each file is read once and on its own: one that cannot be read is a row with its
-error in ``report.json``, and the rest goes on. Work that was killed goes on with
-the first file that has no row yet.
+Files are read side by side in processes of their own, each on its own: one that
+cannot be read, hangs or needs too much memory is a row with its error in
+``report.json``, and the rest goes on. What an earlier run read from the same file
+with the same readers is taken over. Work that was killed goes on with the files
+that have no row yet.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fde.artifacts import PRIVATE_DIR, PRIVATE_FILE, digest, digest_file, read_json, write_bytes, write_json
+from fde.artifacts import PRIVATE_FILE, read_json, write_json
+from fde.config import section
 from fde.engagement import Engagement, Run
-from fde.errors import FdeError, InputError, MissingError
+from fde.errors import InputError
+from ingest import ocr
 from ingest.document import Document
-from ingest.documents import read_document
-from ingest.formats.base import Read
+from ingest.duplicates import Signed, find_duplicates
+from ingest.earlier import Row, link, row_path, rows_so_far, tell_apart
+from ingest.formats.eventlog import LogSettings
+from ingest.listener import origin_of
 from ingest.recording import Recording
-from ingest.recordings import read_recordings
+from ingest.recordings import parts_of, whole
+from ingest.sources import Digests, Parts, Source, Whole, copy_raw, find_sources
+from ingest.workers import Answer, Limits, answers
 
 # Changes whenever the same file would be read differently.
-VERSION = 1
-_PACKAGES = ("openpyxl", "pdfplumber", "pdfminer.six", "beautifulsoup4", "markitdown")
+VERSION = 2
+_PACKAGES = (
+    "beautifulsoup4",
+    "charset-normalizer",
+    "markitdown",
+    "olefile",
+    "openpyxl",
+    "pdfplumber",
+    "py3langid",
+    "pypdfium2",
+    "python-pptx",
+    "xlrd",
+)
+DOCUMENT_LIMITS = Limits(seconds=300.0, memory_bytes=3_000_000_000)
+# Importers may start a browser, which reserves far more address space than it uses.
+RECORDING_LIMITS = Limits(seconds=900.0, memory_bytes=4_000_000_000, contained=False)
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Source:
-    """A file to be read, and what it is called."""
+class _Kind:
+    """One of the two stages."""
 
-    name: str
-    path: Path
-    digest: str
-
-
-def find_files(paths: Sequence[Path]) -> list[Path]:
-    """The files named, and those in the folders named; hidden ones and links out of them are left out.
-
-    Raises:
-        MissingError: when a path is not there.
-        InputError: when there is no file at all.
-    """
-    return [path for path, _ in _named_files(paths)]
+    stage: str
+    raw: str
+    job: str  # what workers call; its module and the readers are imported there
+    counts: tuple[str, ...]
+    finish: Callable[[Run, list[Row]], None]
+    outputs: Callable[[Row], dict[str, str]]
+    whole: Whole = list
+    parts_of: Parts | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
 
-def _named_files(paths: Sequence[Path]) -> list[tuple[Path, str]]:
-    found: dict[Path, str] = {}
-    for path in paths:
-        if path.is_dir():
-            for file in sorted(path.rglob("*")):
-                relative = file.relative_to(path)
-                hidden = any(part.startswith(".") for part in relative.parts)
-                # A link out of the folder is not part of what the client handed over.
-                inside = file.resolve().is_relative_to(path.resolve())
-                if file.is_file() and inside and not hidden:
-                    found.setdefault(file.resolve(), relative.as_posix())
-        elif path.is_file():
-            found.setdefault(path.resolve(), path.name)
-        else:
-            raise MissingError(f"{path}: no such file or folder.", "Name files or folders that are there.")
-    if not found:
-        raise InputError("No files: " + (", ".join(map(str, paths)) or "no path was named") + ".")
-    return list(found.items())
-
-
-def _sources(paths: Sequence[Path]) -> list[Source]:
-    """The files by names that differ; the same content under the same name is read once."""
-    found: dict[str, Source] = {}
-    for path, name in _named_files(paths):
-        source = Source(name, path, digest_file(path))
-        if name in found and found[name].digest != source.digest:
-            source = Source(f"{path.parent.name}/{name}", path, source.digest)
-        if source.name in found and found[source.name].digest != source.digest:
-            source = Source(f"{source.digest[:8]}/{name}", path, source.digest)
-        found.setdefault(source.name, source)
-    return sorted(found.values(), key=lambda source: source.name)
-
-
-def ingest_documents(engagement: Engagement, paths: Sequence[Path], progress: Progress | None = None) -> Run:
+def ingest_documents(
+    engagement: Engagement,
+    paths: Sequence[Path],
+    progress: Progress | None = None,
+    *,
+    limits: Limits = DOCUMENT_LIMITS,
+    processes: int | None = None,
+) -> Run:
     """Read documents into ``stages/ingest-docs``: ``documents/<id>.json`` and ``report.json``.
 
     Args:
         engagement: Where to keep them. The files themselves are copied to ``raw/docs``.
         paths: Files and folders. A run holds exactly these; name them all again to add some.
         progress: Called with each file's name when it is done.
+        limits: What reading one file may take.
+        processes: How many files are read at a time; default: one per core.
 
     Raises:
         InputError: when nothing could be read (a single bad file is only a row in the report).
     """
-    versions = {name: _version(name) for name in _PACKAGES}
-    config = {"reader": VERSION, "packages": versions}
-    return _ingest(engagement, "ingest-docs", "docs", paths, config, _read_documents, progress)
+    config = {
+        "reader": VERSION,
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "ocr": [ocr.version(), *ocr.languages()],
+    }
+    return _ingest(_DOCUMENTS, engagement, paths, config, progress, limits, processes)
 
 
-def ingest_recordings(engagement: Engagement, paths: Sequence[Path], progress: Progress | None = None) -> Run:
+def ingest_recordings(
+    engagement: Engagement,
+    paths: Sequence[Path],
+    progress: Progress | None = None,
+    *,
+    limits: Limits = RECORDING_LIMITS,
+    processes: int | None = None,
+    replay: str | None = None,
+) -> Run:
     """Read recordings into ``stages/ingest-recordings``: ``recordings/<id>.json``, blobs, ``report.json``.
 
     Arguments and errors as for :func:`ingest_documents`; the files are copied to ``raw/recordings``.
+    Columns of event logs are read as ``[ingest.ui_log]`` in ``fde.toml`` says.
+
+    Args:
+        replay: The address of a staging copy, on which scripts are carried out one after another.
     """
-    config = {"reader": VERSION}
-    return _ingest(engagement, "ingest-recordings", "recordings", paths, config, _read_recordings, progress)
+    columns = section(engagement, "ingest", LogSettings).ui_log.model_dump(exclude_defaults=True)
+    kind = _recordings(replay, columns)
+    config = {"reader": VERSION, "ocr": [ocr.version(), *ocr.languages()], **kind.options}
+    return _ingest(kind, engagement, paths, config, progress, limits, 1 if replay else processes)
 
 
 def report(run: Run) -> dict[str, Any]:
-    """The report of a finished ingest run: ``files``, one row each, with ``error`` where one failed."""
+    """The report of a finished ingest run.
+
+    ``files``: one row for each file, and one (with ``part_of``) for each attachment or archived file that
+    was left out; ``error`` says why. A file's row holds ``made``: a row for each document or recording.
+    """
     found = read_json(run.path / "report.json")
     assert isinstance(found, dict)
     return found
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "missing"
-
-
-def _ingest(
-    engagement: Engagement,
-    stage: str,
-    folder: str,
-    paths: Sequence[Path],
-    config: dict[str, Any],
-    read: Callable[[Run, Source, set[str]], dict[str, Any]],
-    progress: Progress | None,
-) -> Run:
-    sources = _sources(paths)
-    run = engagement.run(stage, inputs={source.name: source.digest for source in sources}, config=config)
-    if run.finished:
-        engagement.publish(run)
-        return run
-    with engagement.working(run):
-        rows: list[dict[str, Any]] = []
-        taken: set[str] = set()
-        for source in sources:
-            done = run.path / f".row-{digest([source.name, source.digest])[:16]}.json"
-            row = _earlier(done)
-            if not row:
-                copy_raw(engagement, folder, source)
-                row = {"source": source.name, "digest": source.digest, "error": None}
-                try:
-                    row.update(read(run, source, taken))
-                except FdeError as error:
-                    row["error"] = _without_path(error.message, source)
-                write_json(done, row, mode=PRIVATE_FILE)
-            taken.update(row.get("ids", ()))
-            rows.append(row)
-            if progress:
-                progress(source.name)
-        _finish(run, rows)
-    return run
-
-
-def _earlier(path: Path) -> dict[str, Any]:
-    """The row that an interrupted execution left; empty when there is none."""
-    try:
-        row = read_json(path)
-    except (OSError, ValueError):
-        return {}
-    return row if isinstance(row, dict) else {}
-
-
-def _without_path(message: str, source: Source) -> str:
-    return message.removeprefix(f"{source.path}: ")
-
-
-def _finish(run: Run, rows: list[dict[str, Any]]) -> None:
-    failed = [row for row in rows if row["error"]]
-    run.write_json("report.json", {"files": rows})
-    if len(failed) == len(rows):
-        first = "\n".join(f"  {row['source']}: {row['error']}" for row in failed[:10])
-        raise InputError(
-            f"Nothing could be read:\n{first}", "Correct or leave out these files and run again."
-        )
-    names = {key for row in rows for key, value in row.items() if isinstance(value, int)}
-    counts = {name: sum(row.get(name, 0) for row in rows) for name in sorted(names)}
-    for left in run.path.rglob(".*.tmp"):  # by a process that was killed while it wrote
-        left.unlink()
-    run.finish(files=len(rows), failed=len(failed), **counts)
-    for done in run.path.glob(".row-*.json"):
-        done.unlink()
-
-
-def copy_raw(engagement: Engagement, folder: str, source: Source) -> None:
-    """Keep a client's file in ``raw/``, readable by its owner only; an earlier one of that name stays."""
-    if source.path.is_relative_to(engagement.raw):
-        return
-    target = engagement.raw / folder / source.name
-    if target.is_file() and digest_file(target) != source.digest:
-        target = target.with_name(f"{target.stem}-{source.digest[:8]}{target.suffix}")
-    parent = target.parent
-    parent.mkdir(parents=True, exist_ok=True)
-    while parent != engagement.raw:
-        parent.chmod(PRIVATE_DIR)
-        parent = parent.parent
-    if not target.is_file():
-        write_bytes(target, source.path.read_bytes(), mode=PRIVATE_FILE)
-
-
-def _private(run: Run, name: str) -> Path:
-    folder = run.path / name
-    folder.mkdir(exist_ok=True, mode=PRIVATE_DIR)
-    return folder
-
-
-def _read_documents(run: Run, source: Source, taken: set[str]) -> dict[str, Any]:
-    documents = read_document(source.path, source.name)
-    _private(run, "documents")
-    for document in documents:
-        run.write_json(f"documents/{document.id}.json", document.model_dump(mode="json"))
-    return {"ids": [document.id for document in documents], **_document_counts(documents)}
-
-
-def _document_counts(documents: Iterable[Document]) -> dict[str, int]:
-    made = list(documents)
-    return {
-        "documents": len(made),
-        "characters": sum(len(document.text) for document in made),
-        "tables": sum(len(document.tables) for document in made),
-        "chunks": sum(len(document.chunks) for document in made),
-        "warnings": sum(len(document.warnings) for document in made),
-    }
-
-
-def _read_recordings(run: Run, source: Source, taken: set[str]) -> dict[str, Any]:
-    found = read_recordings(source.path)
-    _private(run, "recordings")
-    blobs = _private(run, "blobs")
-    for name, data in found.blobs.items():
-        if not (blobs / name).is_file():
-            write_bytes(blobs / name, data, mode=PRIVATE_FILE)
-    made = [_named(recording, source, taken) for recording in found.recordings]
-    for recording in made:
-        run.write_json(f"recordings/{recording.id}.json", recording.model_dump(mode="json"))
-    return {
-        "ids": [recording.id for recording in made],
-        "recordings": len(made),
-        "steps": sum(len(recording.steps) for recording in made),
-        "warnings": sum(len(recording.warnings) for recording in made),
-    }
-
-
-def _named(recording: Recording, source: Source, taken: set[str]) -> Recording:
-    """A recording under an id that is a file name and nobody else's."""
-    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in recording.id)
-    name = plain.strip(".-")[:100] or "recording"
-    if name in taken:
-        name = f"{name}-{source.digest[:8]}"
-    taken.add(name)
-    return recording.model_copy(update={"id": name, "source": source.name})
 
 
 def documents_of(run: Run) -> list[Document]:
@@ -270,52 +145,245 @@ def recordings_of(run: Run) -> list[Recording]:
 
 @dataclass(frozen=True)
 class Loose:
-    """Files read without an engagement: nothing is kept."""
+    """What was read without an engagement: rows alone, nothing is kept."""
 
-    documents: tuple[Document, ...] = ()
-    recordings: tuple[Recording, ...] = ()
+    made: tuple[Row, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
 
 
-def read_loose_documents(paths: Sequence[Path], progress: Progress | None = None) -> Loose:
+def read_loose_documents(
+    paths: Sequence[Path],
+    progress: Progress | None = None,
+    *,
+    limits: Limits = DOCUMENT_LIMITS,
+    processes: int | None = None,
+) -> Loose:
     """Read documents and keep nothing. Errors as for :func:`ingest_documents`."""
-    found: list[Document] = []
-
-    def read(source: Source) -> None:
-        found.extend(read_document(source.path, source.name))
-
-    failed = _loose(paths, read, progress)
-    return Loose(documents=tuple(found), failed=failed)
+    return _loose(_DOCUMENTS, paths, progress, limits, processes)
 
 
-def read_loose_recordings(paths: Sequence[Path], progress: Progress | None = None) -> Loose:
-    """Read recordings and keep nothing. Errors as for :func:`ingest_documents`."""
-    found: list[Recording] = []
-    taken: set[str] = set()
+def read_loose_recordings(
+    paths: Sequence[Path],
+    progress: Progress | None = None,
+    *,
+    limits: Limits = RECORDING_LIMITS,
+    processes: int | None = None,
+    replay: str | None = None,
+) -> Loose:
+    """Read recordings and keep nothing. Arguments and errors as for :func:`ingest_recordings`."""
+    return _loose(_recordings(replay, {}), paths, progress, limits, 1 if replay else processes)
 
-    def read(source: Source) -> None:
-        made: Read = read_recordings(source.path)
-        found.extend(_named(recording, source, taken) for recording in made.recordings)
 
-    failed = _loose(paths, read, progress)
-    return Loose(recordings=tuple(found), failed=failed)
+def _recordings(replay: str | None, columns: dict[str, Any]) -> _Kind:
+    """How recordings are read: replayed, and with which columns of event logs."""
+    if replay is not None:
+        origin_of(replay)
+    return replace(_RECORDINGS, options={"replay": replay, "columns": columns})
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _ingest(
+    kind: _Kind,
+    engagement: Engagement,
+    paths: Sequence[Path],
+    config: dict[str, Any],
+    progress: Progress | None,
+    limits: Limits,
+    processes: int | None,
+) -> Run:
+    digests = Digests(engagement.stages / kind.stage / ".digests.json")
+    sources = find_sources(paths, digests, kind.whole, kind.parts_of)
+    run = engagement.run(
+        kind.stage,
+        inputs={source.name: source.digest for source in sources},
+        config={**config, "limits": asdict(limits)},
+    )
+    digests.keep()
+    if run.finished:
+        engagement.publish(run)
+        return run
+    with engagement.working(run):
+        rows = rows_so_far(run, sources, kind.outputs)
+        if progress:
+            for name in rows:
+                progress(name)
+        waiting = [source for source in sources if source.name not in rows]
+        read = _read(kind, waiting, run.path, limits, processes)
+        with contextlib.closing(read):
+            for source, row in read:
+                copy_raw(engagement, kind.raw, source)
+                write_json(row_path(run, source), row, mode=PRIVATE_FILE)
+                rows[source.name] = row
+                if progress:
+                    progress(source.name)
+        _finish(kind, run, [rows[source.name] for source in sources])
+    return run
+
+
+def _read(
+    kind: _Kind, sources: Sequence[Source], folder: Path | None, limits: Limits, processes: int | None
+) -> Generator[tuple[Source, Row], None, None]:
+    """Each source with its row, as they are done."""
+    tasks = [
+        {
+            "path": os.fspath(source.path),
+            "source": source.name,
+            "folder": None if folder is None else os.fspath(folder),
+            "seconds": limits.seconds,
+            **kind.options,
+        }
+        for source in sources
+    ]
+    with contextlib.closing(answers(kind.job, tasks, limits, processes)) as given:
+        for number, answer in given:
+            yield sources[number], _row(sources[number], answer)
+
+
+def _row(source: Source, answer: Answer) -> Row:
+    error = answer.error and answer.error.removeprefix(f"{source.path}: ")
+    return {
+        "source": source.name,
+        "digest": source.digest,
+        "error": error,
+        "lasting": answer.lasting,
+        **(answer.value or {}),
+    }
+
+
+# Finishing.
+
+
+def _finish(kind: _Kind, run: Run, rows: list[Row]) -> None:
+    failed = [row for row in rows if row["error"]]
+    parts = [
+        {**part, "part_of": row["source"], "lasting": True}
+        for row in rows
+        for part in row.get("left_out", ())
+    ]
+    if len(failed) < len(rows):
+        kind.finish(run, rows)
+    run.write_json("report.json", {"files": [*rows, *parts]})
+    if len(failed) == len(rows):
+        raise _nothing([(row["source"], row["error"]) for row in rows])
+    counts = {name: sum(row.get(name, 0) for row in rows) for name in kind.counts}
+    for left in run.path.rglob(".*.tmp"):  # by a process that was killed while it wrote
+        left.unlink()
+    run.finish(files=len(rows), failed=len(failed) + len(parts), **counts)
+    for done in (*run.path.glob(".row-*.json"), *run.path.glob("recordings/.*.json")):
+        done.unlink()
+
+
+def _nothing(failed: Sequence[tuple[str, str]]) -> InputError:
+    reasons = "\n".join(f"  {name}: {reason}" for name, reason in failed[:10])
+    return InputError(f"Nothing could be read:\n{reasons}", "Correct or leave out these files and run again.")
+
+
+def _finish_documents(run: Run, rows: list[Row]) -> None:
+    """Mark what nearly repeats an earlier document; remove what a reader that was ended left half done."""
+    folder = run.path / "documents"
+    made = [document for row in rows for document in row.get("made", ())]
+    signatures = {name: value for row in rows for name, value in row.get("signatures", {}).items()}
+    marks = find_duplicates(
+        [
+            Signed(document["id"], signatures[document["id"]])
+            for document in made
+            if document["id"] in signatures
+        ],
+        lambda name: str(read_json(folder / f"{name}.json")["text"]),
+    )
+    for document in made:
+        mark = marks.get(document["id"])
+        if document["duplicate_of"] != mark:
+            path = folder / f"{document['id']}.json"
+            write_json(path, {**read_json(path), "duplicate_of": mark}, mode=PRIVATE_FILE)
+            document["duplicate_of"] = mark
+    wanted = {f"{document['id']}.json" for document in made}
+    for path in folder.iterdir():
+        if path.name not in wanted:
+            path.unlink()
+
+
+def _document_outputs(row: Row) -> dict[str, str]:
+    names = [f"documents/{document['id']}.json" for document in row.get("made", ())]
+    return {name: name for name in names}
+
+
+def _finish_recordings(run: Run, rows: list[Row]) -> None:
+    """Give recordings ids that are nobody else's."""
+    folder = run.path / "recordings"
+    made = [
+        (row["digest"], plain, part, one)
+        for row in rows
+        for plain, part, one in zip(*(row.get(key, ()) for key in ("ids", "parts", "made")), strict=True)
+    ]
+    names = tell_apart([plain for _, plain, _, _ in made], [digest for digest, _, _, _ in made])
+    for (_, _, part, one), name in zip(made, names, strict=True):
+        target = folder / f"{name}.json"
+        if name == one["id"]:
+            target.unlink(missing_ok=True)
+            link(folder / part, target)
+        else:
+            write_json(target, {**read_json(folder / part), "id": name}, mode=PRIVATE_FILE)
+            one["id"] = name
+    wanted = {f"{name}.json" for name in names}
+    for path in folder.glob("*.json"):
+        if path.name not in wanted and not path.name.startswith("."):
+            path.unlink()
+
+
+def _recording_outputs(row: Row) -> dict[str, str]:
+    files = zip(row.get("made", ()), row.get("parts", ()), strict=True)
+    blobs = [f"blobs/{name}" for name in row.get("blobs", ())]
+    return {f"recordings/{one['id']}.json": f"recordings/{part}" for one, part in files} | {
+        name: name for name in blobs
+    }
 
 
 def _loose(
-    paths: Sequence[Path], read: Callable[[Source], None], progress: Progress | None
-) -> tuple[tuple[str, str], ...]:
-    sources = _sources(paths)
-    failed: list[tuple[str, str]] = []
-    for source in sources:
-        try:
-            read(source)
-        except FdeError as error:
-            failed.append((source.name, _without_path(error.message, source)))
-        if progress:
-            progress(source.name)
+    kind: _Kind, paths: Sequence[Path], progress: Progress | None, limits: Limits, processes: int | None
+) -> Loose:
+    sources = find_sources(paths, Digests(None), kind.whole, kind.parts_of)
+    rows: dict[str, Row] = {}
+    with contextlib.closing(_read(kind, sources, None, limits, processes)) as read:
+        for source, row in read:
+            rows[source.name] = row
+            if progress:
+                progress(source.name)
+    ordered = [rows[source.name] for source in sources]
+    failed = [(row["source"], row["error"]) for row in ordered if row["error"]]
     if len(failed) == len(sources):
-        reasons = "\n".join(f"  {name}: {reason}" for name, reason in failed[:10])
-        raise InputError(
-            f"Nothing could be read:\n{reasons}", "Correct or leave out these files and run again."
-        )
-    return tuple(failed)
+        raise _nothing(failed)
+    parts = [(part["source"], part["error"]) for row in ordered for part in row.get("left_out", ())]
+    made = [{**one} for row in ordered for one in row.get("made", ())]
+    ids = tell_apart(
+        [one["id"] for one in made], [row["digest"] for row in ordered for _ in row.get("made", ())]
+    )
+    for one, name in zip(made, ids, strict=True):
+        one["id"] = name
+    return Loose(tuple(made), (*failed, *parts))
+
+
+_DOCUMENTS = _Kind(
+    "ingest-docs",
+    "docs",
+    "ingest.jobs:documents",
+    ("documents", "characters", "tables", "chunks", "warnings"),
+    _finish_documents,
+    _document_outputs,
+)
+_RECORDINGS = _Kind(
+    "ingest-recordings",
+    "recordings",
+    "ingest.jobs:recordings",
+    ("recordings", "steps", "warnings"),
+    _finish_recordings,
+    _recording_outputs,
+    whole,
+    parts_of,
+)

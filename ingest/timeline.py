@@ -7,10 +7,13 @@ different ways. Nothing here needs a browser.
 
 from __future__ import annotations
 
+import json
+import zlib
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Literal
 
-from ingest.action import CHECKABLE_ROLES, SELECTABLE_ROLES, Action, Verb, target_of
+from ingest.action import CHECKABLE_ROLES, SELECTABLE_ROLES, Action, Target, Verb, resolve, target_of
 from ingest.effects import Secrets
 from ingest.page import node_of
 from ingest.recording import Effect, RecordedStep, Snapshot
@@ -20,34 +23,94 @@ from ingest.snapshot import Node, render
 CLOCK_SLACK_MS = 5.0
 
 
-@dataclass
 class Look:
-    """A page at one moment, as the in-page function tells it."""
+    """A page at one moment, as the in-page function tells it.
 
-    time: float
-    page: dict[str, Any]
-    dom: str | None = None
-    screenshot: str | None = None
-    tree: Node = field(init=False)
+    A page given as JSON text stays packed: a long recording has thousands, and only
+    a few are needed at a time.
 
-    def __post_init__(self) -> None:
-        self.tree = node_of(self.page["tree"])
+    Attributes:
+        time: When, in milliseconds since 1970.
+        dom: Name of the blob with the page's HTML, or None.
+        screenshot: Name of the blob with its picture, or None.
+    """
+
+    def __init__(
+        self, time: float, page: dict[str, Any] | str, dom: str | None = None, screenshot: str | None = None
+    ) -> None:
+        self.time = time
+        self.dom = dom
+        self.screenshot = screenshot
+        self._packed = (
+            zlib.compress(page.encode("utf-8", "surrogatepass"), 1) if isinstance(page, str) else None
+        )
+        self._page = page if isinstance(page, dict) else None
+        self._tree: Node | None = None
+        self._text: str | None = None
+
+    @property
+    def page(self) -> dict[str, Any]:
+        """``url``, ``title``, ``tree`` (nested lists), ``path``, ``secrets``, ``bare``."""
+        if self._page is not None:
+            return self._page
+        assert self._packed is not None
+        page: dict[str, Any] = json.loads(zlib.decompress(self._packed))
+        return page
+
+    @page.setter
+    def page(self, page: dict[str, Any]) -> None:
+        self._page = page
+        self.changed()
+
+    @property
+    def tree(self) -> Node:
+        """The page's tree; kept only where the page is."""
+        if self._tree is not None:
+            return self._tree
+        tree = node_of(self.page["tree"])
+        if self._page is not None:
+            self._tree = tree
+        return tree
+
+    @property
+    def text(self) -> str:
+        """The page's tree as snapshot text: one string for all steps that show this page."""
+        if self._text is None:
+            self._text = render(self.tree)
+        return self._text
+
+    def at(self, time: float) -> Look:
+        """The same page seen at another time."""
+        other = Look(time, {}, self.dom, self.screenshot)
+        other._packed, other._page, other._tree, other._text = (
+            self._packed,
+            self._page,
+            self._tree,
+            self._text,
+        )
+        return other
+
+    def changed(self) -> None:
+        """To be called when ``page["tree"]`` was changed in place."""
+        self._tree = self._text = None
 
     def snapshot(self, secrets: Secrets, *, screenshot: str | None = None) -> Snapshot:
+        page = self.page
         return Snapshot(
-            url=secrets.mask_url(self.page["url"]),
-            title=self.page["title"],
-            text=render(self.tree),
+            url=secrets.mask_url(page["url"]),
+            title=page["title"],
+            text=self.text,
             dom=self.dom,
             screenshot=screenshot or self.screenshot,
         )
 
     def marked(self) -> tuple[Node, ...] | None:
         """The path (root first) to the node that the event was aimed at, None when there is none."""
-        if self.page["path"] is None:
+        path = self.page["path"]
+        if path is None:
             return None
         nodes = [self.tree]
-        for index in self.page["path"]:
+        for index in path:
             nodes.append(nodes[-1].children[index])
         return tuple(nodes)
 
@@ -61,6 +124,7 @@ class Act:
 
     ``seen`` is when ``before`` was seen: a field is filled from then until ``time``.
     ``chosen`` holds the names of all options of a select that are chosen now.
+    ``named`` is the target as the recording itself names it, for where the page does not tell.
     """
 
     time: float
@@ -71,6 +135,7 @@ class Act:
     chosen: tuple[str, ...] = ()
     soft: bool = False
     masked: bool = False
+    named: Target | None = None
 
     @property
     def began(self) -> float:
@@ -127,12 +192,16 @@ def actions_of(act: Act) -> tuple[list[Action], str]:
     if act.verb in ("goto", "press"):
         return [Action(verb=act.verb, value=act.value)], ""
     nodes = act.before.marked() if act.before else None
+    if act.before is not None and nodes is None and act.named:
+        nodes = resolve(act.before.tree, act.named)
+    if act.before is None and act.named:
+        return [Action(verb=act.verb, target=act.named, value=act.value)], ""
     if act.before is None or nodes is None:
         if act.soft:
             return [], ""
         return [], f"A step was left out: {act.verb} on something that is not on the page's snapshot."
     node = nodes[-1]
-    target = target_of(act.before.tree, nodes)
+    target = target_of(nodes[0], nodes)
     if act.verb == "select":
         if node.role not in SELECTABLE_ROLES:
             return [], f"A step was left out: select on a {node.role}."
@@ -172,7 +241,7 @@ def _give_effects(drafts: list[Step], requests: list[Request]) -> None:
 
 def _give_pages(drafts: list[Step], looks: list[Look]) -> None:
     """The page after a step is the last one seen before the next step, which is what the next one met."""
-    for draft, following in zip(drafts, [*drafts[1:], None], strict=True):
+    for draft, following in zip_longest(drafts, drafts[1:]):
         until = following.act.began if following else float("inf")
         between = [look for look in looks if draft.act.time < look.time <= until]
         if between:
@@ -187,7 +256,7 @@ def _reacted(draft: Step) -> bool:
     before, after = draft.act.before, draft.after
     if before is None or after is None:
         return False
-    return before.page["url"] != after.page["url"] or before.tree != after.tree
+    return before.page["url"] != after.page["url"] or before.text != after.text
 
 
 def _recorded(draft: Step, looks: list[Look], start: float, secrets: Secrets) -> list[RecordedStep]:

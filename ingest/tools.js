@@ -99,6 +99,54 @@ const listenTo = EventTarget.prototype.addEventListener;
 const attachTo = Element.prototype.attachShadow;
 const editable = getter("HTMLElement", "isContentEditable");
 
+const TEXTUAL = set("text search email tel url password number date time month week datetime-local");
+
+function labelAround(el) {
+  for (let node = el; node; node = above(node)) if (tagOf(node) === "label" && isHtml(node)) return node;
+  return null;
+}
+
+function interactiveInside(el, label) {
+  for (let node = el; node && node !== label; node = above(node)) if (INTERACTIVE[roleOf(node)] || reacts(node, roleOf(node))) return true;
+  return false;
+}
+
+function editingHost(el) {
+  let host = null;
+  for (let node = el; node && isHtml(node) && editable(node); node = above(node)) host = node;
+  return host;
+}
+
+// The field that typing at an element goes to, null when there is none.
+function fieldOf(el) {
+  const tag = el ? tagOf(el) : "";
+  if (tag === "input") return TEXTUAL[inputType(el)] ? el : null;
+  return tag === "textarea" ? el : el && editingHost(el);
+}
+
+// What a click on an element is: "click" on its own account, "soft" when it counts only if the page
+// reacts, "" when what it does is heard otherwise (the choice it makes, the field it enters).
+function clickKind(el) {
+  const tag = tagOf(el);
+  if (tag === "select" || tag === "option" || tag === "optgroup") return "";
+  const label = labelAround(el);
+  if (label && labelControl(label) && !interactiveInside(el, label)) return ""; // its field hears a click of its own
+  const field = fieldOf(el);
+  if (tag === "input" && !field) {
+    const role = roleOf(el);
+    const type = inputType(el);
+    return role === "checkbox" || role === "radio" || role === "switch" || role === "slider" || type === "file" || type === "color" ? "" : "click";
+  }
+  if (!field) return "click";
+  return has(el, "readonly") || attr(el, "aria-haspopup") || roleOf(el) === "combobox" ? "soft" : "";
+}
+
+// Whether a key pressed at an element clicks it.
+function keyClicks(el) {
+  const role = roleOf(el);
+  return tagOf(el) === "button" || tagOf(el) === "summary" || role === "link" || role === "button";
+}
+
 const tools = realm.Object.freeze({
   quote,
   MASK,
@@ -119,19 +167,9 @@ const tools = realm.Object.freeze({
     return false;
   },
   markClickable: (el) => weakAdd(known.clickable, el),
-  labelAround: (el) => {
-    for (let node = el; node; node = above(node)) if (tagOf(node) === "label" && isHtml(node)) return node;
-    return null;
-  },
-  interactiveInside: (el, label) => {
-    for (let node = el; node && node !== label; node = above(node)) if (INTERACTIVE[roleOf(node)] || reacts(node, roleOf(node))) return true;
-    return false;
-  },
-  editingHost: (el) => {
-    let host = null;
-    for (let node = el; node && isHtml(node) && editable(node); node = above(node)) host = node;
-    return host;
-  },
+  fieldOf,
+  clickKind,
+  keyClicks,
   value: (el) => {
     const tag = tagOf(el);
     if (tag === "input" && inputType(el) === "file") return lastPart(valueOf.input(el) || "");

@@ -65,6 +65,7 @@ def map_document(document: Document, visitor: Visitor) -> Document:
         update={
             "id": visitor.text(document.id, NAME),
             "source": visitor.text(document.source, NAME),
+            "duplicate_of": document.duplicate_of and visitor.text(document.duplicate_of, NAME),
             "title": visitor.text(document.title, UI),
             "text": text,
             "tables": tuple(_map_table(table, visitor, moved) for table in document.tables),

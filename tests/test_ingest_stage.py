@@ -8,6 +8,9 @@ import stat
 import subprocess
 import sys
 import time
+import zipfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from ingest import stage
 from ingest.action import Action
 from ingest.formats.fderec import write_recording
 from ingest.recording import Effect, RecordedStep, Recording, Snapshot
+from ingest.workers import Limits
 
 
 @pytest.fixture
@@ -69,26 +73,72 @@ def test_documents_are_kept_privately_and_one_bad_file_is_a_row(engagement: Enga
     assert not list(run.path.glob(".row-*")), "marks of unfinished work are gone"
 
 
-def test_the_same_files_are_not_read_again(
-    engagement: Engagement, inbox: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def read_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of all files that are given to a reader."""
+    names: list[str] = []
+    original = stage.answers
+
+    def counted(job: str, tasks: Sequence[dict[str, Any]], *rest: Any) -> Any:
+        names.extend(task["source"] for task in tasks)
+        return original(job, tasks, *rest)
+
+    monkeypatch.setattr(stage, "answers", counted)
+    return names
+
+
+def test_a_changed_file_is_read_again_and_no_other(
+    engagement: Engagement, inbox: Path, read_files: list[str]
 ) -> None:
     first = stage.ingest_documents(engagement, [inbox])
-
-    def never(*_: object) -> None:
-        raise AssertionError("read again")
-
-    monkeypatch.setattr(stage, "read_document", never)
+    assert sorted(read_files) == ["broken.pdf", "deep/note.txt", "policy.md"]
+    read_files.clear()
     again = stage.ingest_documents(engagement, [inbox])
-    assert again.id == first.id
+    assert again.id == first.id and read_files == []
     (inbox / "policy.md").write_text("changed")
-    monkeypatch.undo()
     changed = stage.ingest_documents(engagement, [inbox])
-    assert changed.id != first.id
+    assert changed.id != first.id and read_files == ["policy.md"]
+    texts = [document.text for document in stage.documents_of(changed)]
+    assert texts == ["A note.", "changed"]
+    assert [document.text for document in stage.documents_of(first)][1].startswith("# Limits")
+    rows = {row["source"]: row["error"] for row in stage.report(changed)["files"]}
+    assert "damaged" in rows["broken.pdf"], "why a file was left out is taken over as well"
     raw = sorted(path.name for path in (engagement.raw / "docs").iterdir() if path.stem.startswith("policy"))
     assert len(raw) == 2, "the file as it was before stays"
+    (inbox / "policy.md").rename(inbox / "renamed.md")
+    read_files.clear()
+    stage.ingest_documents(engagement, [inbox])
+    assert read_files == ["renamed.md"]
 
 
-def test_interrupted_work_goes_on_with_the_next_file(engagement: Engagement, inbox: Path) -> None:
+def test_what_other_readers_read_is_not_taken_over(
+    engagement: Engagement, inbox: Path, read_files: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.ingest_documents(engagement, [inbox])
+    read_files.clear()
+    monkeypatch.setattr(stage, "VERSION", stage.VERSION + 1)
+    stage.ingest_documents(engagement, [inbox])
+    assert len(read_files) == 3
+
+
+def test_a_file_that_took_too_long_is_tried_again(
+    engagement: Engagement, inbox: Path, read_files: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = replace(stage._DOCUMENTS, job="ingest_misbehaviour:hang_on_policy")
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "_DOCUMENTS", hanging)
+        first = stage.ingest_documents(engagement, [inbox], limits=Limits(seconds=8.0))
+    rows = {row["source"]: row for row in stage.report(first)["files"]}
+    assert rows["policy.md"]["error"] == "it took longer than 8 s"
+    assert rows["deep/note.txt"]["error"] is None and first.manifest().counts["failed"] == 2
+    read_files.clear()
+    second = stage.ingest_documents(engagement, [inbox])
+    assert read_files == ["policy.md"] and second.manifest().counts["failed"] == 1
+
+
+def test_interrupted_work_goes_on_with_the_next_file(
+    engagement: Engagement, inbox: Path, read_files: list[str]
+) -> None:
     seen: list[str] = []
 
     def interrupt(name: str) -> None:
@@ -97,27 +147,70 @@ def test_interrupted_work_goes_on_with_the_next_file(engagement: Engagement, inb
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        stage.ingest_documents(engagement, [inbox], interrupt)
+        stage.ingest_documents(engagement, [inbox], interrupt, processes=1)
     with pytest.raises(MissingError):
         engagement.latest("ingest-docs")
-    read: list[str] = []
-    original = stage.read_document
-
-    def counted(path: Path, source: str | None = None) -> Any:
-        read.append(str(source))
-        return original(path, source)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "read_document", counted)
-        run = stage.ingest_documents(engagement, [inbox])
-    assert read == ["policy.md"], "what was read before the interruption is not read again"
+    read_files.clear()
+    run = stage.ingest_documents(engagement, [inbox])
+    assert read_files == ["policy.md"], "what was read before the interruption is not read again"
     assert run.manifest().counts["documents"] == 2
+
+
+def test_parts_that_were_left_out_are_rows(fde: Any, engagement: Engagement, tmp_path: Path) -> None:
+    packed = tmp_path / "all.zip"
+    with zipfile.ZipFile(packed, "w") as made:
+        made.writestr("a/rules.md", "# Rules")
+        made.writestr("b/old.pdf", b"%PDF-1.4 broken")
+    told = fde("-C", engagement.root, "ingest", "docs", packed, "--json")
+    assert told.code == 1
+    assert [row["source"] for row in told.json["documents"]] == ["all.zip!a/rules.md"]
+    assert [row["source"] for row in told.json["failed"]] == ["all.zip!b/old.pdf"]
+    assert told.json["failed"][0]["error"].startswith("it is damaged")
+    again = fde("-C", engagement.root, "ingest", "docs", packed, "--json")
+    assert (again.code, again.json) == (1, told.json)
+
+
+def test_documents_that_say_nearly_the_same_are_marked(engagement: Engagement, inbox: Path) -> None:
+    (inbox / "broken.pdf").unlink()
+    text = " ".join(f"Rule {n}: amounts above {n * 500} go to the lead of team {n % 7}." for n in range(60))
+    (inbox / "a.md").write_text(text)
+    (inbox / "b.txt").write_text(text.replace("Rule 30", "Rule thirty"))
+    (inbox / "c.md").write_text(text.replace("amounts", "orders").replace("lead", "head"))
+    run = stage.ingest_documents(engagement, [inbox])
+    made = {document.source: document for document in stage.documents_of(run)}
+    assert made["b.txt"].duplicate_of == made["a.md"].id
+    assert all(made[name].duplicate_of is None for name in ("a.md", "c.md", "policy.md", "deep/note.txt"))
+    rows = {row["source"]: row["made"][0] for row in stage.report(run)["files"]}
+    assert rows["b.txt"]["duplicate_of"] == made["a.md"].id
+    (inbox / "a.md").unlink()
+    alone = {
+        document.source: document
+        for document in stage.documents_of(stage.ingest_documents(engagement, [inbox]))
+    }
+    assert alone["b.txt"].duplicate_of is None, "what was taken over is marked anew"
+    assert {document.source: document for document in stage.documents_of(run)} == made
+
+
+def test_recordings_that_have_not_changed_are_taken_over(
+    engagement: Engagement, tmp_path: Path, read_files: list[str]
+) -> None:
+    files = [recording_file(tmp_path / f"{name}.fderec", "same", name) for name in "abc"]
+    first = stage.ingest_recordings(engagement, files)
+    read_files.clear()
+    second = stage.ingest_recordings(engagement, files[1:])
+    assert read_files == []
+    ids = {recording.source: recording.id for recording in stage.recordings_of(second)}
+    assert ids["b.fderec"] == "same" and ids["c.fderec"].startswith("same-")
+    assert len({recording.id for recording in stage.recordings_of(first)}) == 3
+    fresh = {recording.source: recording.workflow for recording in stage.recordings_of(second)}
+    assert fresh == {"b.fderec": "b", "c.fderec": "c"}
+    assert not list(second.path.glob("recordings/.*"))
 
 
 def test_a_killed_process_leaves_nothing_half_believed(engagement: Engagement, tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
-    for number in range(300):
+    for number in range(120):
         (folder / f"{number:03d}.md").write_text(f"# Page {number}\n\n" + "text " * 200)
     command = [
         sys.executable,
@@ -145,15 +238,15 @@ def test_a_killed_process_leaves_nothing_half_believed(engagement: Engagement, t
     process.wait()
     run = stage.ingest_documents(engagement, [folder])
     assert run.manifest().counts == {
-        "chunks": 300,
+        "chunks": 120,
         "characters": run.manifest().counts["characters"],
-        "documents": 300,
+        "documents": 120,
         "failed": 0,
-        "files": 300,
+        "files": 120,
         "tables": 0,
         "warnings": 0,
     }
-    assert len(stage.documents_of(run)) == 300
+    assert len(stage.documents_of(run)) == 120
     assert not list(run.path.rglob("*.tmp"))
 
 
@@ -166,6 +259,15 @@ def test_files_of_one_name_are_told_apart(engagement: Engagement, tmp_path: Path
         paths.append(path)
     run = stage.ingest_documents(engagement, paths)
     assert sorted(document.text for document in stage.documents_of(run)) == ["one", "three", "two"]
+
+
+def test_names_that_are_no_text_are_read_all_the_same(engagement: Engagement, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    for name in (b"caf\xe9.md", b"caf\xe8.md"):
+        (folder / os.fsdecode(name)).write_bytes(b"# " + name)
+    run = stage.ingest_documents(engagement, [folder])
+    assert len(stage.documents_of(run)) == 2 and run.manifest().counts["failed"] == 0
 
 
 def test_links_out_of_a_folder_are_not_followed(engagement: Engagement, inbox: Path, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from email.utils import parsedate_to_datetime
 
 from fde.errors import InputError
 from ingest.blocks import Block, Content, one_line
-from ingest.readers.texts import read_html, read_text
+from ingest.readers.html import read_html
+from ingest.readers.texts import decode, read_text
 
 HEAD = ("From", "To", "Cc", "Date", "Subject")
 MAX_ATTACHMENTS = 200
@@ -82,9 +83,9 @@ def _blocks(body: EmailMessage) -> list[Block]:
     data = payload if isinstance(payload, bytes) else b""
     charset = body.get_content_charset() or "utf-8"
     try:
-        text = data.decode(charset, "replace")
-    except LookupError:
-        text = data.decode("utf-8", "replace")
+        text = data.decode(charset)
+    except (LookupError, UnicodeDecodeError):  # mails often say a wrong one
+        text, _ = decode(data)
     if body.get_content_subtype() == "html":
         return read_html(text).blocks
     return read_text(text.encode("utf-8")).blocks

@@ -1,44 +1,137 @@
-"""Plain text, Markdown, CSV and HTML."""
+"""Plain text, rich text, Markdown and CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections import Counter
 
 from fde.errors import InputError
 from ingest.blocks import Block, Content, one_line
-
-if TYPE_CHECKING:
-    from bs4.element import Tag
+from ingest.language import language_of
+from ingest.readers.grid import blocks_of
 
 MAX_ROWS = 200_000
+_MAX_FIELD = 10_000_000
+_MARKS = (
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+# Legacy encodings of Latin script, with the languages written in them; any other language is in the first.
+_LATIN: dict[str, tuple[str, ...]] = {
+    "cp1252": (),
+    "cp1250": ("pl", "cs", "sk", "hu", "ro", "hr", "sl", "bs", "sq"),
+    "cp1254": ("tr", "az"),
+    "cp1257": ("lt", "lv", "et"),
+}
+_LEGACY = [
+    *_LATIN,
+    *("cp1251", "cp1253", "cp1255", "cp1256", "koi8_r"),
+    *("shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"),
+]
 
 
-def decode(data: bytes) -> str:
-    """Text of unknown encoding: by its mark, as UTF-8, or as Windows Latin.
+def decode(data: bytes) -> tuple[str, list[str]]:
+    """Text of unknown encoding, and a warning where the encoding is a guess.
+
+    By its mark, as UTF-8, as UTF-16 or UTF-32 without a mark, else the legacy encoding in which it reads
+    as a language.
 
     Raises:
         InputError: when it is not text.
     """
-    for mark, name in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+    for mark, name in _MARKS:
         if data.startswith(mark):
-            return data.decode(name, "replace")
-    if b"\0" in data[:8192]:
+            return data.decode(name, "replace").removeprefix("\ufeff"), []
+    wide = _wide(data[:8192])
+    if wide is not None:
+        return data.decode(wide, "replace"), []
+    if b"\0" in data[:8192] or _controls(data[:8192]) > 0.05:
         raise InputError("it is a binary file of an unknown kind")
     try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
+        return data.decode("utf-8"), []
+    except UnicodeDecodeError as error:
+        broken = _broken_utf8(data)
+        if broken is not None:
+            line = data[: error.start].count(b"\n") + 1
+            return broken, [f"Some characters are damaged, the first on line {line}."]
+    name = _legacy(data)
+    return data.decode(name, "replace"), [f"Its encoding is not said; it was read as {name}."]
+
+
+def _wide(data: bytes) -> str | None:
+    """UTF-16 or UTF-32 without a mark: zeros where they would be, and text that is of one script."""
+    if len(data) < 8 or 0 not in data:
+        return None
+    zeros = [data[at::4].count(0) / len(data[at::4]) for at in range(4)]
+    if min(zeros[2:]) > 0.9:
+        return "utf-32-le"
+    if min(zeros[:2]) > 0.9:
+        return "utf-32-be"
+    for name, high in (("utf-16-le", data[1::2]), ("utf-16-be", data[0::2])):
+        text = data[: len(data) // 2 * 2].decode(name, "replace")
+        readable = sum(character.isprintable() or character.isspace() for character in text)
+        pages = Counter(high).most_common(2)  # of Unicode: that of the script, and that of blanks
+        if readable > 0.97 * len(text) and sum(count for _, count in pages) > 0.8 * len(text):
+            return name
+    return None
+
+
+def _controls(data: bytes) -> float:
+    """Share of bytes that no text holds."""
+    return sum(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in data) / max(1, len(data))
+
+
+def _broken_utf8(data: bytes) -> str | None:
+    """UTF-8 with a few damaged places; None when most of what is not ASCII is no UTF-8."""
+    text = data.decode("utf-8", "replace")
+    damaged = text.count("\ufffd")
+    good = sum(character > "\x7f" for character in text) - damaged
+    return text if good > 10 * damaged else None
+
+
+def _legacy(data: bytes) -> str:
+    """The legacy encoding of a text.
+
+    Scripts are told apart by their letters. Those of Latin script differ in few letters: there the
+    language decides, and where it is not known, Windows Latin.
+    """
+    import charset_normalizer
+
+    found = charset_normalizer.from_bytes(data[:100_000], cp_isolation=_LEGACY).best()
+    if found is not None and found.encoding not in _LATIN:
+        return str(found.encoding)
+    language = language_of(data[:100_000].decode("cp1250", "replace"))
+    return next((name for name, spoken in _LATIN.items() if language in spoken), "cp1252")
 
 
 def read_text(data: bytes) -> Content:
     """Paragraphs divided by blank lines."""
-    text = decode(data).replace("\r\n", "\n").replace("\r", "\n")
+    text, warnings = decode(data)
+    return Content(_paragraphs(text), warnings=warnings)
+
+
+def _paragraphs(text: str) -> list[Block]:
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n\n")
     parts = re.split(r"\n[ \t]*\n+", text)
-    return Content([Block("paragraph", part.strip("\n")) for part in parts if part.strip()])
+    return [Block("paragraph", part.strip("\n")) for part in parts if part.strip()]
+
+
+def read_rtf(data: bytes) -> Content:
+    """The text of a rich-text file, in paragraphs."""
+    text = rtf_text(data)
+    return Content([block for part in text.split("\n") for block in _paragraphs(part)])
+
+
+def rtf_text(data: bytes) -> str:
+    """The text of a rich-text file."""
+    from striprtf.striprtf import rtf_to_text
+
+    return str(rtf_to_text(data.decode("latin-1"), errors="replace"))
 
 
 _ATX = re.compile(r"(#{1,6})[ \t]+(.*?)[ \t]*#*$")
@@ -48,7 +141,8 @@ _RULE = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
 
 def read_markdown(data: bytes) -> Content:
     """Headings, lists, tables and paragraphs of Markdown."""
-    lines = decode(data).replace("\r\n", "\n").split("\n")
+    text, warnings = decode(data)
+    lines = text.replace("\r\n", "\n").split("\n")
     blocks: list[Block] = []
     paragraph: list[str] = []
     title = ""
@@ -106,7 +200,8 @@ def read_markdown(data: bytes) -> Content:
             paragraph.append(_plain(line.rstrip()))
         at += 1
     close()
-    return Content(blocks, title or next((b.text for b in blocks if b.kind == "heading"), ""))
+    title = title or next((block.text for block in blocks if block.kind == "heading"), "")
+    return Content(blocks, title, warnings=warnings)
 
 
 def _plain(text: str) -> str:
@@ -122,195 +217,24 @@ def _cells(line: str) -> list[str]:
 
 
 def read_csv(data: bytes, name: str) -> Content:
-    """A table of comma-, semicolon-, tab- or bar-separated values."""
-    text = decode(data)
+    """Tables of comma-, semicolon-, tab- or bar-separated values; notes above and between them."""
+    text, warnings = decode(data)
     sample = text[:20_000]
     try:
         delimiter = csv.Sniffer().sniff(sample, delimiters=",;\t|").delimiter
     except csv.Error:
-        delimiter = "\t" if "\t" in sample else ","
-    warnings: list[str] = []
-    rows: list[list[str]] = []
+        delimiter = max("\t;|,", key=sample.count)
+    filled: dict[tuple[int, int], str] = {}
+    csv.field_size_limit(_MAX_FIELD)
     try:
-        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
-            if len(rows) >= MAX_ROWS:
+        for number, row in enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)):
+            if number >= MAX_ROWS:
                 warnings.append(f"Only the first {MAX_ROWS} rows were read.")
                 break
-            rows.append(row)
+            filled.update(((number, at), short) for at, cell in enumerate(row) if (short := one_line(cell)))
     except csv.Error as error:
         raise InputError(f"its rows cannot be told apart: {error}") from error
-    return Content([Block("table", rows=rows, name=name)], name, warnings=warnings)
-
-
-_SKIPPED = frozenset(
-    {"script", "style", "noscript", "template", "head", "svg", "object", "embed", "iframe", "button"}
-)
-_BLOCKS = frozenset(
-    {
-        "p",
-        "div",
-        "section",
-        "article",
-        "main",
-        "aside",
-        "header",
-        "footer",
-        "nav",
-        "blockquote",
-        "pre",
-        "address",
-    }
-    | {
-        "ul",
-        "ol",
-        "dl",
-        "figure",
-        "figcaption",
-        "form",
-        "fieldset",
-        "details",
-        "summary",
-        "center",
-        "body",
-        "html",
-    }
-)
-
-
-def read_html(data: bytes | str) -> Content:
-    """The readable text of a page: headings, paragraphs, lists, definitions and tables."""
-    from bs4 import BeautifulSoup
-
-    soup = BeautifulSoup(data, "lxml")
-    title = one_line(soup.title.get_text()) if soup.title else ""
-    content = Content([], title)
-    root = soup.body or soup
-    _walk(root, _Flow(content.blocks))
-    if not title:
-        content.title = next((b.text for b in content.blocks if b.kind == "heading"), "")
-    return content
-
-
-class _Flow:
-    """Collects inline text until a block ends it."""
-
-    def __init__(self, blocks: list[Block]) -> None:
-        self.blocks = blocks
-        self.text = ""
-        self.item: int | None = None
-
-    def close(self) -> None:
-        lines = [one_line(line) for line in self.text.split("\x1e")]
-        text = "\n".join(line for line in lines if line)
-        self.text = ""
-        if text and self.item is not None:
-            self.blocks.append(Block("item", text.replace("\n", " "), level=self.item))
-        elif text:
-            self.blocks.append(Block("paragraph", text))
-
-
-def _walk(element: Tag, flow: _Flow, depth: int = 0) -> None:
-    from bs4.element import NavigableString, PreformattedString, Tag
-
-    if depth > 400:
-        return
-    for child in element.children:
-        if isinstance(child, PreformattedString):
-            continue  # comments and declarations
-        if isinstance(child, NavigableString):
-            flow.text += str(child)
-        elif isinstance(child, Tag) and not _hidden(child):
-            _element(child, flow, depth)
-
-
-def _hidden(element: Tag) -> bool:
-    style = str(element.get("style") or "").replace(" ", "").lower()
-    return element.name in _SKIPPED or element.has_attr("hidden") or "display:none" in style
-
-
-def _element(element: Tag, flow: _Flow, depth: int) -> None:
-    name = element.name
-    if name == "br":
-        flow.text += "\x1e"
-    elif re.fullmatch(r"h[1-6]", name):
-        flow.close()
-        flow.blocks.append(Block("heading", one_line(element.get_text(" ")), level=int(name[1])))
-    elif name == "table":
-        flow.close()
-        _table(element, flow, depth)
-    elif name in ("li", "dt", "dd"):
-        flow.close()
-        outer = flow.item
-        lists = len(element.find_parents(["ul", "ol"])) - 1
-        flow.item = max(0, lists) if name == "li" else None
-        term = flow.blocks[-1] if name == "dd" and flow.blocks and flow.blocks[-1].name == "term" else None
-        begun = len(flow.blocks)
-        _walk(element, flow, depth + 1)
-        flow.close()
-        if name == "dt" and len(flow.blocks) == begun + 1:
-            flow.blocks[-1].name = "term"
-        elif term is not None and len(flow.blocks) > begun and flow.blocks[begun].kind == "paragraph":
-            term.text = f"{term.text.rstrip(':')}: {flow.blocks.pop(begun).text}"
-            term.name = ""
-        flow.item = outer
-    elif name == "img":
-        flow.text += " " + str(element.get("alt") or "") + " "
-    elif name == "input":
-        kind = str(element.get("type") or "text")
-        if kind in ("checkbox", "radio"):
-            flow.text += " [x] " if element.has_attr("checked") else " [ ] "
-        elif kind not in ("hidden", "password", "submit", "button"):
-            flow.text += " " + str(element.get("value") or "") + " "
-    elif name in _BLOCKS:
-        flow.close()
-        _walk(element, flow, depth + 1)
-        flow.close()
-    else:
-        _walk(element, flow, depth + 1)
-
-
-def _rows(table: Tag) -> Iterator[Tag]:
-    for row in table.find_all("tr"):
-        if row.find_parent("table") is table:
-            yield row
-
-
-def _table(table: Tag, flow: _Flow, depth: int) -> None:
-    """A table of data; one that only arranges the page is read through."""
-    if table.find("table") is not None or table.get("role") in ("presentation", "none"):
-        for row in _rows(table):
-            for cell in row.find_all(["td", "th"], recursive=False):
-                _walk(cell, flow, depth + 1)
-                flow.close()
-        return
-    caption = table.find("caption")
-    rows: list[list[str]] = []
-    spans: dict[tuple[int, int], str] = {}  # cells reached by a cell further up
-    headers = 0
-    for at, row in enumerate(_rows(table)):
-        cells: list[str] = []
-        found = row.find_all(["td", "th"], recursive=False)
-        for cell in found:
-            while (at, len(cells)) in spans:
-                cells.append(spans[at, len(cells)])
-            text = one_line(cell.get_text(" "))
-            for _ in range(_span(cell, "colspan")):
-                for down in range(1, _span(cell, "rowspan")):
-                    spans[at + down, len(cells)] = text
-                cells.append(text)
-        while (at, len(cells)) in spans:
-            cells.append(spans[at, len(cells)])
-        if headers == len(rows) and found and (all(c.name == "th" for c in found) or _in_head(row)):
-            headers += 1
-        rows.append(cells)
-    name = one_line(caption.get_text(" ")) if caption else ""
-    flow.blocks.append(Block("table", rows=rows, header_rows=headers or None, name=name))
-
-
-def _in_head(row: Tag) -> bool:
-    return row.parent is not None and row.parent.name == "thead"
-
-
-def _span(cell: Tag, key: str) -> int:
-    value = str(cell.get(key) or "1")
-    return min(100, max(1, int(value))) if value.isdigit() else 1
+    blocks = blocks_of(filled)
+    for block in blocks:
+        block.name = block.name or name
+    return Content(blocks, name, warnings=warnings)

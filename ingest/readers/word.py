@@ -1,29 +1,21 @@
-"""Word and Excel files (Office Open XML), read from their parts without running anything in them."""
+"""Word files (Office Open XML), read from their parts without running anything in them."""
 
 from __future__ import annotations
 
-import datetime as dt
-import io
 import re
-import warnings as python_warnings
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from fde.errors import InputError
 from ingest.blocks import Block, Content, one_line
 
 if TYPE_CHECKING:
-    from openpyxl.cell.cell import Cell, MergedCell
-    from openpyxl.worksheet.worksheet import Worksheet
-
     from ingest.formats.base import Archive
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _W14 = "{http://schemas.microsoft.com/office/word/2010/wordml}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _DC = "{http://purl.org/dc/elements/1.1/}"
-MAX_CELLS = 2_000_000
 
 
 def _xml(data: bytes) -> Any:
@@ -215,95 +207,3 @@ def _cells(row: Any) -> Iterator[Any]:
             inner = element.find(f"{_W}sdtContent")
             if inner is not None:
                 yield from _cells(inner)
-
-
-_NOT_COMPUTED = re.compile(rb"<f[^>]*>[^<]*</f>\s*(?:<v\s*/>|<v>\s*</v>|</c>)")
-
-
-def read_xlsx(data: bytes, archive: Archive) -> Content:
-    """The sheets of an Excel file: blocks of cells divided by blank rows, each a table or a note.
-
-    Cells hold what was last computed; a formula never computed is a warning.
-    """
-    import openpyxl
-
-    try:
-        with python_warnings.catch_warnings():
-            python_warnings.simplefilter("ignore")  # parts of a file that openpyxl does not keep
-            book = openpyxl.load_workbook(io.BytesIO(data), data_only=True, keep_links=False)
-    except InputError:
-        raise
-    except Exception as error:  # openpyxl lets the errors of zip, XML and its own types through
-        raise InputError(f"it is damaged or no Excel file: {error}") from error
-    content = Content([], one_line(str(book.properties.title or "")))
-    sheets = [name for name in archive.names if re.fullmatch(r"xl/worksheets/[^/]+\.xml", name)]
-    if any(_NOT_COMPUTED.search(archive.read(name)) for name in sheets):
-        content.warnings.append("Some formulas were never computed: open the file in Excel and save it.")
-    cells = 0
-    for sheet in book.worksheets:
-        cells += (sheet.max_row or 0) * (sheet.max_column or 0)
-        if cells > MAX_CELLS:
-            content.warnings.append(
-                f"Sheets from {sheet.title!r} on were left out: more than {MAX_CELLS} cells."
-            )
-            break
-        if sheet.sheet_state != "visible":
-            content.warnings.append(f"The sheet {sheet.title!r} is hidden; it was read.")
-        _sheet(sheet, content)
-    if not content.title and book.worksheets:
-        content.title = book.worksheets[0].title
-    return content
-
-
-def _sheet(sheet: Worksheet, content: Content) -> None:
-    content.blocks.append(Block("heading", sheet.title, level=1, sheet=sheet.title))
-    merged: dict[tuple[int, int], Any] = {}
-    for area in sheet.merged_cells.ranges:
-        corner = sheet.cell(area.min_row, area.min_col)
-        for row in range(area.min_row, min(area.max_row, area.min_row + 1000) + 1):
-            for column in range(area.min_col, min(area.max_col, area.min_col + 200) + 1):
-                merged[row, column] = corner
-    block: list[list[str]] = []
-    for row in [*sheet.iter_rows(), None]:
-        values = [] if row is None else [cell_text(merged.get((c.row, c.column), c)) for c in row]
-        if any(values):
-            block.append(values)
-        elif block:
-            content.blocks.append(_area(block, sheet.title))
-            block = []
-    _join_titles(content.blocks)
-
-
-def _area(rows: list[list[str]], sheet: str) -> Block:
-    """A block of cells: one that says a single thing in every row is a note, not a table."""
-    if all(len({cell for cell in row if cell}) == 1 for row in rows) and len(rows) <= 3:
-        text = "\n".join(next(cell for cell in row if cell) for row in rows)
-        return Block("paragraph", text, sheet=sheet)
-    return Block("table", rows=rows, sheet=sheet)
-
-
-def _join_titles(blocks: list[Block]) -> None:
-    """A short note right above a table is its title."""
-    for before, table in pairwise(blocks):
-        short = before.kind == "paragraph" and "\n" not in before.text and len(before.text) <= 100
-        if short and table.kind == "table" and before.sheet == table.sheet and not table.name:
-            table.name = before.text
-
-
-def cell_text(cell: Cell | MergedCell) -> str:
-    """A cell's value as people read it, without thousands separators: numbers stay comparable."""
-    value = cell.value
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, dt.datetime):
-        midnight = value.time() == dt.time(0)
-        return value.date().isoformat() if midnight else value.isoformat(sep=" ", timespec="minutes")
-    if isinstance(value, dt.date | dt.time):
-        return value.isoformat()
-    if isinstance(value, int | float):
-        if "%" in str(cell.number_format or ""):
-            return f"{round(value * 100, 6):.10g}%"
-        return str(value) if isinstance(value, int) else f"{value:.12g}" if abs(value) < 1e12 else repr(value)
-    return one_line(str(value))

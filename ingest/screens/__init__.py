@@ -1,0 +1,1 @@
+"""Screen recordings: pictures read as pages, and what was clicked and typed as actions."""
