@@ -69,7 +69,6 @@ def stream(megabytes: int) -> Iterator[Row]:
             check=True,
             capture_output=True,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         seconds, memory_mib, steps = json.loads(told.stdout)
         size = path.stat().st_size / 1e6
@@ -192,4 +191,5 @@ def _roles() -> frozenset[str]:
 
 
 if __name__ == "__main__":
+    sys.path[0] = str(ROOT)
     read_stream(Path(sys.argv[1]))

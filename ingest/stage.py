@@ -13,12 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fde.artifacts import PRIVATE_DIR, PRIVATE_FILE, digest, digest_file, read_json, write_bytes, write_json
+from fde.artifacts import (
+    PRIVATE_DIR,
+    PRIVATE_FILE,
+    copy_file,
+    digest,
+    digest_file,
+    read_json,
+    write_bytes,
+    write_json,
+)
 from fde.engagement import Engagement, Run
 from fde.errors import FdeError, InputError, MissingError
 from ingest.document import Document
 from ingest.documents import read_document
 from ingest.formats.base import Read
+from ingest.rebuild import shared_browser
 from ingest.recording import Recording
 from ingest.recordings import read_recordings
 
@@ -103,7 +113,10 @@ def ingest_recordings(engagement: Engagement, paths: Sequence[Path], progress: P
     Arguments and errors as for :func:`ingest_documents`; the files are copied to ``raw/recordings``.
     """
     config = {"reader": VERSION}
-    return _ingest(engagement, "ingest-recordings", "recordings", paths, config, _read_recordings, progress)
+    with shared_browser():
+        return _ingest(
+            engagement, "ingest-recordings", "recordings", paths, config, _read_recordings, progress
+        )
 
 
 def report(run: Run) -> dict[str, Any]:
@@ -199,7 +212,7 @@ def copy_raw(engagement: Engagement, folder: str, source: Source) -> None:
         parent.chmod(PRIVATE_DIR)
         parent = parent.parent
     if not target.is_file():
-        write_bytes(target, source.path.read_bytes(), mode=PRIVATE_FILE)
+        copy_file(source.path, target, mode=PRIVATE_FILE)
 
 
 def _private(run: Run, name: str) -> Path:
@@ -297,7 +310,8 @@ def read_loose_recordings(paths: Sequence[Path], progress: Progress | None = Non
         made: Read = read_recordings(source.path)
         found.extend(_named(recording, source, taken) for recording in made.recordings)
 
-    failed = _loose(paths, read, progress)
+    with shared_browser():
+        failed = _loose(paths, read, progress)
     return Loose(recordings=tuple(found), failed=failed)
 
 

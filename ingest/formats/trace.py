@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 from fde.errors import InputError
 from ingest.effects import MASK, make_effect, text_hash
 from ingest.formats.base import Archive, Read, entry_names
-from ingest.formats.rebuilt import Heard, moment, plain
+from ingest.formats.rebuilt import Heard, limit_s, moment, plain
 from ingest.formats.trace_archive import Call, Context, Frame, read_contexts
 from ingest.formats.trace_calls import file_of, key_of, named, text_of, verb_of, wanted_options
 from ingest.formats.trace_dom import TARGET, Documents, content_key
@@ -47,7 +47,7 @@ class PlaywrightTrace:
         return Read(made)
 
     def _recording(self, path: Path, archive: Archive, context: Context) -> Recording:
-        with Rebuilder() as rebuilder:
+        with Rebuilder(limit_s(path)) as rebuilder:
             trace = _Trace(context, archive, rebuilder)
             try:
                 trace.run()
