@@ -91,6 +91,23 @@ def test_what_a_script_changes_is_not_what_a_person_does(path: Path) -> None:
     assert last(made).startswith('- textbox "Country"\n- textbox "Town": Oslo')
 
 
+def test_the_first_field_may_have_the_cursor_from_the_beginning(path: Path) -> None:
+    s = Stream()
+    user, word = s.el("input", aria_label="User", autofocus=""), s.el("input", aria_label="Word")
+    s.page(s.document(user, word))
+    s.input(user, "ann", after_ms=900).type(word, "x")
+    search, total = s.el("input", aria_label="Search"), s.el("input", aria_label="Total")
+    s.page(s.document(search, total, first=1), "http://a.example/2")
+    s.input(total, "120.00", after_ms=900)  # a script's
+    s.input(search, "a", after_ms=900).input(search, "ab", after_ms=100)
+    made = read(path, s)
+    assert [action for action in actions(made) if not action.startswith("goto")] == [
+        'fill textbox "User": ann',
+        'fill textbox "Word": x',
+        'fill textbox "Search": ab',
+    ]
+
+
 def test_enter_in_a_form_is_a_key_and_leaves_the_page(path: Path) -> None:
     s = Stream()
     find, go = s.el("input", aria_label="Find"), s.el("button", "Go")

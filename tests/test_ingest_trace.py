@@ -192,7 +192,7 @@ def test_a_trace_without_pages_tells_actions_only(tmp_path: Path) -> None:
     calls = [
         ("goto", {"url": "/desk"}),
         ("fill", {"selector": 'internal:label="Cost center"i', "value": "CC-1"}),
-        ("selectOption", {"selector": 'role=combobox[name="Terms"i]', "options": [{"valueOrLabel": "Net 30"}]}),
+        ("selectOption", {"selector": 'role=combobox[name="Terms"i]', "options": [{"label": "Net 30"}]}),
         ("check", {"selector": 'internal:role=checkbox[name="Paid"s]'}),
         ("click", {"selector": 'internal:role=button[name="Open"i] >> nth=1'}),
         ("click", {"selector": "div > span:nth-child(2)"}),
