@@ -179,6 +179,17 @@ def test_styles_decide_what_is_seen(path: Path) -> None:
     assert last(read(path, s)) == "- paragraph: b\n- paragraph: d\n- text: defined"
 
 
+def test_dialogs_open_and_close(path: Path) -> None:
+    s = Stream()
+    old, modal = s.el("dialog", "old", open=""), s.el("dialog", "modal")
+    s.page(s.document(s.el("p", "below"), old, modal))
+    assert last(read(path, s)) == "- paragraph: below\n- dialog: old"
+    s.change(attributes=[{"id": modal["id"], "attributes": {"open": "", "rr_open_mode": "modal"}}])
+    assert last(read(path, s)) == "- dialog: modal"
+    s.change(attributes=[{"id": each["id"], "attributes": {"open": None}} for each in (old, modal)])
+    assert last(read(path, s)) == "- paragraph: below"
+
+
 def test_nodes_move_and_come_in_any_order(path: Path) -> None:
     s = Stream()
     first, box = s.el("p", "first"), s.el("div", s.el("p", "second"))
