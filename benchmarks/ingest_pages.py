@@ -36,7 +36,7 @@ Row = tuple[str, float, str, str | None, float | None]
 def rows(quick: bool) -> Iterator[Row]:
     """Name, value, unit, peer and the peer's value of every row."""
     yield from equal_lines()
-    yield from stream(8 if quick else 100)
+    yield from stream(30 if quick else 100)
     yield from miniwob()
 
 
