@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIR = 0o700
@@ -20,12 +22,24 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     The bytes are flushed to disk before the rename, so a crash or a full disk
     leaves the previous content in place.
     """
+    with _whole(path, mode) as handle:
+        handle.write(data)
+
+
+def copy_file(source: Path, path: Path, *, mode: int = 0o644) -> None:
+    """Copy ``source`` to ``path`` as :func:`write_bytes` writes, piece by piece: files may be large."""
+    with source.open("rb") as original, _whole(path, mode) as handle:
+        shutil.copyfileobj(original, handle, 1 << 20)
+
+
+@contextmanager
+def _whole(path: Path, mode: int) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as handle:
-            handle.write(data)
+            yield handle
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(temporary, path)

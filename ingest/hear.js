@@ -191,12 +191,21 @@ function hearBlur(id) {
 }
 
 // Whether a person made this change of a field, and not a script of the page.
-function byPerson(id, el, user, textual) {
+function byPerson(id, el, user, textual, text) {
   if (typeof user === "boolean") return user;
   if (about(press, el)) return true;
   if (focusId === id) return causeId === id || causeId === null || now - causeAt >= PERSON_MS;
-  if (textual) return !focusHeard || (edit !== null && edit.id === id);
-  return causeId === id || now - causeAt >= PERSON_MS;
+  if (textual) return !focusHeard || (edit !== null && edit.id === id) || isTyped(valueAt(el), text);
+  return causeId === id || now - causeAt >= SAME_MS;
+}
+
+// Whether one character came or went: scripts set a value as a whole.
+function isTyped(from, to) {
+  const [shorter, longer] = from.length < to.length ? [from, to] : [to, from];
+  if (longer.length - shorter.length !== 1) return false;
+  let same = 0;
+  while (same < shorter.length && shorter[same] === longer[same]) same++;
+  return shorter.slice(same) === longer.slice(same + 1);
 }
 
 function hearInput(id, text, checked, user) {
@@ -205,7 +214,7 @@ function hearInput(id, text, checked, user) {
   const tag = tagOf(el);
   const type = tag === "input" ? inputType(el) : "";
   const choice = type === "checkbox" || type === "radio" || tag === "select";
-  const mine = type !== "hidden" && type !== "submit" && type !== "button" && byPerson(id, el, user, !choice);
+  const mine = type !== "hidden" && type !== "submit" && type !== "button" && byPerson(id, el, user, !choice, text);
   if (!mine) {
     changing();
     setField(el, text, checked);
@@ -257,7 +266,12 @@ function hearDocument(node, given) {
   ids.clear();
   fillDocument(document, node);
   settle();
-  if (given.fresh) return;
+  if (given.fresh) {
+    // Where the page puts the cursor by itself, nobody tells that it is there.
+    const first = queryDocument(document, "[autofocus]");
+    if (listLength(first)) focusId = idOf.get(first[0]);
+    return;
+  }
   keepSecrets();
   for (const place of marks) if (elementIn(place)) weakAdd(known.clickable, elementIn(place));
   if (edit && !ids.has(edit.id)) flush();

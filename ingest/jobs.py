@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from ingest.document import Document
 from ingest.documents import read_document
 from ingest.duplicates import signature
 from ingest.formats.eventlog import LogColumns
+from ingest.rebuild import shared_browser
 from ingest.recording import Recording
 from ingest.recordings import read_recordings
 
@@ -75,6 +79,7 @@ def recordings(task: dict[str, Any]) -> dict[str, Any]:
         Counts; ``made``, a row for each recording; ``ids``, as the recordings have them; ``parts``, the
         files written; ``blobs``, their names.
     """
+    _share_browser()
     path = Path(task["path"])
     if task["replay"] is not None:
         from ingest.replay import replay_file
@@ -105,6 +110,14 @@ def recordings(task: dict[str, Any]) -> dict[str, Any]:
         "parts": parts,
         "blobs": sorted(found.blobs),
     }
+
+
+@cache
+def _share_browser() -> None:
+    """Let all recordings that this process reads use one browser, which is closed when it ends."""
+    stack = ExitStack()
+    stack.enter_context(shared_browser())
+    atexit.register(stack.close)
 
 
 def recording_row(recording: Recording) -> dict[str, Any]:

@@ -113,7 +113,7 @@ function buildElement(n, doc, depth) {
   }
   if (tag === "option") madeOptions.push([el, n.selected]);
   properties(el, tag, n, tag === "select" ? madeOptions.splice(options) : []);
-  if (tag === "dialog" && attributes.rr_open_mode) after.push(() => openDialog(el, attributes.rr_open_mode));
+  if (tag === "dialog" && openMode(attributes)) after.push(() => openDialog(el, openMode(attributes)));
   if (n.popover) after.push(() => el.showPopover());
   if (n.frame) after.push(() => fillFrame(el, n.frame));
   if (n.sheets) after.push(() => adoptTexts(shadowOf(el), n.sheets));
@@ -166,6 +166,9 @@ function setAttribute(el, tag, name, value) {
   if (tag === "dialog") return;
   if (tag === "textarea" && name === "value") setText(el, text);
 }
+
+// Older recordings do not tell whether an open dialog is modal.
+const openMode = (attributes) => attributes.rr_open_mode || (typeof attributes.open === "string" || attributes.open === true ? "non-modal" : "");
 
 function openDialog(el, mode) {
   const type = realm.HTMLDialogElement.prototype;
@@ -394,12 +397,11 @@ function changeAttributes(change) {
     const value = attributes[name];
     if (name === "_cssText" && tagOf(el) === "style") setText(el, css("" + value));
     else if (name === "style" && value && typeof value === "object") changeStyle(el, value);
-    else if (value === null) {
-      unsetAttr(el, name);
-      if (tag === "dialog" && name === "open") openDialog(el, "");
-    } else setAttribute(el, tag, name, value);
+    else if (value === null && tag === "dialog" && name === "open") openDialog(el, "");
+    else if (value === null) unsetAttr(el, name);
+    else setAttribute(el, tag, name, value);
   }
-  if (tag === "dialog" && attributes.rr_open_mode) openDialog(el, attributes.rr_open_mode);
+  if (tag === "dialog" && openMode(attributes)) openDialog(el, openMode(attributes));
 }
 
 function changeStyle(el, values) {

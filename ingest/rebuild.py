@@ -84,7 +84,7 @@ class Rebuilder:
         longest_s: Seconds the whole recording may take; then the browser is ended.
     """
 
-    def __init__(self, longest_s: float = LIMIT_S) -> None:
+    def __init__(self, longest_s: float) -> None:
         self.salt = randomness.token_hex(8)
         self.lost = 0
         self.secret_names: set[str] = set()

@@ -242,7 +242,7 @@ def mutant(rng: random.Random, url: str) -> tuple[str, bytes]:
 
 
 @settings(
-    max_examples=30,
+    max_examples=20,
     deadline=60_000,
     derandomize=True,
     database=None,

@@ -11,7 +11,7 @@ from typing import BinaryIO, Protocol
 from fde.errors import InputError
 from ingest.recording import Recording
 
-MAX_FILE_BYTES = 200_000_000
+MAX_FILE_BYTES = 200_000_000  # where an importer has no ``max_bytes`` of its own
 MAX_ENTRIES = 20_000
 MAX_ENTRY_BYTES = 50_000_000
 MAX_TOTAL_BYTES = 500_000_000

@@ -8,7 +8,7 @@ from typing import Any
 from fde.errors import InputError
 from ingest.formats.base import Read
 from ingest.formats.json_stream import head_text, open_json
-from ingest.formats.rebuilt import Heard, file_name, moment, plain
+from ingest.formats.rebuilt import Heard, file_name, limit_s, moment, plain
 from ingest.rebuild import Rebuilder
 
 CAPTURING, TARGET = 1, 2  # the phases of an event in which the page has not reacted yet
@@ -37,7 +37,7 @@ class MiniWob:
         if not isinstance(states, list) or not any(_dom(state) for state in states):
             raise InputError(f"{path}: a demonstration without pages (states with a dom).")
         name = plain(demo.get("taskName") or file_name(path).partition("_")[0])
-        with Rebuilder() as rebuilder:
+        with Rebuilder(limit_s(path)) as rebuilder:
             made = _Demonstration(rebuilder, f"miniwob:{name}")
             try:
                 made.run(states)

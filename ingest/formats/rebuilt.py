@@ -9,15 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from ingest.effects import MASK, Secrets
-from ingest.rebuild import Message, Rebuilder
+from ingest.rebuild import LIMIT_S, Message, Rebuilder
 from ingest.recording import Recording
 from ingest.timeline import Act, Look, Request, steps_of
 
 # Of one recording: what it shows is kept in memory until it is written.
 MAX_PAGES_CHARACTERS = 150_000_000
 MAX_ACTS = 20_000
+SLOWEST_BYTES_S = 100_000
 SINCE_2000 = 946_684_800_000.0  # an earlier time is no date but counts from a beginning of its own
 _ENDS = ("zip", "json", "jsonl", "ndjson", "gz", "rrweb")
+
+
+def limit_s(path: Path) -> float:
+    """How long reading a recording may take, in seconds: longer for a larger one."""
+    return LIMIT_S + path.stat().st_size / SLOWEST_BYTES_S
 
 
 def plain(text: Any) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import urldefrag, urljoin
 from fde.errors import InputError
 from ingest.effects import make_effect
 from ingest.formats.base import Read
-from ingest.formats.rebuilt import Heard, moment, plain
+from ingest.formats.rebuilt import Heard, limit_s, moment, plain
 from ingest.formats.rrweb_events import Event, looks_like_events, read_events
 from ingest.rebuild import Rebuilder
 from ingest.timeline import Act, Request
@@ -44,7 +44,7 @@ class Rrweb:
         return looks_like_events(head)
 
     def read(self, path: Path) -> Read:
-        with Rebuilder() as rebuilder:
+        with Rebuilder(limit_s(path)) as rebuilder:
             stream = _Stream(rebuilder)
             try:
                 for event in read_events(path):

@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 from fde.errors import InputError
 from ingest.effects import MASK, make_effect, text_hash
 from ingest.formats.base import Archive, Read, entry_names
-from ingest.formats.rebuilt import Heard, moment, plain
+from ingest.formats.rebuilt import Heard, limit_s, moment, plain
 from ingest.formats.trace_archive import Call, Context, Frame, read_contexts
 from ingest.formats.trace_calls import file_of, key_of, named, text_of, verb_of, wanted_options
 from ingest.formats.trace_dom import TARGET, Documents, content_key
@@ -47,7 +47,7 @@ class PlaywrightTrace:
         return Read(made)
 
     def _recording(self, path: Path, archive: Archive, context: Context) -> Recording:
-        with Rebuilder() as rebuilder:
+        with Rebuilder(limit_s(path)) as rebuilder:
             trace = _Trace(context, archive, rebuilder)
             try:
                 trace.run()
@@ -160,7 +160,7 @@ class _Trace:
         if call.method == "mouseClick" and call.point:
             given["point"] = {axis: moment(call.point.get(axis), 0.0) for axis in ("x", "y")}
         if verb == "select":
-            given["options"] = wanted_options(call)
+            given["options"] = wanted_options(call) or None
         answer = self._ask(shot, call, **given) if shot else None
         if answer is not None and not answer["there"] and call.method.startswith("keyboard"):
             answer = {**(self._field or answer), "before": answer["before"]}
@@ -186,8 +186,10 @@ class _Trace:
         self._finish_edit()
         if verb == "upload":
             self._add(time, "fill", before, call, value=file_of(call))
+        elif verb == "select" and answer["chosen"] is None:
+            self.heard.warn("Left out: selectOption without the options' names.")
         elif verb == "select":
-            self._add(time, "select", before, call, chosen=tuple(map(plain, answer["chosen"] or ())))
+            self._add(time, "select", before, call, chosen=tuple(map(plain, answer["chosen"])))
         elif verb == "click":
             self._add(time, "click", before, call, soft=bool(answer["soft"]))
         else:
@@ -196,8 +198,9 @@ class _Trace:
     def _untold(self, call: Call, verb: str, time: float, before: Look | None) -> None:
         """A call whose element no snapshot marks: what its selector says must do."""
         target = named(call, verb)
-        if verb == "press" and before is None and key_of(call) in ("Enter", "Escape"):
-            self._add(time, "press", None, call, value=key_of(call))
+        if verb == "press" and key_of(call) in ("Enter", "Escape"):
+            self._finish_edit()
+            self._add(time, "press", before, call, value=key_of(call), soft=before is not None)
         elif target is None and verb not in ("focus", "press"):
             self.heard.warn(f"Left out: {call.method} on something that the trace does not show.")
         elif verb in ("fill", "type", "upload"):
