@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fde.artifacts import PRIVATE_DIR, PRIVATE_FILE, digest, digest_file, read_json, write_json
+from fde.artifacts import PRIVATE_DIR, PRIVATE_FILE, copy_file, digest, digest_file, read_json, write_json
 from fde.engagement import Engagement
 from fde.errors import InputError, MissingError
 
@@ -164,20 +163,4 @@ def copy_raw(engagement: Engagement, folder: str, source: Source) -> None:
         parent.chmod(PRIVATE_DIR)
         parent = parent.parent
     if not target.is_file():
-        _copy(source.path, target)
-
-
-def _copy(path: Path, target: Path) -> None:
-    """Copy a file atomically, whatever its size."""
-    temporary = target.with_name(f".{target.name[-200:]}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
-        with os.fdopen(descriptor, "wb") as written, path.open("rb") as read:
-            shutil.copyfileobj(read, written, 1 << 20)
-            written.flush()
-            os.fsync(written.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        copy_file(source.path, target, mode=PRIVATE_FILE)
