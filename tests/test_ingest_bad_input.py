@@ -11,7 +11,8 @@ from ingest_files import compound, pdf, text
 
 from fde.engagement import Engagement
 
-PASSWORD = f"/Encrypt << /Filter /Standard /V 1 /R 2 /O <{'00' * 32}> /U <{'00' * 32}> /P -44 >> /ID [<00><00>] "
+ZEROS = "00" * 32
+PASSWORD = f"/Encrypt << /Filter /Standard /V 1 /R 2 /O <{ZEROS}> /U <{ZEROS}> /P -44 >> /ID [<00><00>] "
 
 
 def packed(entries: dict[str, bytes]) -> bytes:
@@ -42,7 +43,7 @@ BAD = {
 }
 GOOD = {
     "russian.txt": "Счёт должен быть утверждён руководителем отдела в течение трёх дней.".encode("cp1251"),
-    "fetching.html": b'<p>Text</p><img src="http://127.0.0.1:9/x.png"><script src="//x.example/a.js"></script>',
+    "fetching.html": b'<p>Text</p><img src="http://127.0.0.1:9/x.png"><script src="//x.example/a.js">',
     "cut.zip": packed({"fine.md": b"# Fine", "broken.pdf": b"%PDF-1.4 broken"}),
 }
 
