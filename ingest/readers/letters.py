@@ -44,7 +44,8 @@ class _Letters:
 
         self.raw = raw
         self.frame = Frame(page)
-        self.text = page.get_textpage()
+        self.page = page.get_textpage()
+        self.text = self.page.raw
         self._rect, self._matrix = raw.FS_RECTF(), raw.FS_MATRIX()
         self._name, self._flags = (ctypes.c_char * 128)(), ctypes.c_int()
 
@@ -144,7 +145,7 @@ def words_of(page: Any) -> list[Span]:
     try:
         return list(letters.words())
     finally:
-        letters.text.close()
+        letters.page.close()
 
 
 def _around(one: Sequence[float], other: Sequence[float]) -> Box:

@@ -109,9 +109,11 @@ def _page(
 ) -> tuple[list[Block], bool]:
     """The blocks of a page, and whether it looks as if there were more to read on it."""
     frame = Frame(page)
-    letters = [character for span in spans for character in span.text]
-    unknown = sum(not character.isprintable() or character == "\ufffd" for character in letters)
-    if unknown > UNKNOWN_SHARE * len(letters) or (len(letters) < FEW_LETTERS and _has_drawing(page, frame)):
+    letters = "".join(span.text for span in spans)
+    unknown = 0 if letters.isprintable() else sum(not character.isprintable() for character in letters)
+    unknown += letters.count("\ufffd")
+    few = len(letters) < FEW_LETTERS and _has_drawing(page, frame)
+    if unknown > UNKNOWN_SHARE * len(letters) or few:
         recognised = _recognised(page, number, until, warnings)
         if recognised is not None and (recognised or not spans):
             return recognised, not recognised
@@ -144,22 +146,26 @@ def _objects(page: Any, kinds: tuple[int, ...]) -> Iterator[tuple[int, Any, Any]
     import pypdfium2 as pdfium
     import pypdfium2.raw as raw
 
-    # Some pages have an object for each letter: they are asked for their kind, and no more.
-    stack = [
-        (raw.FPDFPage_GetObject(page, at), pdfium.PdfMatrix(), 0)
-        for at in reversed(range(raw.FPDFPage_CountObjects(page)))
-    ]
-    while stack:
-        found, matrix, depth = stack.pop()
-        kind = raw.FPDFPageObj_GetType(found)
+    count = raw.FPDFPage_CountObjects(page)
+    yield from _inside(raw.FPDFPage_GetObject, page.raw, count, pdfium.PdfMatrix(), kinds, 0)
+
+
+def _inside(
+    get: Any, holder: Any, count: int, matrix: Any, kinds: tuple[int, ...], depth: int
+) -> Iterator[tuple[int, Any, Any]]:
+    """As :func:`_objects`, of a page or form. Some have an object for each letter: only its kind is asked."""
+    import pypdfium2.raw as raw
+
+    kind_of, form = raw.FPDFPageObj_GetType, raw.FPDF_PAGEOBJ_FORM
+    for at in range(count):
+        found = get(holder, at)
+        kind = kind_of(found)
         if kind in kinds:
             yield kind, found, matrix
-        elif kind == raw.FPDF_PAGEOBJ_FORM and depth < _MAX_DEPTH:
+        elif kind == form and depth < _MAX_DEPTH:
             inner = _matrix(found).multiply(matrix)
-            count = raw.FPDFFormObj_CountObjects(found)
-            stack += [
-                (raw.FPDFFormObj_GetObject(found, at), inner, depth + 1) for at in reversed(range(count))
-            ]
+            count_inside = raw.FPDFFormObj_CountObjects(found)
+            yield from _inside(raw.FPDFFormObj_GetObject, found, count_inside, inner, kinds, depth + 1)
 
 
 def _matrix(found: Any) -> Any:
