@@ -110,13 +110,20 @@ class _Letters:
         rect = self._rect
         if not self.raw.FPDFText_GetLooseCharBox(self.text, at, rect):
             return None
-        x0, y0 = self.frame.point(rect.left, rect.top)
-        x1, y1 = self.frame.point(rect.right, rect.bottom)
+        frame = self.frame
+        if frame.turned:
+            x0, y0 = frame.point(rect.left, rect.top)
+            x1, y1 = frame.point(rect.right, rect.bottom)
+        else:
+            x0, x1 = rect.left - frame.left, rect.right - frame.left
+            y0, y1 = frame.top - rect.top, frame.top - rect.bottom
+            if x0 <= x1 and y0 <= y1:
+                return x0, y0, x1, y1
         return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
 
     def _font(self, at: int) -> tuple[float, bool]:
         """Size and boldness of a character."""
-        size = self.raw.FPDFText_GetFontSize(self.text, at)
+        size: float = self.raw.FPDFText_GetFontSize(self.text, at)
         if self.raw.FPDFText_GetMatrix(self.text, at, self._matrix):
             size *= (self._matrix.c**2 + self._matrix.d**2) ** 0.5
         self.raw.FPDFText_GetFontInfo(self.text, at, self._name, 128, self._flags)
