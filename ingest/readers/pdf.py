@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from fde.errors import InputError, MissingError
 from ingest import ocr
 from ingest.blocks import Block, Content, one_line
 from ingest.readers.layout import Span, page_blocks
+from ingest.readers.letters import Frame, words_of
 from ingest.readers.picture import recognise
 from ingest.readers.rulings import MAX_LINES, Line, ruled_tables
 
@@ -26,10 +26,9 @@ OCR_PIXELS = 25_000_000
 UNKNOWN_SHARE = 0.2
 FEW_LETTERS = 50
 LARGE_PICTURE = 0.5
-SAMPLED_PAGES = 6
+SAMPLED_PAGES = 4
 _THIN = 2.5  # points up to which a box is a line
 _MAX_DEPTH = 5
-_DASH = str.maketrans({"\x02": "-", "\ufffe": "-", "\xad": "-", "\xa0": " "})
 
 
 def read_pdf(data: bytes, until: float) -> Content:
@@ -72,7 +71,7 @@ def _pages(document: Any, content: Content, until: float) -> None:
         raise InputError("it is damaged: it has no pages")
     if count > MAX_PAGES:
         content.warnings.append(f"Only the first {MAX_PAGES} of {count} pages were read.")
-    body = _body_size(document)
+    body, known = _sample(document)
     empty: list[int] = []
     damaged: list[int] = []
     for number in range(1, min(count, MAX_PAGES) + 1):
@@ -82,7 +81,8 @@ def _pages(document: Any, content: Content, until: float) -> None:
             damaged.append(number)
             continue
         try:
-            blocks, wanting = _page(page, number, body, until, content.warnings)
+            spans = known.pop(number, None) or words_of(page)
+            blocks, wanting = _page(page, spans, number, body, until, content.warnings)
         finally:
             page.close()
         _go_on(content.blocks, blocks)
@@ -104,17 +104,16 @@ def _listed(pages: list[int]) -> str:
     return ", ".join(map(str, pages[:10])) + ("…" if len(pages) > 10 else "")
 
 
-def _page(page: Any, number: int, body: float, until: float, warnings: list[str]) -> tuple[list[Block], bool]:
+def _page(
+    page: Any, spans: list[Span], number: int, body: float, until: float, warnings: list[str]
+) -> tuple[list[Block], bool]:
     """The blocks of a page, and whether it looks as if there were more to read on it."""
-    frame = _Frame(page)
-    text = page.get_textpage()
-    try:
-        spans = list(_words(text, frame))
-    finally:
-        text.close()
-    letters = [character for span in spans for character in span.text]
-    unknown = sum(not character.isprintable() or character == "\ufffd" for character in letters)
-    if unknown > UNKNOWN_SHARE * len(letters) or (len(letters) < FEW_LETTERS and _has_drawing(page, frame)):
+    frame = Frame(page)
+    letters = "".join(span.text for span in spans)
+    unknown = 0 if letters.isprintable() else sum(not character.isprintable() for character in letters)
+    unknown += letters.count("\ufffd")
+    few = len(letters) < FEW_LETTERS and _has_drawing(page, frame)
+    if unknown > UNKNOWN_SHARE * len(letters) or few:
         recognised = _recognised(page, number, until, warnings)
         if recognised is not None and (recognised or not spans):
             return recognised, not recognised
@@ -126,183 +125,67 @@ def _page(page: Any, number: int, body: float, until: float, warnings: list[str]
     return page_blocks(outside, page=number, body=body, tables=placed), False
 
 
-class _Frame:
-    """From a page's own coordinates to those of the page as it is seen: upright, y running down."""
-
-    def __init__(self, page: Any) -> None:
-        self.left, self.bottom, self.right, self.top = page.get_bbox()
-        self.turned = page.get_rotation() % 360
-        sideways = self.turned in (90, 270)
-        across, up = self.right - self.left, self.top - self.bottom
-        self.width, self.height = (up, across) if sideways else (across, up)
-
-    def point(self, x: float, y: float) -> tuple[float, float]:
-        if self.turned == 90:
-            return y - self.bottom, x - self.left
-        if self.turned == 180:
-            return self.right - x, y - self.bottom
-        if self.turned == 270:
-            return self.top - y, self.right - x
-        return x - self.left, self.top - y
-
-
-def _words(text: Any, frame: _Frame) -> Iterator[Span]:
-    """The words of a page, with their boxes and fonts.
-
-    pdfium takes some pages for vertical writing and puts a break after every letter: pieces that it alone
-    divided, and that touch, are one word.
-    """
-    import pypdfium2.raw as raw
-
-    last: tuple[int, Span] | None = None  # and where in the file's order it ended
-    for start, end, span in _pieces(text, frame):
-        if last is not None:
-            at, before = last
-            height = before.bottom - before.top
-            touch = (
-                abs(span.top - before.top) < 0.2 * height and abs(span.left - before.right) < 0.08 * height
-            )
-            if touch and start > at and raw.FPDFText_IsGenerated(text, at):
-                box = _around(before[1:5], span[1:5])
-                last = end, Span(before.text + span.text, *box, before.size, before.bold)
-                continue
-            yield before
-        last = end, span
-    if last is not None:
-        yield last[1]
-
-
-def _pieces(text: Any, frame: _Frame) -> Iterator[tuple[int, int, Span]]:
-    """Runs of letters as pdfium divides them, with their first and last place in the file's order."""
-    import pypdfium2.raw as raw
-
-    count = raw.FPDFText_CountChars(text)
-    characters = _characters(text, count)
-    for match in re.finditer(r"[^\s\0]+", characters):
-        start, end = match.span()
-        first, last = _box(text, start, frame), _box(text, end - 1, frame)
-        if first is None or last is None:
-            continue
-        pieces = [(start, end, _around(first, last))]
-        height = max(1.0, first[3] - first[1])
-        together = abs(first[1] - last[1]) < 0.6 * height and 0 <= last[2] - first[0] < 2 * height * (
-            end - start
-        )
-        if not together:  # letters of several places that only follow each other in the file
-            pieces = _apart(text, start, end, frame)
-        size, bold = _font(text, start)
-        for begin, stop, (left, top, right, bottom) in pieces:
-            word = characters[begin:stop].translate(_DASH)
-            yield begin, stop, Span(word, left, top, right, bottom, size or bottom - top, bold)
-
-
-_Box = tuple[float, float, float, float]  # left, top, right, bottom
-
-
-def _box(text: Any, at: int, frame: _Frame) -> _Box | None:
-    """The box of a character."""
-    import pypdfium2.raw as raw
-
-    found = raw.FS_RECTF()
-    if not raw.FPDFText_GetLooseCharBox(text, at, found):
-        return None
-    x0, y0 = frame.point(found.left, found.top)
-    x1, y1 = frame.point(found.right, found.bottom)
-    return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
-
-
-def _around(one: _Box, other: _Box) -> _Box:
-    return min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
-
-
-def _apart(text: Any, start: int, end: int, frame: _Frame) -> list[tuple[int, int, _Box]]:
-    """Characters as words: those that stand beside each other."""
-    found: list[tuple[int, int, _Box]] = []
-    for at in range(start, end):
-        box = _box(text, at, frame)
-        if box is None:
-            continue
-        if found:
-            begin, _, before = found[-1]
-            height = max(1.0, before[3] - before[1])
-            if abs(box[1] - before[1]) < 0.6 * height and -height < box[0] - before[2] < 0.5 * height:
-                found[-1] = (begin, at + 1, _around(before, box))
-                continue
-        found.append((at, at + 1, box))
-    return found
-
-
-def _characters(text: Any, count: int) -> str:
-    """The page's characters, one for each that pdfium counts."""
-    import pypdfium2.raw as raw
-
-    if count <= 0:
-        return ""
-    buffer = (ctypes.c_ushort * (2 * count + 1))()
-    written = raw.FPDFText_GetText(text, 0, count, buffer)
-    found = bytes(buffer)[: 2 * max(0, written - 1)].decode("utf-16-le", "replace")
-    if len(found) == count:
-        return found
-    # Some have no text of their own: asked one by one, each has its place.
-    return "".join(_character(raw.FPDFText_GetUnicode(text, at)) for at in range(count))
-
-
-def _character(code: int) -> str:
-    return chr(code) if 0 < code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"
-
-
-def _font(text: Any, at: int) -> tuple[float, bool]:
-    """Size and boldness of a character."""
-    import pypdfium2.raw as raw
-
-    matrix = raw.FS_MATRIX()
-    size = raw.FPDFText_GetFontSize(text, at)
-    if raw.FPDFText_GetMatrix(text, at, matrix):
-        size *= (matrix.c**2 + matrix.d**2) ** 0.5
-    name = (ctypes.c_char * 128)()
-    flags = ctypes.c_int()
-    raw.FPDFText_GetFontInfo(text, at, name, 128, flags)
-    return round(size, 1), b"bold" in name.value.lower()
-
-
-def _body_size(document: Any) -> float:
-    """The size that most letters of some pages have; 0 where they have none."""
+def _sample(document: Any) -> tuple[float, dict[int, list[Span]]]:
+    """The size that most letters of some pages have (0 where they have none); those pages' words."""
     sizes: Counter[float] = Counter()
+    words: dict[int, list[Span]] = {}
     for number in range(0, len(document), max(1, len(document) // SAMPLED_PAGES)):
         try:
             page = document[number]
         except Exception:  # told when it is this page's turn
             continue
-        text = page.get_textpage()
-        for span in _words(text, _Frame(page)):
+        words[number + 1] = words_of(page)
+        for span in words[number + 1]:
             sizes[span.size] += len(span.text)
-        text.close()
         page.close()
-    return sizes.most_common(1)[0][0] if sizes else 0.0
+    return (sizes.most_common(1)[0][0] if sizes else 0.0), words
 
 
-def _objects(page: Any, kinds: tuple[int, ...]) -> Iterator[tuple[Any, Any]]:
-    """Objects of a page and of the forms in it, with the matrix that leads to the page."""
+def _objects(page: Any, kinds: tuple[int, ...]) -> Iterator[tuple[int, Any, Any]]:
+    """Kind and handle of the objects of a page, also of those in forms, with the matrix that leads to it."""
     import pypdfium2 as pdfium
     import pypdfium2.raw as raw
 
-    for found in page.get_objects(filter=list(kinds), max_depth=_MAX_DEPTH):
-        matrix = pdfium.PdfMatrix()
-        around = found.container
-        while around is not None:
-            matrix = matrix.multiply(around.get_matrix())
-            around = around.container
-        if found.type == raw.FPDF_PAGEOBJ_PATH:
-            matrix = found.get_matrix().multiply(matrix)
-        yield found, matrix
+    count = raw.FPDFPage_CountObjects(page)
+    yield from _inside(raw.FPDFPage_GetObject, page.raw, count, pdfium.PdfMatrix(), kinds, 0)
 
 
-def _lines(page: Any, frame: _Frame) -> Iterator[Line]:
+def _inside(
+    get: Any, holder: Any, count: int, matrix: Any, kinds: tuple[int, ...], depth: int
+) -> Iterator[tuple[int, Any, Any]]:
+    """As :func:`_objects`, of a page or form. Some have an object for each letter: only its kind is asked."""
+    import pypdfium2.raw as raw
+
+    kind_of, form = raw.FPDFPageObj_GetType, raw.FPDF_PAGEOBJ_FORM
+    for at in range(count):
+        found = get(holder, at)
+        kind = kind_of(found)
+        if kind in kinds:
+            yield kind, found, matrix
+        elif kind == form and depth < _MAX_DEPTH:
+            inner = _matrix(found).multiply(matrix)
+            count_inside = raw.FPDFFormObj_CountObjects(found)
+            yield from _inside(raw.FPDFFormObj_GetObject, found, count_inside, inner, kinds, depth + 1)
+
+
+def _matrix(found: Any) -> Any:
+    """An object's own matrix."""
+    import pypdfium2 as pdfium
+    import pypdfium2.raw as raw
+
+    matrix = raw.FS_MATRIX()
+    return (
+        pdfium.PdfMatrix.from_raw(matrix) if raw.FPDFPageObj_GetMatrix(found, matrix) else pdfium.PdfMatrix()
+    )
+
+
+def _lines(page: Any, frame: Frame) -> Iterator[Line]:
     """Horizontal and vertical lines that are drawn on a page, also as thin boxes and as borders of boxes."""
     import pypdfium2.raw as raw
 
     count = 0
-    for found, matrix in _objects(page, (raw.FPDF_PAGEOBJ_PATH,)):
+    for _, found, around in _objects(page, (raw.FPDF_PAGEOBJ_PATH,)):
+        matrix = _matrix(found).multiply(around)
         points: list[tuple[float, float]] = []
         for number in range(min(MAX_LINES, raw.FPDFPath_CountSegments(found))):
             segment = raw.FPDFPath_GetPathSegment(found, number)
@@ -343,18 +226,20 @@ def _edges(points: list[tuple[float, float]]) -> Iterator[Line]:
             yield Line(False, (x0 + x1) / 2, min(y0, y1), max(y0, y1))
 
 
-def _has_drawing(page: Any, frame: _Frame) -> bool:
+def _has_drawing(page: Any, frame: Frame) -> bool:
     """Whether a page shows a large picture, or enough drawn shapes to be letters."""
     import pypdfium2.raw as raw
 
     shapes = 0
-    for found, matrix in _objects(page, (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_PATH)):
-        if found.type == raw.FPDF_PAGEOBJ_PATH:
+    for kind, found, matrix in _objects(page, (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_PATH)):
+        if kind == raw.FPDF_PAGEOBJ_PATH:
             shapes += 1
             if shapes > 200:
                 return True
             continue
-        left, bottom, right, top = found.get_bounds()
+        edges = [ctypes.c_float() for _ in range(4)]
+        raw.FPDFPageObj_GetBounds(found, *edges)
+        left, bottom, right, top = (edge.value for edge in edges)
         a, b = matrix.on_point(left, bottom), matrix.on_point(right, top)
         if abs((b[0] - a[0]) * (b[1] - a[1])) > LARGE_PICTURE * frame.width * frame.height:
             return True
