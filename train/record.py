@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from fde import config as settings
-from fde.artifacts import digest_file, read_json, write_bytes
+from fde.artifacts import digest_file, read_json, write_bytes, write_text
 from fde.engagement import Engagement, Run
 from fde.models import model_digest
 from serve.engine.adapter import WEIGHTS_FILE
@@ -20,6 +20,12 @@ from train.evaluation import Dev
 from train.lora import Lora
 from train.source import Source
 
+PAGE_FILE = "page.html"
+# What MLflow is told of every point.
+_TRACKED = (
+    "loss", "norm", "dev_success", "success", "reward", "entropy", "teaching", "kl", "clipped", "gap",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -28,8 +34,12 @@ class Point:
     Attributes:
         seconds: Wall-clock time of training so far (evaluation on dev aside, over interruptions).
         tokens: Tokens computed so far.
-        reward, success: Means over this iteration's rollouts.
+        reward, success: Means over this iteration's rollouts; ``judged`` whole tasks the latter is of.
         teaching: Share of this iteration's groups in which samples fared differently.
+        gap: Mean distance, in nats, of the trainer's log-probabilities from those at sampling time, before
+            the first update; ``masked`` is the share of decisions left out because of it.
+        share: How much of the run's budget is used.
+        alarms: See :mod:`train.alarms`.
     """
 
     step: int
@@ -48,6 +58,17 @@ class Point:
     kl: float | None = None
     rollout_seconds: float | None = None
     update_seconds: float | None = None
+    judged: int | None = None
+    gap: float | None = None
+    masked: float | None = None
+    share: float | None = None
+    alarms: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Point:
+        """A point from a curve on disk; fields that are not known are passed over."""
+        known = {name: value for name, value in plain.items() if name in cls.__dataclass_fields__}
+        return cls(**{**known, "alarms": tuple(known.get("alarms") or ())})
 
     def with_dev(self, dev: Dev) -> Point:
         return replace(self, dev_success=dev.success, dev_judged=dev.judged, dev_potential=dev.potential)
@@ -88,6 +109,10 @@ class Recorder:
 
     def point(self, point: Point) -> None:
         self.on_point(point)
+
+    def samples(self, step: int, samples: Sequence[Mapping[str, Any]], kind: str = "rollouts") -> None:
+        """Keep some episodes of a step for people to read (see :mod:`train.samples`)."""
+        self.run.write_json(f"samples/{step:05d}-{kind}.json", list(samples))
 
     def save(self, step: int, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Checkpoint the working state."""
@@ -131,9 +156,17 @@ class Recorder:
         }
         self.run.write_json("curve.json", list(curve))
         self.run.write_json("result.json", result)
+        self._page(result, curve)
         self._track(result, curve)
         checkpoint.clear(self.run.path)
         self.run.finish(dev_success=result["dev_success"], tokens=tokens, seconds=round(seconds, 1))
+
+    def _page(self, result: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> None:
+        from train.report import read_samples, render
+
+        points = [Point.of(point) for point in curve]
+        page = render(self.run.stage, result, points, read_samples(self.run.path))
+        write_text(self.run.path / PAGE_FILE, page)
 
     def _track(self, result: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> None:
         from fde.tracking import log_run
@@ -141,7 +174,7 @@ class Recorder:
         numbers = {key: result[key] for key in ("dev_success", "tokens", "seconds")}
         series = {
             name: [(int(point["step"]), float(point[name])) for point in curve if point.get(name) is not None]
-            for name in ("loss", "dev_success", "success", "reward", "entropy", "teaching")
+            for name in _TRACKED
         }
         log_run(
             self.engagement,
