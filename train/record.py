@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from fde import config as settings
 from fde.artifacts import digest_file, read_json, write_bytes, write_text
 from fde.engagement import Engagement, Run
+from fde.errors import WorkError
 from fde.models import model_digest
 from serve.engine.adapter import WEIGHTS_FILE
 from serve.engine.local import LocalEngine
@@ -116,7 +118,8 @@ class Recorder:
 
     def save(self, step: int, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Checkpoint the working state."""
-        checkpoint.save(self.run.path, step, state, tensors)
+        with _kept_on_disk():
+            checkpoint.save(self.run.path, step, state, tensors)
 
     @property
     def _adapter(self) -> Path:
@@ -124,8 +127,9 @@ class Recorder:
 
     def save_best(self, lora: Lora) -> None:
         """Keep the adapter as it is now as the result, until a better one comes."""
-        for name, content in lora.files().items():
-            write_bytes(self._adapter / name, content)
+        with _kept_on_disk():
+            for name, content in lora.files().items():
+                write_bytes(self._adapter / name, content)
 
     def save_moments(self, content: bytes) -> None:
         """Keep the optimizer's moments, for a run that continues from this one."""
@@ -183,6 +187,18 @@ class Recorder:
             numbers,
             {name: values for name, values in series.items() if values},
         )
+
+
+@contextmanager
+def _kept_on_disk() -> Iterator[None]:
+    """What cannot be written is told as the disk's fault, not the toolkit's."""
+    try:
+        yield
+    except OSError as error:
+        raise WorkError(
+            f"The run cannot be kept on disk: {error}.",
+            "Make room and give the same command again: it goes on at the last checkpoint.",
+        ) from error
 
 
 def read_result(run: Run) -> dict[str, Any]:
