@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from train_tiny import engine
 from envgen.session import Score, Task, View
 from fde.errors import WorkError
 from ingest.action import Action
-from serve.agent import Agent
+from serve.agent import Agent, run_episodes
 from serve.engine.adapter import AdaptedLinear
 from train import rl
 from train.lora import Lora
@@ -236,3 +237,22 @@ def test_rewards_that_are_all_equal_are_told_in_the_first_iteration(tmp_path: Pa
     with pytest.raises(WorkError, match="fared the same in 3 iterations"):
         run_rl(tmp_path, source=MiniSource("Green", Hopeless), points=points)
     assert "fared the same" in points[0].alarms[0] and len(points) == 2
+
+
+def test_a_session_that_hangs_costs_its_episodes_only() -> None:
+    class Hanging(Mini):
+        def step(self, action: Action) -> View:
+            while action.verb != "done":
+                time.sleep(0.01)
+            return super().step(action)
+
+    made, source = engine(), MiniSource("Green")
+    tasks = source.tasks("train", 2, 0)
+    groups = run_episodes(
+        made, tasks, lambda task: Hanging("Green") if task is tasks[0] else Mini("Green"), max_actions=2,
+        answer_s=0.2,
+    )  # fmt: skip
+    hung, fine = (group.episodes[0] for group in groups)
+    clicked = bool(hung.actions) and hung.actions[0] != "done"
+    assert clicked == (hung.error == "TimeoutError: The session did not answer within 0.2 s")
+    assert clicked and fine.error is None
