@@ -175,7 +175,9 @@ class OnPolicy:
     ) -> None:
         self.engine, self.source, self.prompt, self.config = engine, source, prompt, config
         self.teacher = teacher
-        self.rule = Divergence.REVERSE if config.objective == "distil" else Divergence.FORWARD
+        self.rule: Divergence | None = (
+            Divergence.REVERSE if config.objective == "distil" else Divergence.FORWARD
+        )
         tasks = source.tasks("train", config.count, config.seed)
         groups = program_demonstrations(source, engine.grammar, prompt, tasks)
         self.scenes = [scene for group in groups for scene in _scenes(engine, prompt, group)]

@@ -53,7 +53,7 @@ class Lessons(Protocol):
 class Demonstrated:
     """The scenes of demonstrations, in proportion to what is still to be learned from each."""
 
-    rule = None
+    rule: Divergence | None = None
 
     def __init__(self, engine: LocalEngine, trees: Sequence[Tree], config: SftConfig) -> None:
         self.engine, self.trees, self.config = engine, trees, config

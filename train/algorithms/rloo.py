@@ -19,7 +19,7 @@ from train.tree import Target
 
 def judge(groups: Sequence[Group], credit: Credit) -> list[list[Target]]:
     """All tokens alike; a sample alone in its group has nothing to be compared with."""
-    found = []
+    found: list[list[Target]] = []
     for group in groups:
         values = outcomes(group, credit)
         known = judged(values)
