@@ -96,7 +96,12 @@ def _sequence(
     start = None
     table = []
     for index, name in enumerate(names):
-        common: dict[str, Any] = {"workflow": name, "demonstrations": "program", "dev_times": 0, "max_actions": 20}
+        common: dict[str, Any] = {
+            "workflow": name,
+            "demonstrations": "program",
+            "dev_times": 0,
+            "max_actions": 20,
+        }
         if index == 0:
             # A model that does nothing right yet has no work of its own to learn on.
             warm = train_sft(engagement, name=f"warm-{how}", updates=options.warm, **common)

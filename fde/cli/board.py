@@ -94,7 +94,10 @@ class Board:
     def _head(self) -> RenderableType:
         share = (self.points[-1].share if self.points else None) or 0.0
         grid = Table.grid(padding=(0, 2))
-        words: list[RenderableType] = [Text(self.stage, style="bold"), ProgressBar(total=1.0, completed=share, width=24)]
+        words: list[RenderableType] = [
+            Text(self.stage, style="bold"),
+            ProgressBar(total=1.0, completed=share, width=24),
+        ]
         if not self.points:
             words.append(Text(f"{duration(self._clock() - self._began)}, loading and first rollouts"))
         else:
