@@ -20,8 +20,9 @@ from train.tree import Packed, Tree, pack, packs
 # Engine and trainer compute the same function along different paths; fp32 rounding stays far below.
 _TOLERANCE = {torch.float32: 2e-3, torch.bfloat16: 0.15}
 
-# On average over the decisions of real rollouts; measured at most a fifth of this.
-_GAP = {torch.float32: 2e-3, torch.bfloat16: 0.1}
+# On average over the decisions of rollouts. Rounding stays far below; what one iteration's updates change
+# is far above.
+_GAP = {torch.float32: 1e-2, torch.bfloat16: 0.15}
 
 
 @dataclass(slots=True)
