@@ -4,7 +4,10 @@
 The trajectories are one scene of the sample company's main workflow, a coding
 form of some 300 tokens, in groups of 8 samples that choose differently here and
 there. Every way of training makes one update per group, with LoRA rank 16. The
-rate counts each sample's own tokens, whether they are computed once or eight times.
+rate counts each sample's own tokens, whether they are computed once or eight times. An iteration is
+eight samples of such a form by the untrained model, each of at most eight actions, and one update.
+TRL drives the same environment with the same conversation and grammar by its rollout interface; without
+TRL (`pip install trl==1.16.0`) the peer is transformers with peft.
 
     python benchmarks/training.py [--quick] [--json] [--model NAME|DIR]
 """
@@ -17,27 +20,19 @@ import os
 import platform
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from envgen.observe import Observer  # noqa: E402
-from envgen.replies import field_of  # noqa: E402
-from envgen.session import Score, Task, View  # noqa: E402
-from ingest.action import Action  # noqa: E402
-from ingest.snapshot import Node  # noqa: E402
-
-RANK = 16
-SAMPLES = 8
-CENTRES = ("CC-110", "CC-140", "CC-210", "CC-260", "CC-310", "CC-350", "CC-420", "CC-480", "CC-900")
-APPROVERS = ("Team lead", "Head of finance", "CFO")
-# How often a sample departs from the usual choice: that of a policy half way.
-DEPARTS = 0.25
+from benchmarks import training_trl as trl  # noqa: E402
+from benchmarks.training_tasks import SAMPLES, Form, make_task, trajectories  # noqa: E402
+from benchmarks.training_trl import MAX_ACTIONS, RANK  # noqa: E402
+from envgen.session import Task  # noqa: E402
 
 
 def main() -> None:
@@ -76,11 +71,16 @@ def measure(model: str, count: int) -> list[dict[str, Any]]:
     half = tokens / sum(ours(engine, lines, 0.5)[0] for lines in groups)
     error = gradient_error(engine, groups[0])
     side_by_side, together = reading(engine)
+    seeds = range(100, 100 + count)
+    ours_s = fmean(iteration_seconds(engine, seeds))
     del engine
     separate = tokens / sum(timed(plain_step(model), lines) for lines in groups)
-    trl = trl_rate(model, groups)
     plain = "transformers + peft, one padded batch a group"
-    peer, peer_rate = ("TRL GRPO", trl) if trl is not None else (plain, separate)
+    peer, peer_rate = plain, separate
+    trl_s = None
+    if trl.available():
+        peer, peer_rate = "TRL GRPO", trl.update_rate(model, groups)
+        trl_s = fmean(trl.iteration_seconds(model, seeds))
     rows = [
         row("prefix trees, all layers", all_layers, "tokens/s", peer, peer_rate),
         row("prefix trees, lower half frozen (the default)", half, "tokens/s", peer, peer_rate),
@@ -88,10 +88,45 @@ def measure(model: str, count: int) -> list[dict[str, Any]]:
         row("distinct tokens in the trees", distinct / tokens, "of all", None, None),
         row("gradient, tree against separate sequences", error, "relative error", None, None),
         row("reading pages, cores side by side", side_by_side, "tokens/s", "cores together", together),
-    ]
-    if trl is None:
+        row(
+            "an iteration: eight samples of a form, one update", 1 / ours_s, "iterations/s",
+            "TRL GRPO" if trl_s else None, 1 / trl_s if trl_s else None,
+        ),
+    ]  # fmt: skip
+    if trl_s is None:
         rows.append({**row("TRL GRPO", 0.0, "not installed: pip install trl", None, None), "value": None})
     return rows
+
+
+def iteration_seconds(engine: Any, seeds: Sequence[int]) -> list[float]:
+    """Seconds of each iteration: eight samples of a form, credit, and one pass of updates over them."""
+    from serve.agent import run_episodes
+    from serve.prompt import Prompt
+    from train.algorithms import ALGORITHMS, Credit
+    from train.lora import Lora
+    from train.tree import prune
+    from train.update import Updater
+
+    engine.body.split = engine.body.depth // 2
+    updater = Updater(engine, Lora(engine, rank=RANK, alpha=2.0 * RANK))
+    algorithm = ALGORITHMS["dr-grpo"]
+    prompt = Prompt(engine.tokenizer)
+    seconds = []
+    for seed in [seeds[0], *seeds]:  # the first warms up
+        began = time.perf_counter()
+        groups = run_episodes(
+            engine, [make_task(seed)], lambda task: Form(task.seed), prompt=prompt, temperature=1.0,
+            samples_per_task=SAMPLES, max_actions=MAX_ACTIONS, seed=seed, keep_lower=True,
+        )  # fmt: skip
+        judged = algorithm.judge(groups, Credit())
+        trees = [
+            tree for group, targets in zip(groups, judged, strict=True) for tree in prune(group, targets)
+        ]
+        if trees:
+            updater.step(trees, lr=1e-4, rule=algorithm.clip)
+        seconds.append(time.perf_counter() - began)
+    engine.clear_adapter()
+    return seconds[1:]
 
 
 def reading(engine: Any, pages: int = 24, length: int = 200, times: int = 4) -> tuple[float, float]:
@@ -113,95 +148,10 @@ def reading(engine: Any, pages: int = 24, length: int = 200, times: int = 4) -> 
     return tokens / seconds[max(seconds)], tokens / seconds[1]
 
 
-class Form:
-    """The coding form of one invoice; what is entered is not looked at."""
-
-    def __init__(self, seed: int) -> None:
-        chance = random.Random(seed)
-        self.number = f"INV-{chance.randint(10000, 99999)}"
-        self.amount = f"{chance.uniform(300, 20000):,.2f}"
-        self.values: dict[str, str] = {}
-        self.observer = Observer()
-
-    def page(self) -> Node:
-        facts = (
-            ("Vendor", "Harbor Paper"), ("Reference", "R-50912"), ("Category", "Software"),
-            ("Amount", self.amount), ("PO", "PO-96495"), ("Contract", "No"), ("Contact", "Remy Bramcroft"),
-        )  # fmt: skip
-        told = "; ".join(f"{name}: {value}" for name, value in facts)
-        parts = [
-            Node("text", value=f"Seen on Invoice {self.number}: {told}"),
-            Node("heading", f"Code {self.number}"),
-        ]
-        parts.append(self._select("Cost centre", CENTRES))
-        if "Cost centre" in self.values:
-            parts.append(
-                self._select("Account", tuple(f"6{self.values['Cost centre'][3:5]}{n}" for n in range(3)))
-            )
-        parts.append(self._select("Approver", APPROVERS))
-        parts.append(Node("textbox", "PO number", value=self.values.get("PO number")))
-        parts.append(Node("button", "Submit"))
-        return Node("document", children=tuple(parts))
-
-    def _select(self, name: str, options: Sequence[str]) -> Node:
-        chosen = self.values.get(name)
-        return Node("combobox", name, value=chosen, children=tuple(Node("option", text) for text in options))
-
-    def reset(self, task: Task) -> View:
-        page = self.page()
-        return View(page, self.observer.first(page), fresh=True)
-
-    def step(self, action: Action) -> View:
-        if action.target is not None and action.value is not None:
-            self.values[action.target.name] = action.value
-        page = self.page()
-        text = self.observer.next(page, acted_on=field_of(action))
-        return View(page, text, finished=action.verb == "done")
-
-    def score(self) -> Score:
-        return Score(value=None)
-
-    def close(self) -> None:
-        return
-
-
-def trajectories(engine: Any, seed: int) -> list[Any]:
-    """One group: samples of the same form, as sequences with their decisions."""
-    from serve.demonstrate import demonstrate
-    from serve.prompt import Prompt
-    from train.tree import Line
-
-    chance = random.Random(f"group {seed}")
-    task = Task(
-        id=f"form/train/{seed}", workflow="form", split="train", seed=seed,
-        instruction=f"Code and route invoice {Form(seed).number}.", parameters={},
-    )  # fmt: skip
-
-    def pick(options: Sequence[str]) -> str:
-        return chance.choice(options) if chance.random() < DEPARTS else options[seed % len(options)]
-
-    lines = []
-    for _ in range(SAMPLES):
-        centre = pick(CENTRES)
-        said = [
-            f'select combobox "Cost centre": {centre}',
-            f'select combobox "Account": {pick([f"6{centre[3:5]}{n}" for n in range(3)])}',
-            f'select combobox "Approver": {pick(APPROVERS)}',
-            f'fill textbox "PO number": {pick(["PO-96495", "PO-96945"])}',
-            'click button "Submit"',
-            "done",
-        ]
-        actions = [Action.parse(line) for line in said]
-        group = demonstrate(engine.grammar, Prompt(engine.tokenizer), Form(seed), task, actions)
-        lines.append(Line(group.segments[0].tokens, group.segments[0].decisions))
-    return lines
-
-
 def trees_of(lines: Sequence[Any]) -> list[Any]:
-    from envgen.session import Task as AnyTask
     from train.tree import Target, merge, prune
 
-    task = AnyTask(id="x", workflow="x", split="train", seed=0, instruction="", parameters={})
+    task = Task(id="x", workflow="x", split="train", seed=0, instruction="", parameters={})
     group = merge(task, lines)
     targets = [
         Target(index, decision, 0.5 if segment.samples[0] % 2 else -0.5, float(len(segment.samples)))
@@ -300,63 +250,6 @@ def timed(step: Callable[[Sequence[Any]], None], lines: Sequence[Any]) -> float:
     began = time.perf_counter()
     step(lines)
     return time.perf_counter() - began
-
-
-def trl_rate(model: str, groups: Sequence[Sequence[Any]]) -> float | None:
-    """Tokens of trajectory per second of TRL's GRPO trainer on the same trajectories; None without TRL."""
-    try:
-        os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-        from datasets import Dataset
-        from trl import GRPOConfig, GRPOTrainer
-    except ImportError:
-        return None
-    import torch
-    from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-
-    from fde.models import model_path
-
-    folder = model_path(model)
-    steps: list[float] = []
-    turn = iter([groups[0], *groups])  # the first update warms up
-
-    def rollout(prompts: Sequence[Any], trainer: Any) -> dict[str, Any]:
-        lines = next(turn)
-        first = lines[0].decisions[0].offset
-        said = [list(line.tokens[first:]) for line in lines]
-        return {
-            "prompt_ids": [list(line.tokens[:first]) for line in lines],
-            "completion_ids": said,
-            "logprobs": [[-0.5] * len(tokens) for tokens in said],
-        }
-
-    class Clock(TrainerCallback):
-        def on_step_begin(self, *_: Any, **__: Any) -> None:
-            self.began = time.perf_counter()
-
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            steps.append(time.perf_counter() - self.began)
-
-    with tempfile.TemporaryDirectory(prefix="fde-bench-") as scratch:
-        config = GRPOConfig(
-            output_dir=scratch, per_device_train_batch_size=SAMPLES, num_generations=SAMPLES, beta=0.0,
-            max_steps=len(groups) + 1, loss_type="dr_grpo", report_to=[], logging_strategy="no",
-            save_strategy="no", use_cpu=not torch.cuda.is_available(), bf16=torch.cuda.is_available(),
-            gradient_checkpointing=False, disable_tqdm=True, max_completion_length=512,
-        )  # fmt: skip
-        trainer = GRPOTrainer(
-            model=AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
-            processing_class=AutoTokenizer.from_pretrained(folder),
-            args=config,
-            train_dataset=Dataset.from_list([{"prompt": "x"}] * 64),
-            reward_funcs=lambda completions, **_: [float(index % 2) for index in range(len(completions))],
-            peft_config=LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear"),
-            rollout_func=rollout,
-            callbacks=[Clock()],
-        )
-        trainer.train()
-    tokens = sum(len(line.tokens) for lines in groups for line in lines)
-    return tokens / sum(steps[1:])
 
 
 def row(name: str, value: float, unit: str, peer: str | None, peer_value: float | None) -> dict[str, Any]:

@@ -269,6 +269,8 @@ def _tell(advance: Advance, point: Any) -> None:
         if value is not None
     ]
     advance(note=", ".join(parts))
+    for alarm in point.alarms:
+        say(f"Step {point.step}: {alarm}", style="yellow")
 
 
 def _evaluate(context: Context, settings: Evaluate) -> Run:

@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,7 @@ from envgen.session import Session, Task, View, thread_of
 from fde.errors import InputError
 from ingest.action import Action
 from serve.branch import Branch
+from serve.deadline import deadline
 from serve.episodes import Decision, Episode, Group, Stop
 from serve.grammar import Cursor
 from serve.prompt import Prompt, opening
@@ -38,6 +40,8 @@ MAX_ACTIONS = 40
 MAX_ROWS = 64
 # The same action on the same page this often: the episode goes round in circles, and is over.
 STUCK_AFTER = 3
+# A session in this process that takes longer than this for an answer has failed.
+ANSWER_S = 60.0
 # Tokens a scene is expected to have, when episodes are admitted by memory.
 _EXPECTED_TOKENS = 512
 # Exploring heats choices of which the policy is less sure than this: elsewhere it knows its way, and a
@@ -65,6 +69,7 @@ class Agent:
         max_rows: int = MAX_ROWS,
         seed: int = 0,
         keep_lower: bool = False,
+        answer_s: float = ANSWER_S,
         on_finished: Callable[[Episode], None] | None = None,
     ) -> None:
         if samples_per_task < 1 or max_actions < 1 or max_rows < 1:
@@ -86,6 +91,7 @@ class Agent:
         self.max_rows = max_rows
         self.seed = seed
         self.keep_lower = keep_lower
+        self.answer_s = answer_s
         self.on_finished = on_finished
         self._active: list[Branch] = []
         # What sessions are doing in threads of their own, and how to go on with what they tell.
@@ -155,7 +161,8 @@ class Agent:
             return
         done: Future[View] = Future()
         try:
-            done.set_result(work())
+            with deadline(self.answer_s, "The session"):
+                done.set_result(work())
         except Exception as error:
             done.set_exception(error)
         then(done)
@@ -338,7 +345,9 @@ class Agent:
         score = None
         began = time.perf_counter()
         try:
-            score = _by(branch.session, branch.session.score)
+            alone = thread_of(branch.session) is None
+            with deadline(self.answer_s, "The verifier") if alone else nullcontext():
+                score = _by(branch.session, branch.session.score)
         except Exception as raised:
             error = raised
         branch.seconds += time.perf_counter() - began
@@ -404,6 +413,7 @@ def run_episodes(
     max_rows: int = MAX_ROWS,
     seed: int = 0,
     keep_lower: bool = False,
+    answer_s: float = ANSWER_S,
     on_finished: Callable[[Episode], None] | None = None,
 ) -> list[Group]:
     """Do every task ``samples_per_task`` times.
@@ -424,6 +434,8 @@ def run_episodes(
         max_rows: Rows that are fed together.
         seed: Draws depend on it, the task and the place only.
         keep_lower: Keep what the frozen lower layers made of every token, for the trainer.
+        answer_s: Seconds that a session in this process may take for an answer; one with a thread of its
+            own has its own limits.
         on_finished: Is told every episode as it ends.
 
     Returns:
@@ -441,6 +453,7 @@ def run_episodes(
         max_rows=max_rows,
         seed=seed,
         keep_lower=keep_lower,
+        answer_s=answer_s,
         on_finished=on_finished,
     )
     return agent.run(tasks)

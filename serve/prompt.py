@@ -111,6 +111,27 @@ class Prompt:
             + self._encode(self._pieces.after_user)
         )
 
+    def added_to_first(self, first: Sequence[int], text: str) -> list[int]:
+        """What :meth:`first_tokens` gave, with a text added at the end of the message."""
+        cue = self._encode(self._pieces.after_user)
+        return [*first[: len(first) - len(cue)], *self._encode(self.clean(text)), *cue]
+
+    def turns(self, tokens: Sequence[int]) -> list[tuple[bool, str]]:
+        """A conversation read back, for people: whether the model said it, and the text.
+
+        Args:
+            tokens: As they were fed and sampled, :meth:`shared_tokens` first.
+        """
+        text = str(
+            self.tokenizer.decode(list(tokens)[len(self.shared_tokens()) :], skip_special_tokens=False)
+        )
+        found: list[tuple[bool, str]] = []
+        while text:
+            told, _, text = text.partition(self._pieces.after_user)
+            said, _, text = text.partition(self._pieces.after_said)
+            found += [(False, told.strip("\n"))] + ([(True, said.rstrip("\n"))] if said else [])
+        return found
+
     def _shared_text(self) -> str:
         prefix = [{**message, "content": self.clean(message["content"])} for message in self.prefix]
         whole = self._render([*self._opening(prefix), {"role": "user", "content": _USER}], True)

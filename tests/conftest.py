@@ -72,3 +72,16 @@ def base_model() -> Path:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def tracked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """MLflow's database takes longer to make than a tiny model to train; what is logged is kept here."""
+    logged: list[dict[str, Any]] = []
+
+    def log_run(_: Any, name: str, params: Any, metrics: Any, series: Any = None, artifacts: Any = ()) -> str:
+        logged.append({"name": name, "metrics": dict(metrics), "series": dict(series or {})})
+        return "1"
+
+    monkeypatch.setattr("fde.tracking.log_run", log_run)
+    return logged

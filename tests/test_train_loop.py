@@ -8,100 +8,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from train_mini import Mini, MiniSource, recorder
+from train_mini import (
+    RL,
+    SFT,
+    MiniSource,
+    probe_of,
+    recorder,
+    run_rl,
+    run_sft,
+    weights,
+)
 from train_tiny import engine
 
-from envgen.session import Score, Task, View
 from fde.engagement import Run
 from fde.errors import InputError, WorkError
-from ingest.action import Action
 from serve.agent import episodes, run_episodes
-from serve.demonstrate import demonstrate
-from serve.engine.adapter import WEIGHTS_FILE, first_layer, read
-from serve.engine.local import LocalEngine
-from serve.prompt import Prompt
+from serve.engine.adapter import first_layer, read
 from train import checkpoint
-from train.algorithms import sft as imitation
 from train.begin import Beginning
 from train.lora import Lora
 from train.loss import Clip
 from train.record import Point
-from train.rl import RlConfig, improve
-from train.sft import SftConfig, fit, make_config
+from train.settings import SftConfig, make_config
 from train.starts import Midway, Start, way
-from train.tree import prune
-from train.update import Probe, Updater
+from train.update import Updater
 from train.visits import Visits
 
-SFT = SftConfig(
-    demonstrations="program",
-    count=6,
-    rank=8,
-    frozen=0.34,
-    rate=1e-2,
-    batch_tokens=600,
-    passes=60,
-    dev_tasks=6,
-)
-# This model knows nothing at the beginning: everything must be tried, and one lucky group proves little.
-RL = RlConfig(
-    groups=6,
-    samples=6,
-    min_p=0.0,
-    rate=1e-2,
-    batch_tokens=256,
-    iterations=12,
-    rank=8,
-    frozen=0.34,
-    dev_tasks=6,
-    max_actions=4,
-)
-
-
-@pytest.fixture(autouse=True)
-def tracked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """MLflow's database takes longer to make than a tiny model to train; what is logged is kept here."""
-    logged: list[dict[str, Any]] = []
-
-    def log_run(_: Any, name: str, params: Any, metrics: Any, series: Any = None, artifacts: Any = ()) -> str:
-        logged.append({"name": name, "metrics": dict(metrics), "series": dict(series or {})})
-        return "1"
-
-    monkeypatch.setattr("fde.tracking.log_run", log_run)
-    return logged
-
-
-def run_sft(
-    folder: Path,
-    config: SftConfig = SFT,
-    source: Any = None,
-    points: list[Point] | None = None,
-    begin: Beginning | None = None,
-) -> Run:
-    made = recorder(folder, "sft-mini", source or MiniSource(), config, points)
-    begin = begin or Beginning()
-    with made.engagement.working(made.run):
-        fit(begin.engine(made, config.frozen, engine()), made.source, config, made, begin)
-    return made.run
-
-
-def run_rl(
-    folder: Path,
-    config: RlConfig = RL,
-    source: Any = None,
-    points: list[Point] | None = None,
-    begin: Beginning | None = None,
-) -> Run:
-    made = recorder(folder, "rl-mini", source or MiniSource("Green"), config, points)
-    begin = begin or Beginning()
-    with made.engagement.working(made.run):
-        improve(begin.engine(made, config.frozen, engine()), made.source, config, made, begin)
-    return made.run
-
-
-def weights(run: Run) -> bytes:
-    return (run.path / "adapter" / WEIGHTS_FILE).read_bytes()
+pytestmark = pytest.mark.usefixtures("tracked")
 
 
 def test_imitation_learns_and_leaves_adapter_curve_and_result(
@@ -118,7 +51,7 @@ def test_imitation_learns_and_leaves_adapter_curve_and_result(
     assert read(run.path / "adapter").rank == 8
     assert sorted(run.manifest().outputs) == [
         "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "curve.json",
-        "moments.safetensors", "result.json",
+        "moments.safetensors", "page.html", "result.json", "samples/00079-dev.json",
     ]  # fmt: skip
     assert not list(run.path.glob(".state*"))
     assert tracked[0]["name"].startswith("sft-mini ") and tracked[0]["metrics"]["dev_success"] == 1.0
@@ -192,7 +125,7 @@ def test_an_update_whose_choices_are_all_clipped_changes_nothing() -> None:
             for place, target in tree.targets
         ]
     updater, before = Updater(made, lora), lora.digest()
-    done = updater.step(trees, lr=1e-2, clip=Clip())
+    done = updater.step(trees, lr=1e-2, rule=Clip())
     assert done.clipped == done.decisions > 0 and done.norm == 0.0
     assert lora.digest() == before and updater.updates == 0
 
@@ -245,137 +178,6 @@ def test_a_checkpoint_is_whole_or_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-4])
     with pytest.raises(InputError, match="damaged"):
         checkpoint.load(tmp_path)
-
-
-# Faults
-
-
-def probe_of(made: LocalEngine, lora: Lora) -> tuple[Probe, list[Any]]:
-    source = MiniSource()
-    task = source.tasks("train", 1, 0)[0]
-    group = demonstrate(made.grammar, Prompt(made.tokenizer), source.session(task), task)
-    trees = prune(group, imitation.targets(group))
-    return Probe(made, lora, trees[0]), trees
-
-
-def test_an_adapter_that_is_not_used_is_noticed() -> None:
-    made = engine()
-    lora = Lora(made, rank=4)
-    probe, trees = probe_of(made, lora)
-    updater = Updater(made, lora)
-    assert probe.check() < 1e-3
-    with pytest.raises(WorkError, match="no effect"):
-        probe.check_used()
-    updater.step(trees, lr=1e-2)
-    assert probe.check() < 1e-3 and probe.check_used() > 0
-    made.clear_adapter()
-    with pytest.raises(WorkError, match="not in use"):
-        probe.check()
-
-
-def test_weights_that_were_not_brought_up_to_date_are_noticed() -> None:
-    made = engine()
-    lora = Lora(made, rank=4)
-    probe, trees = probe_of(made, lora)
-    Updater(made, lora).step(trees, lr=1e-2)
-    with torch.no_grad():
-        for _, b in lora.tensors.values():
-            b.add_(0.5)
-    with pytest.raises(WorkError, match="stale"):
-        probe.check()
-
-
-def test_a_cache_that_is_stale_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = engine()
-    lora = Lora(made, rank=4)
-    probe, trees = probe_of(made, lora)
-    old = made.row()
-    tokens = probe.tree.tokens[0]
-    made.feed([(old, tokens[:-1])])
-    Updater(made, lora).step(trees, lr=5e-2)
-
-    def stale(items: Any, **_: Any) -> Any:
-        return feed([(made.fork(old), part) if len(part) > 3 else (row, part) for row, part in items])
-
-    feed = made.feed
-    monkeypatch.setattr(made, "feed", stale)
-    with pytest.raises(WorkError, match="disagree"):
-        probe.check()
-
-
-def test_no_gradient_and_a_loss_that_is_not_a_number_are_errors() -> None:
-    made = engine()
-    lora = Lora(made, rank=4)
-    _, trees = probe_of(made, lora)
-    updater = Updater(made, lora)
-    for tree in trees:
-        tree.targets = [(place, replace(target, advantage=0.0)) for place, target in tree.targets]
-    with pytest.raises(WorkError, match="is zero: nothing can be learned"):
-        updater.step(trees, lr=1e-2)
-    for tree in trees:
-        tree.targets = [(place, replace(target, advantage=float("nan"))) for place, target in tree.targets]
-    with pytest.raises(WorkError, match="loss of update 1 is nan"):
-        updater.step(trees, lr=1e-2)
-
-
-def test_rewards_that_are_all_equal_stop_the_run(tmp_path: Path) -> None:
-    class Hopeless(Mini):
-        def potential(self) -> float:
-            return 0.0
-
-        def score(self) -> Score:
-            return Score(value=0.0)
-
-        def clone(self) -> Mini:
-            twin = Hopeless(self.fixed)
-            twin.right, twin.pressed = self.right, list(self.pressed)
-            return twin
-
-    with pytest.raises(WorkError, match="fared the same in 3 iterations"):
-        run_rl(tmp_path, source=MiniSource("Green", Hopeless))
-
-
-def test_a_reward_that_is_not_a_number_stops_the_run(tmp_path: Path) -> None:
-    class Broken(Mini):
-        def score(self) -> Score:
-            return Score(value=float("nan"))
-
-        def clone(self) -> Mini:
-            twin = Broken(self.fixed)
-            twin.right, twin.pressed = self.right, list(self.pressed)
-            return twin
-
-    with pytest.raises(WorkError, match="the reward is nan"):
-        run_rl(tmp_path, source=MiniSource("Green", Broken))
-
-
-def test_an_environment_that_raises_stops_the_run_when_it_is_the_rule(tmp_path: Path) -> None:
-    class Failing(Mini):
-        def step(self, action: Action) -> View:
-            if self.pressed or action.verb == "done":
-                raise OSError("no more")
-            return super().step(action)
-
-        def clone(self) -> Mini:
-            twin = Failing(self.fixed)
-            twin.right, twin.pressed = self.right, list(self.pressed)
-            return twin
-
-    class Source(MiniSource):
-        def session(self, task: Task) -> Mini:
-            return Mini("Green") if task.id.startswith("mini/dev") or "@" not in task.id else Failing("Green")
-
-    with pytest.raises(WorkError, match="rollouts failed; the first: OSError: no more"):
-        run_rl(tmp_path, replace(RL, whole=0.0, disturbed=0.0), Source("Green"))
-
-
-def test_a_program_that_fails_its_own_task_teaches_nothing(tmp_path: Path) -> None:
-    class Wrong(Mini):
-        def score(self) -> Score:
-            return Score(value=0.0, reasons=("a record too many",))
-
-    with pytest.raises(WorkError, match="fails task mini/train/0-0: a record too many"):
-        run_sft(tmp_path, source=MiniSource(None, Wrong))
 
 
 def test_unknown_settings_name_the_known_ones() -> None:

@@ -186,29 +186,32 @@ def small_group(outcomes: list[float | None], potentials: list[float]) -> Group:
     return group
 
 
+def judge(name: str, group: Group, credit: Credit) -> list[Target]:
+    return ALGORITHMS[name].judge([group], credit)[0]
+
+
 def test_a_choice_is_worth_what_became_of_it() -> None:
-    found = ALGORITHMS["tree"](small_group([1.0, 0.0, 0.0, 0.0], [0.5, 0.5]), Credit(trust=1.0, partial=0.0))
+    found = judge("tree", small_group([1.0, 0.0, 0.0, 0.0], [0.5, 0.5]), Credit(trust=1.0, partial=0.0))
     assert [(target.segment, target.advantage, target.weight) for target in found] == [
         (1, 0.25, 2.0),
         (2, -0.25, 2.0),
     ]
-    soon = ALGORITHMS["tree"](small_group([0.0, 0.0, 0.0, 0.0], [0.8, 0.2]), Credit(trust=0.0, partial=0.0))
+    soon = judge("tree", small_group([0.0, 0.0, 0.0, 0.0], [0.8, 0.2]), Credit(trust=0.0, partial=0.0))
     assert [round(target.advantage, 6) for target in soon] == [0.3, -0.3]
-    assert ALGORITHMS["tree"](small_group([1.0, 1.0, 1.0, 1.0], [0.5, 0.5]), Credit(1.0, 0.0)) == []
+    assert judge("tree", small_group([1.0, 1.0, 1.0, 1.0], [0.5, 0.5]), Credit(1.0, 0.0)) == []
 
 
 def test_dr_grpo_credits_every_decision_with_the_episode() -> None:
-    found = ALGORITHMS["dr-grpo"](small_group([1.0, 0.0, 0.0, 0.0], [0.0, 0.0]), Credit(1.0, 0.0))
-    assert [(target.segment, target.advantage, target.weight) for target in found] == [
-        (1, 0.25, 2.0),
-        (2, -0.25, 2.0),
-    ]
+    found = judge("dr-grpo", small_group([1.0, 0.0, 0.0, 0.0], [0.0, 0.0]), Credit(1.0, 0.0))
+    assert [(target.segment, target.sample, target.advantage, target.weight) for target in found] == [
+        (1, 0, 0.75, 1.0), (1, 1, -0.25, 1.0), (2, 2, -0.25, 1.0), (2, 3, -0.25, 1.0),
+    ]  # fmt: skip
 
 
 def test_a_sample_that_was_not_judged_counts_for_nothing() -> None:
     group = small_group([1.0, None, 0.0, 0.0], [0.0, 0.0])
     assert returns(group, Credit(1.0, 0.0))[1] is None
-    found = ALGORITHMS["tree"](group, Credit(1.0, 0.0))
+    found = judge("tree", group, Credit(1.0, 0.0))
     assert [(target.segment, round(target.advantage, 6), target.weight) for target in found] == [
         (1, 0.666667, 1.0),
         (2, -0.333333, 2.0),

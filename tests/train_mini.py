@@ -1,23 +1,36 @@
-"""The smallest workflow there is: three buttons, of which one is right; for tests of the training loop."""
+"""The smallest workflow there is: three buttons, of which one is right; and training runs on it."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save
+from train_tiny import engine
 
 from envgen.session import Score, Task, View
 from fde import config as settings
-from fde.engagement import Engagement
+from fde.engagement import Engagement, Run
 from ingest.action import Action, Target
 from ingest.snapshot import Node
 from serve.demonstrate import demonstrate
+from serve.engine.adapter import WEIGHTS_FILE
+from serve.engine.local import LocalEngine
 from serve.episodes import Group
 from serve.grammar import Grammar
 from serve.prompt import Prompt
-from train.record import Recorder
+from train.algorithms import sft as imitation
+from train.begin import Beginning
+from train.lora import Lora
+from train.record import Point, Recorder
+from train.rl import improve
+from train.settings import RlConfig, SftConfig
+from train.sft import fit
+from train.tree import prune
+from train.update import Probe
 
 BUTTONS = ("Red", "Green", "Blue")
 
@@ -109,3 +122,85 @@ def recorder(folder: Path, stage: str, source: Any, config: Any, points: list[An
         settings.create(root, name="mini", base=str(base))
     on_point = (lambda _: None) if points is None else points.append
     return Recorder(Engagement(root), stage, source, config, on_point=on_point)
+
+
+SFT = SftConfig(
+    demonstrations="program",
+    count=6,
+    rank=8,
+    frozen=0.34,
+    rate=1e-2,
+    batch_tokens=600,
+    passes=60,
+    dev_tasks=6,
+)
+# This model knows nothing at the beginning: everything must be tried, and one lucky group proves little.
+RL = RlConfig(
+    groups=6,
+    samples=6,
+    min_p=0.0,
+    rate=1e-2,
+    batch_tokens=256,
+    iterations=12,
+    rank=8,
+    frozen=0.34,
+    dev_tasks=6,
+    max_actions=4,
+)
+
+
+def run_sft(
+    folder: Path,
+    config: SftConfig = SFT,
+    source: Any = None,
+    points: list[Point] | None = None,
+    begin: Beginning | None = None,
+) -> Run:
+    made = recorder(folder, "sft-mini", source or MiniSource(), config, points)
+    begin = begin or Beginning()
+    with made.engagement.working(made.run):
+        fit(begin.engine(made, config.frozen, engine()), made.source, config, made, begin)
+    return made.run
+
+
+def run_rl(
+    folder: Path,
+    config: RlConfig = RL,
+    source: Any = None,
+    points: list[Point] | None = None,
+    begin: Beginning | None = None,
+) -> Run:
+    made = recorder(folder, "rl-mini", source or MiniSource("Green"), config, points)
+    begin = begin or Beginning()
+    with made.engagement.working(made.run):
+        improve(begin.engine(made, config.frozen, engine()), made.source, config, made, begin)
+    return made.run
+
+
+def weights(run: Run) -> bytes:
+    return (run.path / "adapter" / WEIGHTS_FILE).read_bytes()
+
+
+def probe_of(made: LocalEngine, lora: Lora) -> tuple[Probe, list[Any]]:
+    source = MiniSource()
+    task = source.tasks("train", 1, 0)[0]
+    group = demonstrate(made.grammar, Prompt(made.tokenizer), source.session(task), task)
+    trees = prune(group, imitation.targets(group))
+    return Probe(made, lora, trees[0]), trees
+
+
+def train_in_a_process(folder: str) -> None:
+    """A short RL run of its own process, without MLflow's database."""
+    from fde import tracking
+
+    tracking.log_run = lambda *_, **__: "1"
+    run_rl(Path(folder), replace(RL, iterations=6, dev_times=2))
+
+
+def result_of(folder: Path) -> tuple[bytes, bytes]:
+    """The weights, and the curve without its seconds, that a finished run left."""
+    (adapter,) = folder.glob("client/stages/rl-mini/*/adapter")
+    curve = json.loads((adapter.parent / "curve.json").read_text())
+    timed = {"seconds", "rollout_seconds", "update_seconds"}
+    plain = [{key: value for key, value in point.items() if key not in timed} for point in curve]
+    return (adapter / WEIGHTS_FILE).read_bytes(), json.dumps(plain).encode()

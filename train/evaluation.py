@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from envgen.session import Task
 from serve.agent import episodes, run_episodes
 from serve.engine.local import LocalEngine
+from serve.episodes import Group
 from serve.prompt import Prompt
 from train.source import Source
 
@@ -20,6 +21,7 @@ class Dev:
     Attributes:
         success: Passed share of those that could be judged; None when none could.
         potential: Mean share of milestones reached.
+        groups: The episodes themselves, one to a group.
     """
 
     success: float | None
@@ -27,6 +29,7 @@ class Dev:
     potential: float | None
     seconds: float
     tokens: int
+    groups: Sequence[Group] = field(default=(), repr=False)
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -50,4 +53,5 @@ def evaluate(
         potential=sum(potentials) / len(potentials) if potentials else None,
         seconds=time.perf_counter() - began,
         tokens=engine.counters.tokens - before,
+        groups=groups,
     )

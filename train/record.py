@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 from torch import Tensor
 
 from fde import config as settings
-from fde.artifacts import digest_file, read_json, write_bytes
+from fde.artifacts import digest_file, read_json, write_bytes, write_text
 from fde.engagement import Engagement, Run
+from fde.errors import WorkError
 from fde.models import model_digest
 from serve.engine.adapter import WEIGHTS_FILE
 from serve.engine.local import LocalEngine
@@ -19,6 +21,12 @@ from train import checkpoint
 from train.evaluation import Dev
 from train.lora import Lora
 from train.source import Source
+
+PAGE_FILE = "page.html"
+# What MLflow is told of every point.
+_TRACKED = (
+    "loss", "norm", "dev_success", "success", "reward", "entropy", "teaching", "kl", "clipped", "gap",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +36,12 @@ class Point:
     Attributes:
         seconds: Wall-clock time of training so far (evaluation on dev aside, over interruptions).
         tokens: Tokens computed so far.
-        reward, success: Means over this iteration's rollouts.
+        reward, success: Means over this iteration's rollouts; ``judged`` whole tasks the latter is of.
         teaching: Share of this iteration's groups in which samples fared differently.
+        gap: Mean distance, in nats, of the trainer's log-probabilities from those at sampling time, before
+            the first update; ``masked`` is the share of decisions left out because of it.
+        share: How much of the run's budget is used.
+        alarms: See :mod:`train.alarms`.
     """
 
     step: int
@@ -48,6 +60,17 @@ class Point:
     kl: float | None = None
     rollout_seconds: float | None = None
     update_seconds: float | None = None
+    judged: int | None = None
+    gap: float | None = None
+    masked: float | None = None
+    share: float | None = None
+    alarms: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Point:
+        """A point from a curve on disk; fields that are not known are passed over."""
+        known = {name: value for name, value in plain.items() if name in cls.__dataclass_fields__}
+        return cls(**{**known, "alarms": tuple(known.get("alarms") or ())})
 
     def with_dev(self, dev: Dev) -> Point:
         return replace(self, dev_success=dev.success, dev_judged=dev.judged, dev_potential=dev.potential)
@@ -89,9 +112,14 @@ class Recorder:
     def point(self, point: Point) -> None:
         self.on_point(point)
 
+    def samples(self, step: int, samples: Sequence[Mapping[str, Any]], kind: str = "rollouts") -> None:
+        """Keep some episodes of a step for people to read (see :mod:`train.samples`)."""
+        self.run.write_json(f"samples/{step:05d}-{kind}.json", list(samples))
+
     def save(self, step: int, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Checkpoint the working state."""
-        checkpoint.save(self.run.path, step, state, tensors)
+        with _kept_on_disk():
+            checkpoint.save(self.run.path, step, state, tensors)
 
     @property
     def _adapter(self) -> Path:
@@ -99,8 +127,9 @@ class Recorder:
 
     def save_best(self, lora: Lora) -> None:
         """Keep the adapter as it is now as the result, until a better one comes."""
-        for name, content in lora.files().items():
-            write_bytes(self._adapter / name, content)
+        with _kept_on_disk():
+            for name, content in lora.files().items():
+                write_bytes(self._adapter / name, content)
 
     def save_moments(self, content: bytes) -> None:
         """Keep the optimizer's moments, for a run that continues from this one."""
@@ -131,9 +160,17 @@ class Recorder:
         }
         self.run.write_json("curve.json", list(curve))
         self.run.write_json("result.json", result)
+        self._page(result, curve)
         self._track(result, curve)
         checkpoint.clear(self.run.path)
         self.run.finish(dev_success=result["dev_success"], tokens=tokens, seconds=round(seconds, 1))
+
+    def _page(self, result: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> None:
+        from train.report import read_samples, render
+
+        points = [Point.of(point) for point in curve]
+        page = render(self.run.stage, result, points, read_samples(self.run.path))
+        write_text(self.run.path / PAGE_FILE, page)
 
     def _track(self, result: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> None:
         from fde.tracking import log_run
@@ -141,7 +178,7 @@ class Recorder:
         numbers = {key: result[key] for key in ("dev_success", "tokens", "seconds")}
         series = {
             name: [(int(point["step"]), float(point[name])) for point in curve if point.get(name) is not None]
-            for name in ("loss", "dev_success", "success", "reward", "entropy", "teaching")
+            for name in _TRACKED
         }
         log_run(
             self.engagement,
@@ -150,6 +187,18 @@ class Recorder:
             numbers,
             {name: values for name, values in series.items() if values},
         )
+
+
+@contextmanager
+def _kept_on_disk() -> Iterator[None]:
+    """What cannot be written is told as the disk's fault, not the toolkit's."""
+    try:
+        yield
+    except OSError as error:
+        raise WorkError(
+            f"The run cannot be kept on disk: {error}.",
+            "Make room and give the same command again: it goes on at the last checkpoint.",
+        ) from error
 
 
 def read_result(run: Run) -> dict[str, Any]:

@@ -12,94 +12,40 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
-from envgen.session import Session, Task
+from envgen.statistics import wilson
 from fde.engagement import Engagement, Run
 from fde.errors import InputError, WorkError
-from serve.agent import episodes, run_episodes
+from serve.agent import episodes
 from serve.demonstrate import demonstrate
 from serve.engine.local import LocalEngine
-from serve.episodes import Episode, Group
+from serve.episodes import Group
 from serve.prompt import Prompt
 from train import checkpoint
-from train.algorithms import ALGORITHMS, Credit, sft
+from train.alarms import SOLVED, alarms
+from train.algorithms import ALGORITHMS, Algorithm, Credit, sft
 from train.algorithms.returns import outcome
 from train.begin import Beginning
-from train.curriculum import Curriculum, Stratum
-from train.evaluation import evaluate
+from train.evaluation import Dev, evaluate
 from train.loss import Clip
+from train.memory import check_memory
 from train.record import Point, Recorder
-from train.sft import make_config
+from train.rollouts import Drawn, Rollouts
+from train.samples import shown
+from train.settings import RlConfig, make_config
 from train.source import Source
-from train.starts import Midway, Start, Way, way
 from train.tree import Tree, anchors, packs, prune
-from train.update import Probe, Updater
+from train.update import Probe, Updater, check_as_sampled, note_before
 
 # Iterations in a row without any group that teaches, before the run is given up.
 _PATIENCE = 3
-_SOLVED = 0.98
 # Updates over which the rate rises: the moments that were taken over are those of another loss.
 _WARM = 10
 # Where no budget is given.
 _ITERATIONS = 12
-_LOOKED_AT_FOR_SCENES = 5
-# Each time a kind of task is lost again its choices are drawn at so many times the temperature.
-_HOTTER, _HOTTEST = 3.0, 9.0
-_WORSE = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class RlConfig:
-    """Settings of reinforcement learning.
-
-    Attributes:
-        groups: Groups of an iteration; ``samples`` episodes each.
-        min_p: What is less likely than this share of the likeliest choice is not tried: a slip somewhere
-            in a long episode hides what the other choices were worth.
-        rate: Learning rate; ``batch_tokens`` tokens of one update; ``epochs`` over an iteration's trees.
-        trust, partial: See :class:`train.algorithms.returns.Credit`.
-        again, disturbed, whole: Shares of groups, see :class:`train.curriculum.Curriculum`.
-        reach: Probability that a choice may gain in an iteration beyond the ratio's bound
-            (see :class:`train.loss.Clip`).
-        hold: How much moving choices that need not change counts, in scenes where others do.
-        max_kl: An iteration's updates end when they have led this far, in nats a decision, from the policy
-            that made its rollouts.
-        seconds: Wall-clock budget of rollouts and updates, evaluation on dev aside.
-        iterations: Iterations at most: with these alone the machine's speed does not decide the result.
-            Where ``seconds`` is given as well, what ends first ends it; without either there are 12.
-        dev_tasks: Tasks of one evaluation; ``dev_times`` evaluations over the run. With none of them the
-            last weights are the result.
-    """
-
-    algorithm: str = "tree"
-    groups: int = 20
-    samples: int = 6
-    min_p: float = 0.05
-    rate: float = 2e-3
-    batch_tokens: int = 1000
-    epochs: int = 4
-    trust: float = 0.7
-    partial: float = 0.5
-    again: float = 0.35
-    disturbed: float = 0.15
-    whole: float = 0.1
-    clip_low: float = 0.2
-    clip_high: float = 0.28
-    reach: float = 0.35
-    hold: float = 1.0
-    max_kl: float = 0.3
-    rank: int = 16
-    alpha: float = 32.0
-    frozen: float = 0.5
-    seconds: float | None = None
-    iterations: int | None = None
-    dev_tasks: int = 16
-    dev_times: int = 1
-    max_actions: int = 24
-    seed: int = 0
 
 
 @dataclass(slots=True)
@@ -114,6 +60,7 @@ class _State:
     fruitless: int = 0
     best: tuple[float, float] | None = None
     best_iteration: int = 0
+    waited: int = 0
     strata: list[dict[str, Any]] = field(default_factory=list)
     curve: list[dict[str, Any]] = field(default_factory=list)
 
@@ -146,18 +93,50 @@ def train_rl(
     """
     from train.workflow import open_source
 
-    config: RlConfig = make_config(RlConfig, seconds=seconds, **settings)
-    if config.algorithm not in ALGORITHMS:
-        raise InputError(f"Unknown algorithm '{config.algorithm}'.", f"Known are: {', '.join(ALGORITHMS)}.")
+    config = settled(make_config(RlConfig, seconds=seconds, **settings))
     source = open_source(engagement, workflow)
     begin = Beginning.of(engagement, start)
     recorder = Recorder(engagement, f"rl-{name}", source, config, inputs=begin.inputs, on_point=on_point)
     if recorder.run.finished:
         engagement.publish(recorder.run)
         return recorder.run
+    if engine is None:
+        check_memory(recorder.base, config)
     with engagement.working(recorder.run):
         improve(begin.engine(recorder, config.frozen, engine), source, config, recorder, begin)
     return recorder.run
+
+
+def settled(config: RlConfig) -> RlConfig:
+    """The settings with what they leave to the algorithm filled in.
+
+    Raises:
+        InputError: when there is no such algorithm.
+    """
+    clip = bounds(config)
+    epochs = config.epochs or algorithm_of(config).epochs
+    return replace(
+        config, epochs=epochs, clip_low=clip.low, clip_high=clip.high, reach=clip.reach, hold=clip.hold
+    )
+
+
+def bounds(config: RlConfig) -> Clip:
+    """The algorithm's bounds, as far as the settings name no others."""
+    own = algorithm_of(config).clip
+    return replace(
+        own,
+        low=own.low if config.clip_low is None else config.clip_low,
+        high=own.high if config.clip_high is None else config.clip_high,
+        reach=own.reach if config.reach is None else config.reach,
+        hold=own.hold if config.hold is None else config.hold,
+    )
+
+
+def algorithm_of(config: RlConfig) -> Algorithm:
+    """The algorithm that the settings name."""
+    if config.algorithm not in ALGORITHMS:
+        raise InputError(f"Unknown algorithm '{config.algorithm}'.", f"Known are: {', '.join(ALGORITHMS)}.")
+    return ALGORITHMS[config.algorithm]
 
 
 def improve(
@@ -178,25 +157,20 @@ class _Loop:
         recorder: Recorder,
         begin: Beginning,
     ) -> None:
+        config = settled(config)
         self.engine, self.source, self.config, self.recorder = engine, source, config, recorder
         self.prompt = Prompt(engine.tokenizer)
         self.lora = begin.lora(engine, rank=config.rank, alpha=config.alpha, seed=config.seed)
         self.updater = Updater(engine, self.lora)
         begin.take_moments(self.lora, self.updater.optimizer)
+        self.algorithm = algorithm_of(config)
         self.credit = Credit(config.trust, config.partial)
-        self.clip = Clip(config.clip_low, config.clip_high, config.reach, config.hold)
+        self.clip = bounds(config)
         self.dev = source.tasks("dev", config.dev_tasks, config.seed)
-        self._tasks: dict[bool, list[Task]] = {False: [], True: []}
-        looked_at = self._task_list(False, _LOOKED_AT_FOR_SCENES)
-        self._ways: dict[str, Way] = {}
-        self.curriculum = Curriculum(
-            max(self._way(task).scenes for task in looked_at),
-            again=config.again,
-            disturbed=config.disturbed,
-            whole=config.whole,
-        )
+        self.rollouts = Rollouts(engine, source, self.prompt, config, self.credit)
         self.state = _State()
-        group = demonstrate(engine.grammar, self.prompt, source.session(looked_at[0]), looked_at[0])
+        task = self.rollouts.first
+        group = demonstrate(engine.grammar, self.prompt, source.session(task), task)
         trees = prune(group, sft.targets(group))
         self.probe = Probe(engine, self.lora, max(trees, key=lambda tree: len(tree.targets)))
 
@@ -208,7 +182,8 @@ class _Loop:
             state = self.state = _State(**plain)
             checkpoint.restore(self.lora, self.updater.optimizer, tensors)
             self.updater.updates = state.updates
-            self.curriculum.restore(state.strata)
+            self.rollouts.curriculum.restore(state.strata)
+        self.probe.check()
         began = time.monotonic() - state.seconds
 
         iterations = config.iterations or (None if config.seconds else _ITERATIONS)
@@ -218,7 +193,8 @@ class _Loop:
             waited = (time.monotonic() - began) / config.seconds if config.seconds else 0.0
             return min(1.0, max(done, waited))
 
-        while (share := progress()) < 1.0:
+        enough = state.iteration > 0 and self._enough(state.curve[-1])
+        while not enough and (share := progress()) < 1.0:
             state.iteration += 1
             point = self._iterate(share)
             state.seconds = time.monotonic() - began
@@ -229,15 +205,15 @@ class _Loop:
                 found = evaluate(self.engine, self.source, self.prompt, self.dev, config.max_actions)
                 began += found.seconds
                 point = point.with_dev(found)
-                state.evaluated += 1
-                if state.best is None or list(found.rank) >= list(state.best):
-                    state.best, state.best_iteration = found.rank, state.iteration
-                    self.recorder.save_best(self.lora)
+                self._judge(found)
+            point = replace(point, share=progress())
+            point = replace(point, alarms=alarms([*map(Point.of, state.curve), point]))
             self.recorder.point(point)
             state.curve.append(asdict(point))
-            state.strata, state.updates = self.curriculum.state(), self.updater.updates
+            state.strata, state.updates = self.rollouts.curriculum.state(), self.updater.updates
             tensors = checkpoint.training_tensors(self.lora, self.updater.optimizer)
             self.recorder.save(state.iteration, asdict(state), tensors)
+            enough = self._enough(state.curve[-1])
         if state.best is None:
             if self.updater.updates:
                 self.probe.check_used()
@@ -252,30 +228,56 @@ class _Loop:
             updates=self.updater.updates,
         )
 
+    def _judge(self, found: Dev) -> None:
+        """Keep the adapter when it did best on dev tasks so far."""
+        state = self.state
+        state.evaluated += 1
+        read = [shown(self.prompt, group) for group in found.groups[:2]]
+        self.recorder.samples(state.iteration, read, "dev")
+        better = state.best is None or list(found.rank) > list(state.best)
+        state.waited = 0 if better else state.waited + 1
+        if state.best is None or list(found.rank) >= list(state.best):
+            state.best, state.best_iteration = found.rank, state.iteration
+            self.recorder.save_best(self.lora)
+
+    def _enough(self, point: dict[str, Any]) -> bool:
+        """Whether the run may end before its budget: dev success reached its target, or rises no more."""
+        config = self.config
+        if point["dev_success"] is None:
+            return False
+        if config.target is not None:
+            judged = point["dev_judged"]
+            interval = wilson(round(point["dev_success"] * judged), judged)
+            if interval is not None and interval[0] >= config.target:
+                return True
+        return config.patience is not None and self.state.waited >= config.patience
+
     # One iteration
 
     def _iterate(self, share: float) -> Point:
-        config, state = self.config, self.state
+        state = self.state
         began = time.perf_counter()
         tokens_before = self.engine.counters.tokens
-        # The first is to find out where something can be learned: half as many tell.
-        count = config.groups if state.iteration > 1 else -(-config.groups // 2)
-        drawn = self.curriculum.draw(count, f"{config.seed}/{state.iteration}", self._kinds)
-        groups = self._rollouts(drawn)
+        drawn = self.rollouts.draw(state.iteration)
+        # Where all agree, and not on success, only the unlikely can help.
+        groups = self.rollouts.make(drawn, state.iteration, all_tried=bool(state.fruitless))
+        check_as_sampled(groups)
         rollout_s = time.perf_counter() - began
         trees: list[Tree] = []
         taught = 0
-        for (stratum, task), group in zip(drawn, groups, strict=True):
-            targets = ALGORITHMS[config.algorithm](group, self.credit)
+        for (stratum, task), group, targets in zip(
+            drawn, groups, self.algorithm.judge(groups, self.credit), strict=True
+        ):
             taught += bool(targets)
-            self._learn_where(stratum, task, group, taught=bool(targets))
-            if targets:
+            self.rollouts.learn_where(stratum, task, group, taught=bool(targets))
+            if targets and self.clip.hold:
                 best = max(group.episodes, key=lambda e: outcome(e, self.credit) or 0.0)
                 targets = [*targets, *anchors(group, targets, best.sample)]
             trees.extend(prune(group, targets))
         self._alarm(groups, taught)
         state.tokens += self.engine.counters.tokens - tokens_before
         updates = self._update(trees, share)
+        self._keep_samples(drawn, groups)
         point = Point(
             step=state.iteration,
             seconds=state.seconds + time.perf_counter() - began,
@@ -287,82 +289,6 @@ class _Loop:
         )
         return self._described(point, drawn, groups)
 
-    def _rollouts(self, drawn: Sequence[tuple[Stratum, int]]) -> list[Group]:
-        starts: dict[str, Start] = {}
-        tasks = []
-        explored: dict[str, float] = {}
-        for stratum, number in drawn:
-            start = self._start(stratum, number)
-            named = start.as_task
-            starts[named.id] = start
-            tasks.append(named)
-            if lost := stratum.standing(self._way(start.task).kind).lost:
-                explored[named.id] = min(_HOTTEST, _HOTTER**lost)
-
-        def session(task: Task) -> Session:
-            return Midway(self.source.session(task), starts[task.id])
-
-        return run_episodes(
-            self.engine,
-            tasks,
-            session,
-            prompt=self.prompt,
-            temperature=1.0,
-            # Where all agree, and not on success, only the unlikely can help.
-            min_p=0.0 if self.state.fruitless else self.config.min_p,
-            explored=explored,
-            samples_per_task=self.config.samples,
-            max_actions=self.config.max_actions,
-            seed=self.config.seed * 1_000_003 + self.state.iteration,
-            keep_lower=self.engine.body.split > 0,
-        )
-
-    def _task_list(self, disturbed: bool, count: int) -> list[Task]:
-        """The first ``count`` training tasks, at least; made in growing lots."""
-        known = self._tasks[disturbed]
-        if len(known) < count:
-            size = max(64, 2 * count)
-            known = self.source.tasks("train", size, self.config.seed + 1, disturbed=disturbed)
-            self._tasks[disturbed] = known
-        return known
-
-    def _start(self, stratum: Stratum, number: int) -> Start:
-        """Where a task's rollouts begin: the stratum's scene, or the last of a task that has fewer."""
-        task = self._task_list(stratum.disturbed, number + 1)[number]
-        return Start(task, min(stratum.scene, self._way(task).scenes - 1), stratum.whole)
-
-    def _way(self, task: Task) -> Way:
-        if task.id not in self._ways:
-            self._ways[task.id] = way(self.source.session(task), task)
-        return self._ways[task.id]
-
-    def _kinds(self, disturbed: bool, count: int) -> list[str]:
-        return [self._way(task).kind for task in self._task_list(disturbed, count)[:count]]
-
-    def _learn_where(self, stratum: Stratum, number: int, group: Group, *, taught: bool) -> None:
-        """Tell the curriculum how a group fared, beside what the program reaches from the same start."""
-        start = self._start(stratum, number)
-        way_there = self._way(start.task)
-        reached = 1.0 if stratum.whole else way_there.reached[start.scene] or 0.0
-        values = self._outcomes(group.episodes)
-        stratum.seen(
-            number,
-            way_there.kind,
-            taught=taught,
-            tokens=group.size,
-            behind=reached - fmean(values) if values else 0.0,
-            lost=bool(values) and max(values) < reached - _WORSE,
-        )
-
-    def _reward(self, done: Sequence[Episode]) -> float | None:
-        """Mean return of the episodes that could be judged; None when none could."""
-        values = self._outcomes(done)
-        return fmean(values) if values else None
-
-    def _outcomes(self, done: Sequence[Episode]) -> list[float]:
-        """Returns of the episodes that could be judged."""
-        return [value for episode in done if (value := outcome(episode, self.credit)) is not None]
-
     def _alarm(self, groups: Sequence[Group], taught: int) -> None:
         done = episodes(groups)
         failed = [episode for episode in done if episode.error is not None]
@@ -372,8 +298,8 @@ class _Loop:
                 "The environment is at fault. Look with: fde envgen gate",
             )
         self.state.fruitless = 0 if taught else self.state.fruitless + 1
-        reward = self._reward(done)
-        if self.state.fruitless >= _PATIENCE and reward is not None and reward < _SOLVED:
+        reward = self.rollouts.reward(done)
+        if self.state.fruitless >= _PATIENCE and reward is not None and reward < SOLVED:
             raise WorkError(
                 f"All samples of every group fared the same in {_PATIENCE} iterations "
                 f"(mean reward {reward:.2f}): there is nothing to learn from.",
@@ -387,41 +313,59 @@ class _Loop:
         loss: list[float] = []
         norm: list[float] = []
         kl: list[float] = []
-        clipped = decisions = 0
+        gap: float | None = None
+        clipped = masked = decisions = 0
         lr = config.rate * (1.0 - 0.7 * share)
-        for epoch in range(config.epochs):
+        if config.correct:
+            self.state.tokens += note_before(self.engine, trees)
+        for epoch in range(config.epochs or 1):
             chance = random.Random(f"{config.seed}/{self.state.iteration}/{epoch}")
             order = trees[:]
             chance.shuffle(order)
             for batch in packs(order, config.batch_tokens):
                 if kl and kl[-1] > config.max_kl:
                     break
+                if not any(target.advantage for tree in batch for _, target in tree.targets):
+                    continue
                 # What few decisions say is mostly chance, and AdamW would step as far as for many.
                 filled = min(1.0, sum(tree.size for tree in batch) / config.batch_tokens)
                 warm = min(1.0, (self.updater.updates + 1) / _WARM)
-                done = self.updater.step(batch, lr=lr * warm * filled, clip=self.clip)
+                done = self.updater.step(batch, lr=lr * warm * filled, rule=self.clip)
+                if gap is None:
+                    # Nothing has changed since the rollouts: the trainer must find what was sampled.
+                    gap = done.gap
+                    if not config.correct:
+                        self.probe.check_gap(gap)
                 loss.append(done.loss)
                 norm.append(done.norm)
                 kl.append(done.kl)
                 clipped += done.clipped
+                masked += done.masked
                 decisions += done.decisions
                 self.state.tokens += done.tokens
         self.probe.check()
+        if norm and not self.state.updates:
+            self.probe.check_used()
+        if not decisions:
+            return {}
         return {
-            "loss": fmean(loss), "norm": fmean(norm), "kl": fmean(kl), "clipped": clipped / decisions
+            "loss": fmean(loss), "norm": fmean(norm), "kl": fmean(kl), "clipped": clipped / decisions,
+            "gap": gap, "masked": masked / decisions,
         }  # fmt: skip
 
-    def _described(
-        self, point: Point, drawn: Sequence[tuple[Stratum, int]], groups: Sequence[Group]
-    ) -> Point:
-        from dataclasses import replace
-
+    def _described(self, point: Point, drawn: Drawn, groups: Sequence[Group]) -> Point:
         whole = [g for (stratum, _), g in zip(drawn, groups, strict=True) if stratum.whole]
         known = [e.success for e in episodes(whole) if e.success is not None]
         entropies = [d.entropy for g in groups for s in g.segments for d in s.decisions]
         return replace(
             point,
             success=fmean(known) if known else None,
-            reward=self._reward(episodes(groups)),
+            judged=len(known) or None,
+            reward=self.rollouts.reward(episodes(groups)),
             entropy=fmean(entropies) if entropies else None,
         )
+
+    def _keep_samples(self, drawn: Drawn, groups: Sequence[Group]) -> None:
+        """Some of the iteration's episodes, whole tasks first, for people to read."""
+        pairs = sorted(zip(drawn, groups, strict=True), key=lambda pair: not pair[0][0].whole)
+        self.recorder.samples(self.state.iteration, [shown(self.prompt, group) for _, group in pairs[:2]])

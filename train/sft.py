@@ -12,9 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from fde.engagement import Engagement, Run
 from fde.errors import InputError
@@ -23,48 +21,17 @@ from serve.prompt import Prompt
 from train import checkpoint
 from train.algorithms import sft
 from train.begin import Beginning
+from train.distil import Larger, OnPolicy, Shown
 from train.evaluation import evaluate
+from train.lessons import Demonstrated, Lessons
+from train.lora import Lora
+from train.memory import check_memory
 from train.record import Point, Recorder
+from train.samples import shown
+from train.settings import Demonstrations, SftConfig, make_config
 from train.source import Source, program_demonstrations
 from train.tree import Tree, prune
-from train.update import Probe, Updater, add_lower
-from train.visits import Visits
-
-Demonstrations = Literal["recordings", "program", "both"]
-
-
-@dataclass(frozen=True, slots=True)
-class SftConfig:
-    """Settings of supervised training.
-
-    Attributes:
-        count: Demonstrations by the program (for ``program`` and ``both``).
-        frozen: Share of the model's layers, from below, that stay as they are: what they make of
-            the demonstrations is computed once.
-        rate: Peak learning rate.
-        batch_tokens: Tokens of one update.
-        seconds: Wall-clock budget of training, evaluation on dev aside.
-        updates: Updates at most: with these alone the machine's speed does not decide the result. Where
-            ``seconds`` is given as well, what ends first ends it.
-        passes: Without either, updates are as many as visit every scene this often on average.
-        dev_tasks: Tasks of one evaluation; ``dev_times`` evaluations over the run. With none of them the
-            last weights are the result.
-    """
-
-    demonstrations: Demonstrations = "both"
-    count: int = 48
-    rank: int = 16
-    alpha: float = 32.0
-    frozen: float = 0.5
-    rate: float = 2e-3
-    batch_tokens: int = 400
-    seconds: float | None = None
-    updates: int | None = None
-    passes: float = 6.0
-    dev_tasks: int = 16
-    dev_times: int = 1
-    max_actions: int = 30
-    seed: int = 0
+from train.update import Probe, Updater
 
 
 @dataclass(slots=True)
@@ -77,7 +44,7 @@ class _State:
     evaluated: int = 0
     best: tuple[float, float] | None = None
     best_step: int = 0
-    visits: dict[str, Any] = field(default_factory=dict)
+    lessons: dict[str, Any] = field(default_factory=dict)
     curve: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -112,56 +79,41 @@ def train_sft(
     from train.workflow import open_source
 
     config = make_config(SftConfig, demonstrations=demonstrations, count=count, seconds=seconds, **settings)
+    check_objective(config)
     source = open_source(engagement, workflow)
     begin = Beginning.of(engagement, start)
     recorder = Recorder(engagement, f"sft-{name}", source, config, inputs=begin.inputs, on_point=on_point)
     if recorder.run.finished:
         engagement.publish(recorder.run)
         return recorder.run
+    if engine is None:
+        check_memory(recorder.base, config)
     with engagement.working(recorder.run):
         fit(begin.engine(recorder, config.frozen, engine), source, config, recorder, begin)
     return recorder.run
 
 
-def make_config(kind: type[Any], **settings: Any) -> Any:
-    """A config of ``kind``; a setting that is unknown or of another type is an error that says so."""
-    known = kind.__dataclass_fields__
-    unknown = sorted(set(settings) - set(known))
-    if unknown:
-        raise InputError(f"Unknown training setting '{unknown[0]}'.", f"Known are: {', '.join(known)}.")
-    try:
-        return TypeAdapter(kind).validate_python(settings)
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        raise InputError(
-            f"Training setting '{wrong['loc'][0]}' is {wrong['input']!r}: {wrong['msg'].lower()}.",
-            "docs/train.md lists the settings.",
-        ) from error
-
-
 def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Recorder, begin: Beginning) -> None:
     """Train and leave the best adapter, the curve and the result in the recorder's run."""
     prompt = Prompt(engine.tokenizer)
-    trees = demonstration_trees(engine, source, config, prompt)
     lora = begin.lora(engine, rank=config.rank, alpha=config.alpha, seed=config.seed)
+    lessons = _lessons(engine, lora, source, config, prompt)
     updater = Updater(engine, lora)
     begin.take_moments(lora, updater.optimizer)
-    probe = Probe(engine, lora, max(trees, key=lambda tree: len(tree.targets)))
+    probe = Probe(engine, lora, lessons.probe)
     dev = source.tasks("dev", config.dev_tasks, config.seed)
     state = _State()
-    visits = Visits([_kind(engine, tree) for tree in trees], [tree.size for tree in trees])
     saved = checkpoint.load(recorder.run.path)
     if saved is not None:
         plain, tensors = saved
         state = _State(**plain)
         checkpoint.restore(lora, updater.optimizer, tensors)
         updater.updates = state.step
-        visits.restore(state.visits)
+        lessons.restore(state.lessons, tensors)
     began = time.monotonic() - state.seconds
-    average = sum(tree.size for tree in trees) / len(trees)
     updates = config.updates
     if updates is None and not config.seconds:
-        updates = max(1, round(config.passes * len(trees) * average / config.batch_tokens))
+        updates = max(1, round(config.passes * lessons.tokens / config.batch_tokens))
 
     def progress() -> float:
         done = state.step / updates if updates else 0.0
@@ -169,16 +121,16 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
         return min(1.0, max(done, waited))
 
     while (share := progress()) < 1.0:
-        chosen = visits.choose(config.batch_tokens, f"{config.seed}/sft/{state.step}")
-        batch = [trees[index] for index in chosen]
-        state.tokens += add_lower(engine, [tree for tree in batch if tree.lower[0] is None])
-        done = updater.step(batch, lr=config.rate * _schedule(state.step, share))
-        for index, loss in zip(chosen, done.losses, strict=True):
-            visits.note(index, loss)
+        batch, tokens = lessons.batch(state.step)
+        state.tokens += tokens
+        done = updater.step(batch, lr=config.rate * _schedule(state.step, share), rule=lessons.rule)
+        lessons.learned(done.losses)
         state.step += 1
         state.tokens += done.tokens
         state.seconds = time.monotonic() - began
-        point = Point(state.step, state.seconds, state.tokens, loss=done.loss, norm=done.norm)
+        point = Point(
+            state.step, state.seconds, state.tokens, loss=done.loss, norm=done.norm, share=progress()
+        )
         due = config.dev_times > 0 and progress() >= (state.evaluated + 1) / config.dev_times
         if due:
             if not state.evaluated:
@@ -188,14 +140,16 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
             began += found.seconds
             point = point.with_dev(found)
             state.evaluated += 1
+            recorder.samples(state.step, [shown(prompt, group) for group in found.groups[:2]], "dev")
             if state.best is None or list(found.rank) >= list(state.best):
                 state.best, state.best_step = found.rank, state.step
                 recorder.save_best(lora)
         recorder.point(point)
         state.curve.append(asdict(point))
         if due:
-            state.visits = visits.state()
-            recorder.save(state.step, asdict(state), checkpoint.training_tensors(lora, updater.optimizer))
+            state.lessons = lessons.state()
+            kept = {**checkpoint.training_tensors(lora, updater.optimizer), **lessons.tensors()}
+            recorder.save(state.step, asdict(state), kept)
     if state.best is None:
         probe.check_used()
         probe.check()
@@ -203,6 +157,39 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
         state.best_step = state.step
     recorder.save_moments(checkpoint.moments(lora, updater.optimizer))
     recorder.finish(state.curve, step=state.best_step, tokens=state.tokens, seconds=state.seconds)
+
+
+def _lessons(engine: LocalEngine, lora: Lora, source: Source, config: SftConfig, prompt: Prompt) -> Lessons:
+    """What the settings say to learn from."""
+    if config.objective == "imitation":
+        return Demonstrated(engine, demonstration_trees(engine, source, config, prompt), config)
+    if config.objective == "sdft":
+        return OnPolicy(engine, source, prompt, config, Shown(engine, lora, prompt, config.ema))
+    teacher = LocalEngine.load(config.teacher or "", device=str(engine.body.device))
+    return OnPolicy(engine, source, prompt, config, Larger(teacher, engine))
+
+
+def check_objective(config: SftConfig) -> None:
+    """Make sure that the objective's settings go together.
+
+    Raises:
+        InputError: when they do not.
+    """
+    if config.objective != "imitation" and config.demonstrations == "recordings":
+        raise InputError(
+            f"objective {config.objective}: the model does the scenes itself, which takes an environment; "
+            "recordings alone have none.",
+            "Use --demonstrations program.",
+        )
+    if (config.objective == "distil") != (config.teacher is not None):
+        raise InputError(
+            "The objective distil and the setting teacher go together.",
+            "For instance: --set objective=distil --set teacher=MODEL; known models: fde model list",
+        )
+    if not 0 < config.ema <= 1 or config.skip < 0:
+        raise InputError(
+            f"ema {config.ema}, skip {config.skip}: not possible.", "Known: 0 < ema <= 1, skip >= 0."
+        )
 
 
 def demonstration_trees(engine: LocalEngine, source: Source, config: SftConfig, prompt: Prompt) -> list[Tree]:
@@ -224,10 +211,3 @@ def demonstration_trees(engine: LocalEngine, source: Source, config: SftConfig, 
 def _schedule(step: int, progress: float) -> float:
     """Factor of the learning rate: up over five updates, then linearly down to a tenth."""
     return min(1.0, (step + 1) / 5) * (1.0 - 0.9 * progress)
-
-
-def _kind(engine: LocalEngine, tree: Tree) -> str:
-    """What a scene is about: its page's heading, without the numbers that vary."""
-    text: str = engine.tokenizer.decode(tree.tokens[0])
-    heading = next((line for line in text.splitlines() if line.startswith("# ")), "")
-    return " ".join(word for word in heading.split() if not any(letter.isdigit() for letter in word))

@@ -29,12 +29,20 @@ class Target:
         segment: Index of its segment in the group; ``decision`` is the decision itself.
         advantage: How much better than usual it turned out; 1 for demonstrations.
         weight: How many samples took it; 0 for what is only to stay as likely as it is.
+        sample: Whose it is, where every sample counts for itself; -1 for all that took it together.
+        before: Its log-probability by the trainer before an iteration's updates, where that may
+            differ from the one it was sampled with (see :func:`train.update.note_before`).
+        teacher: Log-probabilities of what was possible, by a teacher: of the allowed tokens in their
+            order, or of the vocabulary for free text.
     """
 
     segment: int
     decision: Decision
     advantage: float = 1.0
     weight: float = 1.0
+    sample: int = -1
+    before: float | None = None
+    teacher: Tensor | None = None
 
 
 @dataclass(slots=True)
@@ -101,17 +109,17 @@ def anchors(group: Group, targets: Sequence[Target], sample: int) -> list[Target
     Without weight: nothing is to be learned from them (see :func:`train.loss.policy_loss`).
     """
     taught = {id(target.decision) for target in targets}
-    scenes = {_scene(group, target.segment) for target in targets}
+    scenes = {scene_of(group, target.segment) for target in targets}
     return [
         Target(index, decision, 0.0, 0.0)
         for index in group.episodes[sample].path
-        if _scene(group, index) in scenes
+        if scene_of(group, index) in scenes
         for decision in group.segments[index].decisions
         if decision.allowed and id(decision) not in taught
     ]
 
 
-def _scene(group: Group, index: int) -> int:
+def scene_of(group: Group, index: int) -> int:
     """The segment that opens this one's scene."""
     while (parent := _context(group, index)) >= 0:
         index = parent
@@ -151,6 +159,8 @@ class Packed:
         lower: ``[T, width]`` when every segment has it, else None.
         predictors: Flat index of the token that predicts each target, ``[n]``.
         targets: The targets, ``n`` of them.
+        sequences: Which of them are of the same sample in the same scene, ``[n]``: numbers from 0.
+            A target of several samples together is alone.
     """
 
     ids: Tensor
@@ -159,6 +169,7 @@ class Packed:
     lower: Tensor | None
     predictors: Tensor
     targets: list[Target]
+    sequences: Tensor
 
     @property
     def size(self) -> int:
@@ -173,7 +184,9 @@ def pack(trees: Sequence[Tree], device: torch.device | str = "cpu") -> Packed:
     lowers: list[Tensor | None] = []
     predictors: list[int] = []
     targets: list[Target] = []
-    for tree in trees:
+    sequences: list[int] = []
+    numbers: dict[tuple[int, int], int] = {}
+    for which, tree in enumerate(trees):
         first = len(paths)
         for parent, start, tokens, lower in zip(
             tree.parents, tree.starts, tree.tokens, tree.lower, strict=True
@@ -187,6 +200,8 @@ def pack(trees: Sequence[Tree], device: torch.device | str = "cpu") -> Packed:
             start, stop = paths[first + place][-1]
             offset = target.decision.offset
             predictors.append(start + offset - 1 if offset else stop - 1)
+            key = (which, target.sample) if target.sample >= 0 else (-1, len(targets))
+            sequences.append(numbers.setdefault(key, len(numbers)))
             targets.append(target)
     known = [lower for lower in lowers if lower is not None]
     return Packed(
@@ -196,6 +211,7 @@ def pack(trees: Sequence[Tree], device: torch.device | str = "cpu") -> Packed:
         lower=torch.cat(known) if len(known) == len(lowers) else None,
         predictors=torch.tensor(predictors, device=device),
         targets=targets,
+        sequences=torch.tensor(sequences, device=device),
     )
 
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from fde.errors import WorkError
 from serve.engine.local import LocalEngine
+from serve.episodes import Group
 from train.lora import Lora
-from train.loss import Clip, forward, policy_loss
-from train.tree import Packed, Target, Tree, pack, packs
+from train.loss import Clip, Divergence, forward, loss_of
+from train.tree import Packed, Tree, pack, packs
 
 # Engine and trainer compute the same function along different paths; fp32 rounding stays far below.
 _TOLERANCE = {torch.float32: 2e-3, torch.bfloat16: 0.15}
+
+# On average over the decisions of rollouts. Rounding stays far below; what one iteration's updates change
+# is far above.
+_GAP = {torch.float32: 1e-2, torch.bfloat16: 0.15}
 
 
 @dataclass(slots=True)
@@ -27,7 +32,10 @@ class Updated:
     Attributes:
         loss: Mean over decisions; ``norm`` is the gradient's before clipping.
         tokens: Tokens computed forward and backward; ``decisions`` learned from.
-        losses: Each tree's own mean negative log-likelihood, in the order given.
+        clipped, masked: Decisions at their bound, and left out (see :class:`train.loss.Losses`).
+        kl, gap: Means over decisions of the divergence from the policy before the iteration, and of the
+            distance from the log-probabilities at sampling time.
+        losses: Each tree's mean of :attr:`train.loss.Losses.each`, in the order given.
     """
 
     loss: float
@@ -37,6 +45,8 @@ class Updated:
     clipped: int
     kl: float
     seconds: float
+    gap: float = 0.0
+    masked: int = 0
     losses: list[float] = field(default_factory=list)
 
     def add(self, part: _Part) -> None:
@@ -46,6 +56,8 @@ class Updated:
         self.decisions += part.decisions
         self.clipped += part.clipped
         self.kl += part.kl
+        self.gap += part.gap
+        self.masked += part.masked
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,8 @@ class _Part:
     decisions: int
     clipped: int
     kl: float
+    gap: float
+    masked: int
     losses: list[float]
     gradients: tuple[Tensor, ...]
 
@@ -87,20 +101,24 @@ class Updater:
         )
         self.updates = 0
 
-    def step(self, trees: Sequence[Tree], *, lr: float, clip: Clip | None = None) -> Updated:
+    def step(self, trees: Sequence[Tree], *, lr: float, rule: Clip | Divergence | None = None) -> Updated:
         """One update on all trees together, normalised by their number of decisions.
+
+        Args:
+            rule: Bounds of a policy's ratios, or the divergence from a teacher; None for likelihood.
 
         Raises:
             WorkError: when the loss is not a number, or nothing has a gradient.
         """
         began = time.perf_counter()
         total = sum(target.weight for tree in trees for _, target in tree.targets)
+        count = sum(len(tree.targets) for tree in trees)
         done = Updated(0.0, 0.0, 0, 0, 0, 0.0, 0.0)
         parameters = self.lora.parameters()
         for batch in packs(trees, self.budget):
             shares = self.engine.lanes.share([tree.size for tree in batch])
             lanes = [[batch[index] for index in share] for share in shares]
-            parts = self.engine.lanes.run(lambda lane: self._part(lane, total, clip), lanes)
+            parts = self.engine.lanes.run(lambda lane: self._part(lane, total, count, rule), lanes)
             each = [0.0] * len(batch)
             for share, part in zip(shares, parts, strict=True):
                 done.add(part)
@@ -117,7 +135,7 @@ class Updater:
                 "Lower the learning rate; the checkpoint before this update is kept.",
             )
         done.norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.max_norm))
-        if done.norm == 0.0 and done.clipped == done.decisions:
+        if done.norm == 0.0 and done.clipped + done.masked >= done.decisions:
             # The updates before, on decisions of the same rollouts, went as far as they may for these too.
             self.optimizer.zero_grad()
             done.seconds = time.perf_counter() - began
@@ -137,10 +155,10 @@ class Updater:
         done.seconds = time.perf_counter() - began
         return done
 
-    def _part(self, trees: Sequence[Tree], total: float, clip: Clip | None) -> _Part:
-        """Forward and backward of some of an update's trees."""
+    def _part(self, trees: Sequence[Tree], total: float, count: int, rule: Clip | Divergence | None) -> _Part:
+        """Forward and backward of some of an update's trees, which has ``count`` targets."""
         packed = pack(trees, self.engine.body.device)
-        losses = policy_loss(forward(self.engine, packed), packed.targets, total, clip)
+        losses = loss_of(self.engine, packed, total, rule)
         gradients = torch.autograd.grad(losses.value, self.lora.parameters())
         return _Part(
             loss=float(losses.value.detach()),
@@ -148,14 +166,16 @@ class Updater:
             decisions=sum(target.weight > 0 for target in packed.targets),
             clipped=losses.clipped,
             kl=losses.kl / total,
-            losses=_per_tree(trees, losses.log_probs),
+            gap=losses.gap * len(packed.targets) / count,
+            masked=losses.masked,
+            losses=_per_tree(trees, losses.each),
             gradients=gradients,
         )
 
 
-def _per_tree(batch: Sequence[Tree], log_probs: Tensor) -> list[float]:
-    parts = log_probs.split([len(tree.targets) for tree in batch])
-    return [float(-part.mean()) if len(part) else 0.0 for part in parts]
+def _per_tree(batch: Sequence[Tree], each: Tensor) -> list[float]:
+    parts = each.split([len(tree.targets) for tree in batch])
+    return [float(part.mean()) if len(part) else 0.0 for part in parts]
 
 
 @torch.inference_mode()
@@ -175,6 +195,40 @@ def add_lower(engine: LocalEngine, trees: Sequence[Tree], budget: int = 1024) ->
     shares = engine.lanes.share([tree.size for tree in trees])
     lanes = [[trees[index] for index in share] for share in shares]
     return sum(engine.lanes.run(lambda lane: sum(lower(batch) for batch in packs(lane, budget)), lanes))
+
+
+def check_as_sampled(groups: Sequence[Group]) -> None:
+    """Make sure that every decision's token is where it was sampled.
+
+    Raises:
+        WorkError: when it is not, as after text that was tokenised again.
+    """
+    for group in groups:
+        for segment in group.segments:
+            for decision in segment.decisions:
+                at = segment.tokens[decision.offset : decision.offset + 1]
+                if at != [decision.chosen]:
+                    raise WorkError(
+                        f"Task {group.task.id}: token {decision.offset} of a segment is {at}, but "
+                        f"{decision.chosen} was sampled there: the text was tokenised again.",
+                        "This is a fault of the toolkit; nothing trained since the last checkpoint counts.",
+                    )
+
+
+@torch.no_grad()
+def note_before(engine: LocalEngine, trees: Sequence[Tree], budget: int = 1536) -> int:
+    """Note the trainer's own log-probabilities with the targets, before any update; returns the tokens.
+
+    For rollouts that another engine made, or an older policy (see :func:`train.loss.correction`).
+    """
+    tokens = 0
+    for batch in packs(trees, budget):
+        packed = pack(batch, engine.body.device)
+        values = iter(forward(engine, packed).tolist())
+        for tree in batch:
+            tree.targets = [(place, replace(target, before=next(values))) for place, target in tree.targets]
+        tokens += packed.size
+    return tokens
 
 
 class Probe:
@@ -226,15 +280,14 @@ class Probe:
                     f"The adapter being trained is not in use: {path} computes with another one.",
                     "This is a fault of the toolkit; nothing trained since the last checkpoint counts.",
                 )
-        path, module = next(iter(self.lora.modules.items()))
-        fresh = torch.addmm(module.base.float(), module.b.detach(), module.a.detach(), alpha=module.scale)  # type: ignore[union-attr]
-        stale = float((fresh - module.weight.float()).abs().max())
         limit = _TOLERANCE[self.engine.body.dtype]
-        if stale > limit:
-            raise WorkError(
-                f"The weights in use are stale: {path} differs from its adapter by {stale:.2g}.",
-                "This is a fault of the toolkit; nothing trained since the last checkpoint counts.",
-            )
+        for path, module in self.lora.modules.items():
+            stale = module.stale()
+            if not stale <= limit:
+                raise WorkError(
+                    f"The weights in use are stale: {path} differs from its adapter by {stale:.2g}.",
+                    "This is a fault of the toolkit; nothing trained since the last checkpoint counts.",
+                )
         difference = float((self._engine() - self._trainer()).abs().max())
         if not difference <= limit:
             raise WorkError(
@@ -243,6 +296,24 @@ class Probe:
                 "What is sampled is not what is trained. Nothing since the last checkpoint counts.",
             )
         return difference
+
+    def check_gap(self, gap: float) -> None:
+        """Make sure that the trainer finds the log-probabilities that were sampled.
+
+        Args:
+            gap: Their mean distance before the first update on fresh rollouts, in nats.
+
+        Raises:
+            WorkError: when it is more than rounding: the tokens, the weights or a cache differ.
+        """
+        limit = _GAP[self.engine.body.dtype]
+        if not gap <= limit:
+            raise WorkError(
+                f"The rollouts are not what is trained on: log-probabilities differ by {gap:.3g} nats on "
+                f"average from those at sampling time (at most {limit} is rounding).",
+                "An adapter that rollouts do not use, a cache of older weights, or text that was tokenised "
+                "again would look like this. Nothing since the last checkpoint counts.",
+            )
 
     def check_used(self) -> float:
         """Make sure that training had an effect at all; returns the largest change since the beginning.
@@ -257,8 +328,3 @@ class Probe:
                 "Check that the adapter covers layers of this model (--first-layer, --rank).",
             )
         return change
-
-
-def plain_targets(trees: Sequence[Tree]) -> list[Target]:
-    """All targets of the trees, in order."""
-    return [target for tree in trees for _, target in tree.targets]

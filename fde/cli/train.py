@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fde.cli.options import JsonOption
-from fde.console import emit, out, progress
+from fde.console import emit, out
 
 if TYPE_CHECKING:
     from fde.engagement import Run
-    from train.record import Point
 
 app = typer.Typer(help="Train an open-weights model in the environments.", no_args_is_help=True)
 
@@ -53,10 +52,11 @@ def sft_command(
 
     Example: fde train sft code-invoice --demonstrations recordings
     """
+    from fde.cli.board import watching
     from train.sft import train_sft
 
     more = _settings(settings, ctx.params)
-    with progress(f"sft-{name or workflow}") as advance:
+    with watching(f"sft-{name or workflow}") as tell:
         run = train_sft(
             ctx.obj.engagement(),
             name=name or workflow,
@@ -66,7 +66,7 @@ def sft_command(
             start=start,
             seconds=seconds,
             updates=updates,
-            on_point=lambda point: advance(note=_note(point)),
+            on_point=tell,
             seed=seed,
             **more,
         )
@@ -92,17 +92,18 @@ def rl_command(
 
     Example: fde train rl code-invoice --start sft-code-invoice --seconds 330
     """
+    from fde.cli.board import watching
     from train.rl import train_rl
 
     more = _settings(settings, ctx.params)
-    with progress(f"rl-{name or workflow}") as advance:
+    with watching(f"rl-{name or workflow}") as tell:
         run = train_rl(
             ctx.obj.engagement(),
             name=name or workflow,
             workflow=workflow,
             start=start,
             seconds=seconds,
-            on_point=lambda point: advance(note=_note(point)),
+            on_point=tell,
             iterations=iterations,
             seed=seed,
             **more,
@@ -114,12 +115,21 @@ def rl_command(
 def show_command(
     ctx: typer.Context,
     stage: Annotated[str, typer.Argument(metavar="STAGE", help="For instance rl-code-invoice.")],
+    samples: Annotated[
+        bool, typer.Option("--samples", help="Print episodes of its first and its last step instead.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show a training stage's latest result and learning curve."""
+    """Show a training stage's latest result and learning curve, or some of its episodes.
+
+    Example: fde train show rl-code-invoice --samples
+    """
     from fde.artifacts import read_json
 
     run = ctx.obj.engagement().latest(stage)
+    if samples:
+        _show_samples(run, json)
+        return
     curve = read_json(run.path / "curve.json")
     if json:
         emit({**read_json(run.path / "result.json"), "run": f"{run.stage}/{run.id}", "curve": curve})
@@ -127,10 +137,43 @@ def show_command(
     _show(run, False)
     for point in curve:
         told = {
-            key: value for key, value in point.items() if value is not None and key not in ("step", "seconds")
+            key: value
+            for key, value in point.items()
+            if value is not None and key not in ("step", "seconds", "share", "alarms")
         }
         figures = "  ".join(f"{key} {value:.3g}" for key, value in told.items())
         out(f"{point['step']:>5}  {point['seconds']:7.1f} s  {figures}")
+        for text in point.get("alarms", ()):
+            out(f"       alarm: {text}")
+
+
+def _show_samples(run: Run, json: bool) -> None:
+    """Episodes of a run's first and last step."""
+    from fde.errors import MissingError
+    from train.report import read_samples
+
+    found = read_samples(run.path)
+    if not found:
+        raise MissingError(
+            f"{run.stage} {run.id} kept no episodes.", "Train with --set dev_times=1 to keep some."
+        )
+    if json:
+        emit(
+            {
+                "run": f"{run.stage}/{run.id}",
+                "samples": [{"step": step, "kind": kind, "episodes": each} for step, kind, each in found],
+            }
+        )
+        return
+    for step, kind, episodes in found[:1] + found[1:][-1:]:
+        for told in episodes:
+            judged = {True: "solved", False: "not solved", None: "not judged"}[told["success"]]
+            out(f"step {step}, {kind}, {told['task']}: {judged}, ended: {told['stop']}")
+            for scene in told["scenes"]:
+                for turn in scene:
+                    for line in turn["text"].splitlines():
+                        out(f"  {'> ' if turn['said'] else '  '}{line}")
+                out("")
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> Any:
@@ -166,14 +209,6 @@ def _value(text: str) -> int | float | str:
     return text
 
 
-def _note(point: Point) -> str:
-    parts = [f"{point.tokens / 1000:.0f}k tokens"]
-    for label, value in (("loss", point.loss), ("reward", point.reward), ("dev", point.dev_success)):
-        if value is not None:
-            parts.append(f"{label} {value:.3f}")
-    return ", ".join(parts)
-
-
 def _show(run: Run, json: bool) -> None:
     from fde.artifacts import read_json
 
@@ -185,3 +220,5 @@ def _show(run: Run, json: bool) -> None:
     told = "not measured" if dev is None else f"{dev:.0%} of {result['dev_n']} dev tasks"
     out(f"{run.stage} {run.id}: {told}, {result['tokens']} tokens, {result['seconds']:.0f} s")
     out(f"adapter {result['adapter'][:60]}  {run.path / 'adapter'}")
+    if (run.path / "page.html").is_file():
+        out(f"curves and episodes: {run.path / 'page.html'}")

@@ -100,6 +100,14 @@ class AdaptedLinear(nn.Module):
         else:
             self.weight.copy_(torch.addmm(self.base.to(self.a.dtype), self.b, self.a, alpha=self.scale))
 
+    @torch.no_grad()
+    def stale(self) -> float:
+        """How far the merged weight is from what A and B say, at its worst entry."""
+        if self.a is None or self.b is None:
+            return float((self.weight - self.base).abs().max())
+        fresh = torch.addmm(self.base.to(self.a.dtype), self.b, self.a, alpha=self.scale)
+        return float((fresh - self.weight.to(fresh.dtype)).abs().max())
+
     def clear(self) -> None:
         """Back to the base weight, exactly."""
         self.a = self.b = None

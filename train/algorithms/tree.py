@@ -9,17 +9,22 @@ without division by the deviation as in Dr. GRPO (arXiv 2503.20783).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
 
 from serve.episodes import Group
+from train.algorithms.algorithm import NEGLIGIBLE, Algorithm
 from train.algorithms.returns import Credit, returns
+from train.loss import Clip
 from train.tree import Target
 
-_NEGLIGIBLE = 1e-6
 
-
-def targets(group: Group, credit: Credit) -> list[Target]:
+def judge(groups: Sequence[Group], credit: Credit) -> list[list[Target]]:
     """The choices at which samples parted, weighted by how many took each."""
+    return [_parted(group, credit) for group in groups]
+
+
+def _parted(group: Group, credit: Credit) -> list[Target]:
     found: list[Target] = []
     known = returns(group, credit)
     for children in group.children():
@@ -36,7 +41,10 @@ def targets(group: Group, credit: Credit) -> list[Target]:
         usual = fmean(value for each in values.values() for value in each)
         for child, each in values.items():
             advantage = fmean(each) - usual
-            if abs(advantage) > _NEGLIGIBLE:
+            if abs(advantage) > NEGLIGIBLE:
                 decision = group.segments[child].decisions[0]
                 found.append(Target(child, decision, advantage, float(len(each))))
     return found
+
+
+TREE = Algorithm(judge, Clip(0.2, 0.28, reach=0.35, hold=1.0))

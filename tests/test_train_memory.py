@@ -1,0 +1,96 @@
+"""A run that cannot fit is refused before anything is loaded, with the nearest one that can."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from serve_tiny import make_model
+
+from fde.errors import InputError
+from train.memory import GIB, check_memory, needed, shapes
+from train.settings import RlConfig, SftConfig
+
+
+def pretend(folder: Path, *, layers: int, width: int) -> Path:
+    """The files of a model of that size, without its weights."""
+    folder.mkdir()
+    config = {
+        "num_hidden_layers": layers, "hidden_size": width, "intermediate_size": 4 * width,
+        "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128_000,
+    }  # fmt: skip
+    tensors = [("model.embed_tokens", [128_000, width])]
+    for layer in range(layers):
+        tensors.append((f"model.layers.{layer}.self_attn.q_proj", [width, width]))
+        tensors.append((f"model.layers.{layer}.mlp.up_proj", [4 * width, width]))
+        tensors.append((f"model.layers.{layer}.input_layernorm", [width]))
+    header, end = {}, 0
+    for name, shape in tensors:
+        start, end = end, end + 2 * math.prod(shape)
+        header[f"{name}.weight"] = {"dtype": "BF16", "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    (folder / "config.json").write_text(json.dumps(config))
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + end)  # a hole: nothing of it takes room
+    return folder
+
+
+def test_shapes_are_those_of_the_files(tmp_path: Path) -> None:
+    base = make_model(tmp_path / "tiny", layers=2, width=64)
+    found = shapes(base)
+    from transformers import LlamaForCausalLM
+
+    model = LlamaForCausalLM.from_pretrained(base)
+    assert found.elements == sum(parameter.numel() for parameter in model.parameters())
+    layer = model.model.layers[0]
+    linear = [module.weight for module in layer.modules() if hasattr(module, "in_features")]
+    assert found.linear == (sum(weight.numel() for weight in linear),) * 2
+    assert found.sides == (sum(sum(weight.shape) for weight in linear),) * 2
+    assert found.cache == 2 * 2 * 1 * 64
+
+
+def test_more_frozen_and_less_rank_take_less(tmp_path: Path) -> None:
+    model = shapes(pretend(tmp_path / "big", layers=32, width=4096))
+    whole = needed(model, RlConfig(frozen=0.0), 2)
+    half = needed(model, RlConfig(frozen=0.5), 2)
+    assert half["backward pass"] * 2 == whole["backward pass"]
+    assert half["model"] == whole["model"] == model.elements * 2
+    less = needed(model, RlConfig(rank=8), 2)
+    assert less["adapter and optimizer"] * 2 == half["adapter and optimizer"]
+
+
+def test_a_small_model_fits(tmp_path: Path) -> None:
+    assert GIB < check_memory(str(make_model(tmp_path / "tiny")), SftConfig()) < 4 * GIB
+
+
+@pytest.mark.parametrize("config", [SftConfig(), RlConfig()])
+def test_what_cannot_fit_is_refused(tmp_path: Path, config: SftConfig | RlConfig) -> None:
+    base = pretend(tmp_path / "huge", layers=120, width=16_384)
+    with pytest.raises(InputError, match=r"would take about \d+\.\d GiB \(model") as refused:
+        check_memory(str(base), config)
+    assert "Choose a smaller base model" in str(refused.value.hint)
+
+
+def test_the_nearest_possible_setting_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    base = pretend(tmp_path / "big", layers=32, width=2048)
+    config = RlConfig(frozen=0.0)
+    between = sum(needed(shapes(base), replace(config, frozen=0.6), 4).values())
+    free = psutil.virtual_memory()._replace(available=between)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    with pytest.raises(InputError) as refused:
+        check_memory(str(base), config)
+    assert "Possible here: --set frozen=0.6 (" in str(refused.value.hint)
+    assert check_memory(str(base), replace(config, frozen=0.6)) == between
+
+
+def test_a_configuration_that_tells_too_little_is_refused(tmp_path: Path) -> None:
+    base = pretend(tmp_path / "odd", layers=1, width=64)
+    (base / "config.json").write_text('{"num_hidden_layers": 1}')
+    with pytest.raises(InputError, match="cannot be read: 'num_attention_heads'"):
+        check_memory(str(base), SftConfig())

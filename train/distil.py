@@ -1,0 +1,292 @@
+"""Training on what the model itself does, towards a teacher that knows better at every decision.
+
+*Self-distillation fine-tuning* (SDFT, arXiv 2601.19897): the teacher is the same model, with weights that
+follow slowly, which is shown the demonstration. The model does the scene by itself; at every decision the
+forward divergence ``KL(teacher || model)`` over all that was possible is the loss. As it only learns where
+it goes itself, it forgets less of what it could do before than imitation lets it.
+
+*On-policy distillation* (GKD, arXiv 2306.13649, with all samples the student's own): the teacher is a larger
+model of the same family; the loss is the reverse divergence ``KL(model || teacher)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from envgen.session import Session, Task
+from fde.errors import InputError, WorkError
+from serve.agent import run_episodes
+from serve.engine.local import LocalEngine
+from serve.episodes import Group
+from serve.prompt import Prompt
+from train.algorithms import sft
+from train.lessons import kind_of, said_lines
+from train.lora import Lora
+from train.loss import Divergence
+from train.settings import SftConfig
+from train.source import Source, program_demonstrations
+from train.starts import Midway, Start
+from train.tree import Tree, pack, packs, prune
+from train.visits import Visits
+
+# Updates' worth of scenes that are done at once: with few rows the engine waits for memory.
+_UPDATES_AHEAD = 8
+_FORWARD_TOKENS = 1536
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A part of a task to do.
+
+    Attributes:
+        lines: What the demonstration did there; ``kind`` is what the scene is about.
+        size: Tokens, as demonstrated.
+    """
+
+    start: Start
+    lines: tuple[str, ...]
+    kind: str
+    size: int
+
+
+class Teacher(Protocol):
+    """Knows what to do at every decision of a conversation."""
+
+    def context(self, scene: Scene, tree: Tree, first: int) -> Tree:
+        """The tree on which the teacher's distributions are computed: same targets, its own context.
+
+        Args:
+            first: Tokens before the model's first line.
+        """
+        ...
+
+    def used(self) -> Any:
+        """A context manager that gives the engine to compute with."""
+        ...
+
+    def follow(self) -> None:
+        """The model was updated."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What is resumed."""
+        ...
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None: ...
+
+
+class Shown:
+    """The same model, shown what the demonstration did; its adapter follows the one that is trained.
+
+    Args:
+        rate: ``average += rate * (trained - average)`` after each update.
+    """
+
+    def __init__(self, engine: LocalEngine, lora: Lora, prompt: Prompt, rate: float) -> None:
+        self.engine, self.lora, self.prompt, self.rate = engine, lora, prompt, rate
+        self.average = {
+            path: (a.detach().clone(), b.detach().clone()) for path, (a, b) in lora.tensors.items()
+        }
+
+    def context(self, scene: Scene, tree: Tree, first: int) -> Tree:
+        shared = len(self.prompt.shared_tokens())
+        hint = "\nAn expert did this here:\n" + "\n".join(scene.lines) + "\nNow do the same."
+        told = self.prompt.added_to_first(tree.tokens[0][shared:first], hint)
+        moved = shared + len(told) - first
+        tokens = [*tree.tokens[0][:shared], *told, *tree.tokens[0][first:]]
+        targets = [
+            (place, replace(target, decision=replace(target.decision, offset=target.decision.offset + moved)))
+            for place, target in tree.targets
+        ]
+        return Tree([-1], [0], [tokens], [None], targets)
+
+    @contextmanager
+    def used(self) -> Iterator[LocalEngine]:
+        for path, module in self.lora.modules.items():
+            module.set(*self.average[path], self.lora.scale)
+        try:
+            yield self.engine
+        finally:
+            for path, module in self.lora.modules.items():
+                module.set(*self.lora.tensors[path], self.lora.scale)
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        for path, pair in self.lora.tensors.items():
+            for mine, theirs in zip(self.average[path], pair, strict=True):
+                mine.lerp_(theirs, self.rate)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {
+            f"teacher.{letter}.{path}": tensor
+            for path, pair in self.average.items()
+            for letter, tensor in zip("ab", pair, strict=True)
+        }
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, tensor in self.tensors().items():
+            tensor.copy_(tensors[name])
+
+
+class Larger:
+    """Another model, with the same tokens, that sees what the model sees.
+
+    Raises:
+        InputError: when its tokens differ.
+    """
+
+    def __init__(self, teacher: LocalEngine, student: LocalEngine) -> None:
+        if teacher.tokenizer.get_vocab() != student.tokenizer.get_vocab():
+            raise InputError(
+                f"The teacher {teacher.name} has other tokens than {student.name}.",
+                "Choose a larger model of the same family.",
+            )
+        self.teacher = teacher
+
+    def context(self, scene: Scene, tree: Tree, first: int) -> Tree:
+        return Tree([-1], [0], tree.tokens, [None], tree.targets)
+
+    @contextmanager
+    def used(self) -> Iterator[LocalEngine]:
+        yield self.teacher
+
+    def follow(self) -> None:
+        return
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        return
+
+
+class OnPolicy:
+    """Lessons for :func:`train.sft.fit`: scenes that the model does itself, judged by a teacher."""
+
+    def __init__(
+        self, engine: LocalEngine, source: Source, prompt: Prompt, config: SftConfig, teacher: Teacher
+    ) -> None:
+        self.engine, self.source, self.prompt, self.config = engine, source, prompt, config
+        self.teacher = teacher
+        self.rule: Divergence | None = (
+            Divergence.REVERSE if config.objective == "distil" else Divergence.FORWARD
+        )
+        tasks = source.tasks("train", config.count, config.seed)
+        groups = program_demonstrations(source, engine.grammar, prompt, tasks)
+        self.scenes = [scene for group in groups for scene in _scenes(engine, prompt, group)]
+        if not self.scenes:
+            raise InputError(
+                "There are no demonstrations by the program to distil.", "Ask for some with: --count 48"
+            )
+        trees = [tree for group in groups for tree in prune(group, sft.targets(group))]
+        self.probe = max(trees, key=lambda tree: len(tree.targets))
+        self.tokens = sum(scene.size for scene in self.scenes)
+        self.visits = Visits([scene.kind for scene in self.scenes], [scene.size for scene in self.scenes])
+        self._waiting: list[tuple[int, Tree]] = []
+        self._chosen: list[int] = []
+        self._rounds = 0
+
+    def batch(self, step: int) -> tuple[list[Tree], int]:
+        tokens = 0
+        while not self._waiting:
+            tokens += self._round()
+        batch: list[tuple[int, Tree]] = []
+        size = 0
+        while self._waiting and (not batch or size + self._waiting[0][1].size <= self.config.batch_tokens):
+            batch.append(self._waiting.pop(0))
+            size += batch[-1][1].size
+        self._chosen = [index for index, _ in batch]
+        return [tree for _, tree in batch], tokens
+
+    def learned(self, losses: Sequence[float]) -> None:
+        for index, loss in zip(self._chosen, losses, strict=True):
+            self.visits.note(index, loss)
+        self.teacher.follow()
+
+    def _round(self) -> int:
+        """Do some scenes and have them judged; returns the tokens it took."""
+        before = self.engine.counters.tokens
+        seed = f"{self.config.seed}/{self.config.objective}/{self._rounds}"
+        self._rounds += 1
+        chosen = self.visits.choose(self.config.batch_tokens * _UPDATES_AHEAD, seed)
+        starts = {self.scenes[index].start.as_task.id: self.scenes[index].start for index in chosen}
+
+        def session(task: Task) -> Session:
+            return Midway(self.source.session(task), starts[task.id])
+
+        groups = run_episodes(
+            self.engine,
+            [self.scenes[index].start.as_task for index in chosen],
+            session,
+            prompt=self.prompt,
+            temperature=1.0,
+            max_actions=self.config.max_actions,
+            seed=self.config.seed * 1_000_003 + self._rounds,
+            keep_lower=self.engine.body.split > 0,
+        )
+        failed = [episode for group in groups for episode in group.episodes if episode.error is not None]
+        if len(failed) * 2 > len(groups):
+            raise WorkError(
+                f"{len(failed)} of {len(groups)} rollouts failed; the first: {failed[0].error}",
+                "The environment is at fault. Look with: fde envgen gate",
+            )
+        done: list[tuple[int, Tree, int]] = []
+        for index, group in zip(chosen, groups, strict=True):
+            if group.segments:
+                # The first potential is noted where the first message ends.
+                first = group.segments[0].potentials[0][0]
+                targets = [t for t in sft.targets(group) if t.decision.offset >= first + self.config.skip]
+                done += [(index, tree, first) for tree in prune(group, targets)]
+        if not done:
+            raise WorkError("No scene left a decision to learn from.", "Lower the setting skip.")
+        return self.engine.counters.tokens - before + self._judge(done)
+
+    @torch.no_grad()
+    def _judge(self, done: list[tuple[int, Tree, int]]) -> int:
+        """Note the teacher's distributions with the targets; returns the tokens it took."""
+        seen = [self.teacher.context(self.scenes[index], tree, first) for index, tree, first in done]
+        tokens = 0
+        known: list[Tensor] = []
+        with self.teacher.used() as engine:
+            for batch in packs(seen, _FORWARD_TOKENS):
+                packed = pack(batch, engine.body.device)
+                hidden, _ = engine.body.run(packed.ids, packed.positions, packed.plan)
+                allowed = [target.decision.allowed for target in packed.targets]
+                known += [logs.clone() for logs in engine.log_probs(hidden[packed.predictors], allowed)]
+                tokens += packed.size
+        logs = iter(known)
+        for index, tree, _ in done:
+            tree.targets = [(place, replace(target, teacher=next(logs))) for place, target in tree.targets]
+            self._waiting.append((index, tree))
+        return tokens
+
+    def state(self) -> dict[str, Any]:
+        # What waits was done by the model as it was: a resumed run could not do it again.
+        self._waiting = []
+        return {"visits": self.visits.state(), "rounds": self._rounds}
+
+    def tensors(self) -> dict[str, Tensor]:
+        return self.teacher.tensors()
+
+    def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        self.visits.restore(state["visits"])
+        self._rounds = int(state["rounds"])
+        self.teacher.restore(tensors)
+
+
+def _scenes(engine: LocalEngine, prompt: Prompt, group: Group) -> Iterator[Scene]:
+    """The scenes of a demonstration, to be done again."""
+    for number, tokens in enumerate(group.scenes(group.episodes[0])):
+        yield Scene(
+            Start(group.task, number, whole=False),
+            tuple(said_lines(prompt, tokens)),
+            kind_of(engine, tokens),
+            len(tokens),
+        )

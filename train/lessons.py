@@ -1,0 +1,95 @@
+"""What supervised training learns from, update by update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from serve.engine.local import LocalEngine
+from serve.prompt import Prompt
+from train.loss import Divergence
+from train.settings import SftConfig
+from train.tree import Tree
+from train.update import add_lower
+from train.visits import Visits
+
+
+class Lessons(Protocol):
+    """Where the trees of an update come from.
+
+    Attributes:
+        rule: What the update does with them (see :meth:`train.update.Updater.step`).
+        tokens: Tokens of all there is, once.
+        probe: One of the trees, for :class:`train.update.Probe`.
+    """
+
+    rule: Divergence | None
+    tokens: int
+    probe: Tree
+
+    def batch(self, step: int) -> tuple[list[Tree], int]:
+        """The trees of update ``step`` (from 0), and the tokens that were computed to get them."""
+        ...
+
+    def learned(self, losses: Sequence[float]) -> None:
+        """The update on the latest batch was made; each tree's loss before it."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """What is resumed, as plain data; taking it changes what comes next as resuming does."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What is resumed, as tensors."""
+        ...
+
+    def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Go on from a saved state."""
+        ...
+
+
+class Demonstrated:
+    """The scenes of demonstrations, in proportion to what is still to be learned from each."""
+
+    rule: Divergence | None = None
+
+    def __init__(self, engine: LocalEngine, trees: Sequence[Tree], config: SftConfig) -> None:
+        self.engine, self.trees, self.config = engine, trees, config
+        self.tokens = sum(tree.size for tree in trees)
+        self.probe = max(trees, key=lambda tree: len(tree.targets))
+        self.visits = Visits(
+            [kind_of(engine, tree.tokens[0]) for tree in trees], [tree.size for tree in trees]
+        )
+        self._chosen: list[int] = []
+
+    def batch(self, step: int) -> tuple[list[Tree], int]:
+        self._chosen = self.visits.choose(self.config.batch_tokens, f"{self.config.seed}/sft/{step}")
+        batch = [self.trees[index] for index in self._chosen]
+        return batch, add_lower(self.engine, [tree for tree in batch if tree.lower[0] is None])
+
+    def learned(self, losses: Sequence[float]) -> None:
+        for index, loss in zip(self._chosen, losses, strict=True):
+            self.visits.note(index, loss)
+
+    def state(self) -> dict[str, Any]:
+        return self.visits.state()
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {}
+
+    def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        self.visits.restore(state)
+
+
+def kind_of(engine: LocalEngine, tokens: Sequence[int]) -> str:
+    """What a scene is about: its page's heading, without the numbers that vary."""
+    text: str = engine.tokenizer.decode(tokens)
+    heading = next((line for line in text.splitlines() if line.startswith("# ")), "")
+    return " ".join(word for word in heading.split() if not any(letter.isdigit() for letter in word))
+
+
+def said_lines(prompt: Prompt, scene: Sequence[int]) -> list[str]:
+    """The lines that the model said in a conversation."""
+    return [line for said, text in prompt.turns(scene) if said for line in text.splitlines()]

@@ -1,0 +1,130 @@
+"""An iteration's rollouts: which tasks, where they begin, and how far samples stay behind the program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from envgen.session import Session, Task
+from serve.agent import run_episodes
+from serve.engine.local import LocalEngine
+from serve.episodes import Episode, Group
+from serve.prompt import Prompt
+from train.algorithms.returns import Credit, outcome
+from train.curriculum import Curriculum, Stratum
+from train.settings import RlConfig
+from train.source import Source
+from train.starts import Midway, Start, Way, way
+
+_LOOKED_AT_FOR_SCENES = 5
+# Each time a kind of task is lost again its choices are drawn at so many times the temperature.
+_HOTTER, _HOTTEST = 3.0, 9.0
+_WORSE = 0.01
+
+Drawn = Sequence[tuple[Stratum, int]]
+
+
+class Rollouts:
+    """Draws tasks by what they teach and runs the policy on them."""
+
+    def __init__(
+        self, engine: LocalEngine, source: Source, prompt: Prompt, config: RlConfig, credit: Credit
+    ) -> None:
+        self.engine, self.source, self.prompt = engine, source, prompt
+        self.config, self.credit = config, credit
+        self._tasks: dict[bool, list[Task]] = {False: [], True: []}
+        self._ways: dict[str, Way] = {}
+        looked_at = self._task_list(False, _LOOKED_AT_FOR_SCENES)
+        self.first = looked_at[0]
+        self.curriculum = Curriculum(
+            max(self._way(task).scenes for task in looked_at),
+            again=config.again,
+            disturbed=config.disturbed,
+            whole=config.whole,
+        )
+
+    def draw(self, iteration: int) -> Drawn:
+        """What the iteration's groups try."""
+        # The first is to find out where something can be learned: half as many tell.
+        count = self.config.groups if iteration > 1 else -(-self.config.groups // 2)
+        return self.curriculum.draw(count, f"{self.config.seed}/{iteration}", self._kinds)
+
+    def make(self, drawn: Drawn, iteration: int, *, all_tried: bool) -> list[Group]:
+        """Run the policy on what was drawn.
+
+        Args:
+            all_tried: Whether the unlikely is tried as well.
+        """
+        starts: dict[str, Start] = {}
+        tasks = []
+        explored: dict[str, float] = {}
+        for stratum, number in drawn:
+            start = self._start(stratum, number)
+            named = start.as_task
+            starts[named.id] = start
+            tasks.append(named)
+            if lost := stratum.standing(self._way(start.task).kind).lost:
+                explored[named.id] = min(_HOTTEST, _HOTTER**lost)
+
+        def session(task: Task) -> Session:
+            return Midway(self.source.session(task), starts[task.id])
+
+        return run_episodes(
+            self.engine,
+            tasks,
+            session,
+            prompt=self.prompt,
+            temperature=1.0,
+            min_p=0.0 if all_tried else self.config.min_p,
+            explored=explored,
+            samples_per_task=self.config.samples,
+            max_actions=self.config.max_actions,
+            seed=self.config.seed * 1_000_003 + iteration,
+            keep_lower=self.engine.body.split > 0,
+        )
+
+    def learn_where(self, stratum: Stratum, number: int, group: Group, *, taught: bool) -> None:
+        """Tell the curriculum how a group fared, beside what the program reaches from the same start."""
+        start = self._start(stratum, number)
+        way_there = self._way(start.task)
+        reached = 1.0 if stratum.whole else way_there.reached[start.scene] or 0.0
+        values = self.outcomes(group.episodes)
+        stratum.seen(
+            number,
+            way_there.kind,
+            taught=taught,
+            tokens=group.size,
+            behind=reached - fmean(values) if values else 0.0,
+            lost=bool(values) and max(values) < reached - _WORSE,
+        )
+
+    def reward(self, done: Sequence[Episode]) -> float | None:
+        """Mean return of the episodes that could be judged; None when none could."""
+        values = self.outcomes(done)
+        return fmean(values) if values else None
+
+    def outcomes(self, done: Sequence[Episode]) -> list[float]:
+        """Returns of the episodes that could be judged."""
+        return [value for episode in done if (value := outcome(episode, self.credit)) is not None]
+
+    def _task_list(self, disturbed: bool, count: int) -> list[Task]:
+        """The first ``count`` training tasks, at least; made in growing lots."""
+        known = self._tasks[disturbed]
+        if len(known) < count:
+            size = max(64, 2 * count)
+            known = self.source.tasks("train", size, self.config.seed + 1, disturbed=disturbed)
+            self._tasks[disturbed] = known
+        return known
+
+    def _start(self, stratum: Stratum, number: int) -> Start:
+        """Where a task's rollouts begin: the stratum's scene, or the last of a task that has fewer."""
+        task = self._task_list(stratum.disturbed, number + 1)[number]
+        return Start(task, min(stratum.scene, self._way(task).scenes - 1), stratum.whole)
+
+    def _way(self, task: Task) -> Way:
+        if task.id not in self._ways:
+            self._ways[task.id] = way(self.source.session(task), task)
+        return self._ways[task.id]
+
+    def _kinds(self, disturbed: bool, count: int) -> list[str]:
+        return [self._way(task).kind for task in self._task_list(disturbed, count)[:count]]

@@ -1,0 +1,135 @@
+"""Settings of training. Importable without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from fde.errors import InputError
+
+Demonstrations = Literal["recordings", "program", "both"]
+Objective = Literal["imitation", "sdft", "distil"]
+
+
+@dataclass(frozen=True, slots=True)
+class SftConfig:
+    """Settings of supervised training.
+
+    Attributes:
+        count: Demonstrations by the program (for ``program`` and ``both``).
+        objective: ``imitation`` makes what was demonstrated likely. The others train on what the model itself
+            does (:mod:`train.distil`): ``sdft`` towards the same model that is shown the demonstration,
+            ``distil`` towards a larger model.
+        teacher: The larger model, for ``distil``.
+        ema: Share by which the teacher of ``sdft`` follows the model after each update.
+        skip: Tokens at the beginning of each scene's answer that ``sdft`` leaves out.
+        frozen: Share of the model's layers, from below, that stay as they are: what they make of
+            the demonstrations is computed once.
+        rate: Peak learning rate.
+        batch_tokens: Tokens of one update.
+        seconds: Wall-clock budget of training, evaluation on dev aside.
+        updates: Updates at most: with these alone the machine's speed does not decide the result. Where
+            ``seconds`` is given as well, what ends first ends it.
+        passes: Without either, updates are as many as visit every scene this often on average.
+        dev_tasks: Tasks of one evaluation; ``dev_times`` evaluations over the run. With none of them the
+            last weights are the result.
+    """
+
+    demonstrations: Demonstrations = "both"
+    count: int = 48
+    objective: Objective = "imitation"
+    teacher: str | None = None
+    ema: float = 0.01
+    skip: int = 0
+    rank: int = 16
+    alpha: float = 32.0
+    frozen: float = 0.5
+    rate: float = 2e-3
+    batch_tokens: int = 400
+    seconds: float | None = None
+    updates: int | None = None
+    passes: float = 6.0
+    dev_tasks: int = 16
+    dev_times: int = 1
+    max_actions: int = 30
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RlConfig:
+    """Settings of reinforcement learning.
+
+    Attributes:
+        algorithm: One of :data:`train.algorithms.ALGORITHMS`.
+        groups: Groups of an iteration; ``samples`` episodes each.
+        min_p: What is less likely than this share of the likeliest choice is not tried: a slip somewhere
+            in a long episode hides what the other choices were worth.
+        rate: Learning rate; ``batch_tokens`` tokens of one update.
+        epochs: Times an iteration's trees are gone over; None leaves it to the algorithm.
+        trust, partial: See :class:`train.algorithms.returns.Credit`.
+        again, disturbed, whole: Shares of groups, see :class:`train.curriculum.Curriculum`.
+        clip_low, clip_high: Bounds of the ratio; None leaves them to the algorithm, like the next two.
+        reach: Probability that a choice may gain in an iteration beyond the ratio's bound
+            (see :class:`train.loss.Clip`).
+        hold: How much moving choices that need not change counts, in scenes where others do.
+        correct: Compute the trainer's own log-probabilities of the rollouts first, and weigh them by what
+            they differ (see :func:`train.loss.correction`): one forward more, for rollouts of another
+            engine or an older policy.
+        max_kl: An iteration's updates end when they have led this far, in nats a decision, from the policy
+            that made its rollouts.
+        seconds: Wall-clock budget of rollouts and updates, evaluation on dev aside.
+        iterations: Iterations at most: with these alone the machine's speed does not decide the result.
+            Where ``seconds`` is given as well, what ends first ends it; without either there are 12.
+        dev_tasks: Tasks of one evaluation; ``dev_times`` evaluations over the run. With none of them the
+            last weights are the result.
+        target: Dev success after which the run ends: when the lower bound of its 95% interval reaches it.
+        patience: Evaluations in a row without a better one, after which the run ends.
+    """
+
+    algorithm: str = "tree"
+    groups: int = 20
+    samples: int = 6
+    min_p: float = 0.05
+    rate: float = 2e-3
+    batch_tokens: int = 1000
+    epochs: int | None = None
+    trust: float = 0.7
+    partial: float = 0.5
+    again: float = 0.35
+    disturbed: float = 0.15
+    whole: float = 0.1
+    clip_low: float | None = None
+    clip_high: float | None = None
+    reach: float | None = None
+    hold: float | None = None
+    correct: bool = False
+    max_kl: float = 0.3
+    rank: int = 16
+    alpha: float = 32.0
+    frozen: float = 0.5
+    seconds: float | None = None
+    iterations: int | None = None
+    dev_tasks: int = 16
+    dev_times: int = 1
+    target: float | None = None
+    patience: int | None = None
+    max_actions: int = 24
+    seed: int = 0
+
+
+def make_config(kind: type[Any], **settings: Any) -> Any:
+    """A config of ``kind``; a setting that is unknown or of another type is an error that says so."""
+    known = kind.__dataclass_fields__
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise InputError(f"Unknown training setting '{unknown[0]}'.", f"Known are: {', '.join(known)}.")
+    try:
+        return TypeAdapter(kind).validate_python(settings)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise InputError(
+            f"Training setting '{wrong['loc'][0]}' is {wrong['input']!r}: {wrong['msg'].lower()}.",
+            "docs/train.md lists the settings.",
+        ) from error
