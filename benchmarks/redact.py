@@ -31,7 +31,8 @@ sys.path.insert(0, str(ROOT))
 os.environ["TLDEXTRACT_PUBLIC_SUFFIX_LIST_URLS"] = ""
 
 from redact.detect import Detector, find_model  # noqa: E402
-from redact.score import Labelled, Result, load, score  # noqa: E402
+from redact.labelled import Labelled, load  # noqa: E402
+from redact.score import Result, score  # noqa: E402
 from redact.spans import Span  # noqa: E402
 
 LABELLED = ROOT / "benchmarks" / "data" / "presidio_research_held_out.json"

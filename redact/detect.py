@@ -11,13 +11,26 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fde.errors import MissingError
 from redact import people
 from redact.addresses import COUNTRIES
-from redact.names import PARTICLES, TITLES, fold, known_family, known_given, looks_like_firm, words
+from redact.checks import LOCALES
+from redact.names import (
+    PARTICLES,
+    TITLES,
+    disguised,
+    fold,
+    known_family,
+    known_given,
+    looks_like_firm,
+    undisguised,
+    words,
+)
 from redact.spans import Span, settle
+from redact.transformer import Transformer
 
 # Presidio's domain recogniser would otherwise fetch the public suffix list.
 os.environ.setdefault("TLDEXTRACT_PUBLIC_SUFFIX_LIST_URLS", "")
@@ -47,11 +60,11 @@ def find_model(name: str | None = None) -> str:
 
 
 @cache
-def _engine(model: str) -> tuple[AnalyzerEngine, Any]:
+def _engine(model: str, locales: tuple[str, ...]) -> tuple[AnalyzerEngine, Any]:
     """Presidio's analyser with our recognisers, and the spaCy pipeline under it."""
     from redact.presidio import build
 
-    return build(model)
+    return build(model, locales)
 
 
 class Detector:
@@ -59,10 +72,20 @@ class Detector:
 
     Args:
         model: Name of an installed spaCy model, None for the first installed one.
+        locales: Countries whose national identifiers are looked for.
+        transformer: Folder of a token-classification model that is read as well.
     """
 
-    def __init__(self, model: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        locales: Sequence[str] = LOCALES,
+        transformer: Path | None = None,
+    ) -> None:
         self.model = find_model(model)
+        self._locales = tuple(locales)
+        self._transformer = None if transformer is None else Transformer(transformer)
         self._seen: dict[str, list[Span]] = {}
 
     def find(self, texts: Sequence[str]) -> list[list[Span]]:
@@ -71,22 +94,27 @@ class Detector:
         pieces = [(text, piece, offset) for text in new for piece, offset in _pieces(text)]
         for text in new:
             self._seen[text] = []
-        engine, nlp = _engine(self.model)
-        for (text, _, offset), found in zip(
-            pieces, analyse(engine, nlp, [p for _, p, _ in pieces]), strict=True
-        ):
-            self._seen[text].extend(span.shifted(offset) for span in found)
+        engine, nlp = _engine(self.model, self._locales)
+        # Recognisers read the text without its disguise; spans are of the text as it is.
+        plain = [undisguised(p) if disguised(p) else (p, None) for _, p, _ in pieces]
+        batch = [piece for piece, _ in plain]
+        further = self._transformer.find(batch) if self._transformer else [[] for _ in batch]
+        results = analyse(engine, nlp, batch, further)
+        for (text, _, offset), (_, at), found in zip(pieces, plain, results, strict=True):
+            spans = found if at is None else [s.moved(at[s.start], at[s.end - 1] + 1) for s in found]
+            self._seen[text].extend(span.shifted(offset) for span in spans)
         return [self._seen[text] for text in texts]
 
 
-def analyse(engine: AnalyzerEngine, nlp: Any, texts: Iterable[str]) -> list[list[Span]]:
-    """Run the analyser over pieces of text."""
-    batch = list(texts)
+def analyse(
+    engine: AnalyzerEngine, nlp: Any, batch: Sequence[str], further: Sequence[Sequence[Span]]
+) -> list[list[Span]]:
+    """Run the analyser over pieces of text; ``further`` are spans that somebody else found in them."""
     results: list[list[Span]] = []
     artifacts_of = (a for _, a in nlp.process_batch([_capitals(t) for t in batch], "en", batch_size=64))
-    for text, artifacts in zip(batch, artifacts_of, strict=True):
+    for text, artifacts, more in zip(batch, artifacts_of, further, strict=True):
         raw = engine.analyze(text, "en", nlp_artifacts=artifacts)
-        results.append(refine(text, [_span(r) for r in raw]))
+        results.append(refine(text, [*(_span(r) for r in raw), *more]))
     return results
 
 
