@@ -18,6 +18,7 @@ from fde.errors import MissingError
 from redact import people
 from redact.addresses import COUNTRIES
 from redact.checks import LOCALES
+from redact.locations import nobodys_place
 from redact.names import (
     PARTICLES,
     TITLES,
@@ -26,6 +27,7 @@ from redact.names import (
     known_family,
     known_given,
     looks_like_firm,
+    ordinary,
     undisguised,
     words,
 )
@@ -113,8 +115,13 @@ def analyse(
     results: list[list[Span]] = []
     artifacts_of = (a for _, a in nlp.process_batch([_capitals(t) for t in batch], "en", batch_size=64))
     for text, artifacts, more in zip(batch, artifacts_of, further, strict=True):
-        raw = engine.analyze(text, "en", nlp_artifacts=artifacts)
-        results.append(refine(text, [*(_span(r) for r in raw), *more]))
+        # Not through AnalyzerEngine.analyze: of two recognisers that agree it would drop one.
+        raw = [
+            _span(result)
+            for recognizer in engine.registry.recognizers
+            for result in recognizer.analyze(text, recognizer.supported_entities, artifacts)
+        ]
+        results.append(refine(text, [*raw, *more]))
     return results
 
 
@@ -160,10 +167,13 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
     kept: list[Span] = []
     for span in spans:
         if span.type in ("LOCATION", "ORGANIZATION") and span.source == "model":
-            shown = text[span.start : span.end]
-            if fold(shown) in words():
+            shown = text[span.start : span.end].split("\n")[0].rstrip()
+            span = span.moved(span.start, span.start + len(shown))
+            if fold(shown) in words() or (span.type == "LOCATION" and nobodys_place(shown)):
                 continue
-            if _is_name(shown):
+            if span.type == "LOCATION" and looks_like_firm(shown):
+                span = Span(span.start, span.end, "ORGANIZATION", span.score, span.source, span.strength)
+            elif _is_name(shown):
                 span = Span(span.start, span.end, "PERSON", span.score, "model", 1)
         if span.type != "PERSON" or span.source != "model":
             kept.append(span)
@@ -172,6 +182,9 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
         found = text[start:end]
         if end - start < 2 or people.foreign(found) or (cased and not any(c.isupper() for c in found)):
             continue
+        spoken = known_given(found) and _DOES.match(text, end) is not None
+        if ordinary(found) and not spoken and not any(s.start < end and start < s.end for s in ours):
+            continue
         agree = [s for s in ours if s.start < end and start < s.end]
         if _apart(agree) > 1:  # several people read as one
             continue
@@ -179,7 +192,7 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
             continue
         value = people.strength(found)
         single = " " not in found.strip()
-        if single and (
+        if single and not spoken and (
             fold(found) in words() or (not cased and re.search(r"(?:ing|ed|ly|s)$", found) and not value)
         ):
             continue
@@ -192,8 +205,23 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
     def in_firm(span: Span) -> bool:
         return any(firm.start <= span.start and span.end <= firm.end for firm in firms)
 
-    kept = [s for s in kept if s.type != "PERSON" or s.strength > 2 or not in_firm(s)]
+    towns = [s for s in kept if s.type == "LOCATION" and s.source != "model"]
+
+    def in_town(span: Span) -> bool:
+        """San Giuseppe Vesuviano is nobody."""
+        return any(t.start <= span.start and span.end <= t.end and len(t) > len(span) for t in towns)
+
+    kept = [
+        s for s in kept
+        if s.type != "PERSON" or ((s.strength > 2 or not in_firm(s)) and (s.strength > 1 or not in_town(s)))
+    ]  # fmt: skip
     return settle(_widest_people(kept))
+
+
+# What somebody does: before it an English word can be a name after all.
+_DOES = re.compile(
+    r" (?:is|was|has|had|will|can|said|says|asked|told|wrote|spent|lives|lived|works|worked|went|called|from|and I)\b|['’]s "
+)
 
 
 def _apart(spans: list[Span]) -> int:

@@ -107,6 +107,18 @@ def places() -> frozenset[str]:
 
 
 @cache
+def country_names() -> frozenset[str]:
+    """Names of countries, folded, words joined by blanks."""
+    return frozenset(entry.replace("_", " ") for entry in _words("places.json", "countries"))
+
+
+@cache
+def english() -> frozenset[str]:
+    """Words of an English dictionary in all their forms, folded."""
+    return frozenset(_words("english.json", "words"))
+
+
+@cache
 def words() -> frozenset[str]:
     """Words that are never taken for a name by themselves, folded."""
     return frozenset(_words("words.json", "words")) | ROLE_WORDS
@@ -215,6 +227,15 @@ def ambiguous(word: str) -> bool:
     """Whether a word standing alone says nothing about a person: too short, or an everyday word."""
     folded = fold(word).rstrip(".")
     return len(folded) < 3 or folded in words()
+
+
+def ordinary(text: str) -> bool:
+    """Whether a text consists of English words alone and does not begin with a known given name."""
+    found = [fold(word).rstrip(".") for word in re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", text)]
+    found = [re.sub(r"['’]s?$", "", word) for word in found]
+    if not found or (len(found) > 1 and known_given(found[0])):
+        return False
+    return all(word in english() or word in words() for word in found)
 
 
 def looks_like_firm(text: str) -> bool:

