@@ -55,7 +55,9 @@ def people(count: int, seed: int = 0) -> list[Person]:
     """People with different full names and initials; some share a given or a family name."""
     rng = random.Random(seed)
     plain = re.compile(r"[a-z]{4,11}")
-    usable = [w for w in sorted(given_names()) if plain.fullmatch(w) and w not in words() and not known_place(w)]
+    usable = [
+        w for w in sorted(given_names()) if plain.fullmatch(w) and w not in words() and not known_place(w)
+    ]
     given = rng.sample([w for w in usable if w not in family_names()], count * 2 // 3)
     family = rng.sample(
         [w for w in sorted(family_names()) if plain.fullmatch(w) and w not in words() | given_names()],
@@ -130,12 +132,16 @@ def _recording(planted: list[Person]) -> Recording:
         page = Snapshot(
             url=f"http://127.0.0.1:8000/x?by={n}",
             title="Requests",
-            text=f"- text: Signed in as {_mark(n, 'initial', p)}\n- cell \"{_mark(n, 'full', p)}\"\n"
-            f"- link \"{_mark(n, 'path', p)}\"",
+            text=f'- text: Signed in as {_mark(n, "initial", p)}\n- cell "{_mark(n, "full", p)}"\n'
+            f'- link "{_mark(n, "path", p)}"',
         )
         steps.append(RecordedStep(before=None, action=Action(verb="goto", value=page.url), after=page))
     return Recording(
-        id="r1", workflow="requests", instruction="Check the requests.", source_format="fde", steps=tuple(steps)
+        id="r1",
+        workflow="requests",
+        instruction="Check the requests.",
+        source_format="fde",
+        steps=tuple(steps),
     )
 
 
@@ -169,12 +175,16 @@ _PATHS = ("/", "/vendors", "/vendors?page=2", "/vendors?page=3")
 # The boxes of every occurrence of the values in visible text and in fields.
 _FIND = """values => {
   const found = [];
-  const add = (value, rects) => { for (const r of rects) if (r.width > 1 && r.height > 1 && r.top >= 0 &&
-    r.bottom <= innerHeight && r.left >= 0 && r.right <= innerWidth) found.push([value, r.left, r.top, r.right, r.bottom]); };
+  const add = (value, rects) => {
+    for (const r of rects)
+      if (r.width > 1 && r.height > 1 && r.top >= 0 && r.bottom <= innerHeight && r.left >= 0 &&
+          r.right <= innerWidth) found.push([value, r.left, r.top, r.right, r.bottom]);
+  };
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {
     const text = walk.currentNode.data;
-    for (const value of values) for (let at = text.indexOf(value); at >= 0; at = text.indexOf(value, at + 1)) {
+    for (const value of values)
+     for (let at = text.indexOf(value); at >= 0; at = text.indexOf(value, at + 1)) {
       const range = document.createRange();
       range.setStart(walk.currentNode, at);
       range.setEnd(walk.currentNode, at + value.length);
@@ -205,7 +215,14 @@ def values() -> list[str]:
 
     found: set[str] = set()
     for employee in company.EMPLOYEES:
-        found |= {employee.name, employee.short, employee.listed, employee.mail, employee.user, employee.phone}
+        found |= {
+            employee.name,
+            employee.short,
+            employee.listed,
+            employee.mail,
+            employee.user,
+            employee.phone,
+        }
     for vendor in company.VENDORS:
         found |= {vendor.contact, vendor.mail, vendor.phone, vendor.iban}
         found.add(" ".join(vendor.iban[i : i + 4] for i in range(0, len(vendor.iban), 4)))

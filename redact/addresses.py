@@ -79,12 +79,14 @@ class _Shapes:
         )
         # A number before the street and one after it: the house and the flat, in either order.
         self.between = re.compile(
-            rf"(?<![\w.,/-])(?P<v>{number},?[ ](?P<n>{word}(?:[ ](?:u\.|[^\W\d_][\w'’.-]*)){{0,3}})[ ]\d{{1,4}}[A-Za-z]?\.?)"
+            rf"(?<![\w.,/-])(?P<v>{number},?[ ](?P<n>{word}(?:[ ](?:u\.|[^\W\d_][\w'’.-]*)){{0,3}})"
+            rf"[ ]\d{{1,4}}[A-Za-z]?\.?)"
             rf"(?=[ ]*(?:[,;\n]|$|[ ](?:{_UNIT})))",
             flags,
         )
         self.corner = re.compile(
-            rf"\b(?i:(?:the )?corner of|intersection of)[ ](?P<v>{small}{{0,2}}{word}(?:[ ]{word}){{0,4}}(?:[ ]\d{{1,4}})?"
+            rf"\b(?i:(?:the )?corner of|intersection of)[ ]"
+            rf"(?P<v>{small}{{0,2}}{word}(?:[ ]{word}){{0,4}}(?:[ ]\d{{1,4}})?"
             rf"[ ](?:and|&)[ ]{small}{{0,2}}{word}(?:[ ]{word}){{0,4}}(?:[ ]\d{{1,4}})?)(?![\w])",
             flags,
         )

@@ -10,7 +10,18 @@ from redact.corpus import Context, Visitor
 
 # Marks in running text. A link, a button or a cell is a thing of its own and keeps its name.
 _INLINE = frozenset(
-    ["text", "strong", "emphasis", "mark", "code", "insertion", "deletion", "subscript", "superscript", "generic"]
+    [
+        "text",
+        "strong",
+        "emphasis",
+        "mark",
+        "code",
+        "insertion",
+        "deletion",
+        "subscript",
+        "superscript",
+        "generic",
+    ]
 )
 _JOINED = Context("joined")
 _NODES = 4

@@ -99,7 +99,7 @@ class Detector:
         engine, nlp = _engine(self.model, self._locales)
         # Recognisers read the text without its disguise; spans are of the text as it is.
         plain = [undisguised(p) if disguised(p) else (p, None) for _, p, _ in pieces]
-        batch = [piece for piece, _ in plain]
+        batch = [_flowing(piece) for piece, _ in plain]
         further = self._transformer.find(batch) if self._transformer else [[] for _ in batch]
         results = analyse(engine, nlp, batch, further)
         for (text, _, offset), (_, at), found in zip(pieces, plain, results, strict=True):
@@ -123,6 +123,14 @@ def analyse(
         ]
         results.append(refine(text, [*raw, *more]))
     return results
+
+
+_SOFT_BREAK = re.compile(r"(?m)^([^\n|]{40,}[^\W\d_])\n(?=[^\W\d_])")
+
+
+def _flowing(text: str) -> str:
+    """Text with the line breaks of running text as blanks: a name may be broken over two lines."""
+    return _SOFT_BREAK.sub(r"\1 ", text) if "\n" in text else text
 
 
 def _capitals(text: str) -> str:
@@ -192,8 +200,12 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
             continue
         value = people.strength(found)
         single = " " not in found.strip()
-        if single and not spoken and (
-            fold(found) in words() or (not cased and re.search(r"(?:ing|ed|ly|s)$", found) and not value)
+        if (
+            single
+            and not spoken
+            and (
+                fold(found) in words() or (not cased and re.search(r"(?:ing|ed|ly|s)$", found) and not value)
+            )
         ):
             continue
         if single and value == 0 and not agree:
@@ -220,7 +232,8 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
 
 # What somebody does: before it an English word can be a name after all.
 _DOES = re.compile(
-    r" (?:is|was|has|had|will|can|said|says|asked|told|wrote|spent|lives|lived|works|worked|went|called|from|and I)\b|['’]s "
+    r" (?:is|was|has|had|will|can|said|says|asked|told|wrote|spent|lives|lived|works|worked|went|called|from|"
+    r"and I)\b|['’]s "
 )
 
 

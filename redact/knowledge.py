@@ -155,7 +155,9 @@ class Knowledge:
             self._remember("NAME", word.capitalize(), made, certain=alone is not None, capital=capital)
 
     def _part(self, part: str, family: str) -> str:
-        return "-".join(self._names.made(w, family) or (w.upper() if len(w) == 1 else w) for w in words_of(part))
+        return "-".join(
+            self._names.made(w, family) or (w.upper() if len(w) == 1 else w) for w in words_of(part)
+        )
 
     def _email(self, shown: str) -> str:
         lower = shown.lower()

@@ -123,7 +123,9 @@ def _brat(folder: Path) -> Iterator[Labelled]:
     """Every text of a folder; a span of several pieces counts as its pieces."""
     texts = sorted(folder.rglob("*.txt"))
     if not texts:
-        raise InputError(f"{folder} holds no .txt file.", "A brat folder has NAME.txt with NAME.ann beside it.")
+        raise InputError(
+            f"{folder} holds no .txt file.", "A brat folder has NAME.txt with NAME.ann beside it."
+        )
     for file in texts:
         notes = file.with_suffix(".ann")
         if not notes.is_file():

@@ -48,8 +48,9 @@ _TITLED = re.compile(
     rf"signora?|dott|rev|reverend|judge|sergeant|captain|colonel))\b\.?[ ]{{1,2}}(?P<v>{_ANY})"
 )
 _TITLED_SMALL = re.compile(
-    r"\b(?:mr|mrs|ms|miss|dr|prof)\b\.?[ ](?P<v>[^\W\d_]{2,}(?:[ ](?!is\b|was\b|has\b|will\b|said\b|and\b|apt\b|"
-    r"suite\b)[^\W\d_]{2,})?)(?=[ ]*(?:[.,?!;:\n]|$| (?:is|was|has|will|said|and|apt|suite)\b|['’]s\b))"
+    r"\b(?:mr|mrs|ms|miss|dr|prof)\b\.?[ ]"
+    r"(?P<v>[^\W\d_]{2,}(?:[ ](?!(?:is|was|has|will|said|and|apt|suite)\b)[^\W\d_]{2,})?)"
+    r"(?=[ ]*(?:[.,?!;:\n]|$| (?:is|was|has|will|said|and|apt|suite)\b|['’]s\b))"
 )
 _WORDS = re.compile(rf"(?<![\w@.#/-])(?:{_W}|{_I})(?:[ ](?:{_I}(?![^\s\w])|{_P}{_W})){{1,15}}(?![\w@])")
 _LAST_FIRST = re.compile(
@@ -77,21 +78,24 @@ _CALLED = re.compile(
 )
 # After these words stands a name, whatever else it may mean.
 _SURELY = re.compile(
-    rf"\b(?i:my name is|name's|(?:named|calls?|called) (?:him|her|me|them)|known as|(?:first|last|maiden|family|full) "
-    rf"name(?:\?| is|:)|"
-    rf"(?:directed|written|produced|sung|performed|composed|painted|starring|featuring|played|signed|led|founded) by|"
-    rf"starring|featuring|on behalf of|in memory of|married to|engaged to|daughter of|son of|wife of|husband of)[ ]"
+    rf"\b(?i:my name is|name's|(?:named|calls?|called) (?:him|her|me|them)|known as|"
+    rf"(?:first|last|maiden|family|full) name(?:\?| is|:)|"
+    rf"(?:directed|written|produced|sung|performed|composed|painted|played|signed|led|founded) by|"
+    rf"starring|featuring|on behalf of|in memory of|married to|engaged to|"
+    rf"(?:daughter|son|wife|husband) of)[ ]"
     rf"(?P<v>{_ANY})"
 )
 # Something of somebody's that only people have.
 _OWNER = re.compile(
-    rf"(?P<v>{_ANY})['’]s?[ ](?=(?:new |old |home |work |postal |email |e-mail |phone |mobile |bank |billing )?"
-    rf"(?:address|phone|number|e-?mail|account|card|password|birthday|husband|wife|son|daughter|mother|father|"
-    rf"parents?|brother|sister|office|desk|manager|boss|signature|approval|request|salary|passport|doctor|house|"
-    rf"apartment|car|job|name)\b)"
+    rf"(?P<v>{_ANY})['’]s?[ ]"
+    rf"(?=(?:new |old |home |work |postal |email |e-mail |phone |mobile |bank |billing )?"
+    rf"(?:address|phone|number|e-?mail|account|card|password|birthday|husband|wife|son|daughter|mother|"
+    rf"father|parents?|brother|sister|office|desk|manager|boss|signature|approval|request|salary|passport|"
+    rf"doctor|house|apartment|car|job|name)\b)"
 )
 _CALLED_SMALL = re.compile(
-    r"\b(?:my name is|name is|your name\?|maiden name is|last name is|last name\?|calls? me|call me|named him|"
+    r"\b(?:my name is|name is|your name\?|maiden name is|last name is|last name\?|calls? me|call me|"
+    r"named him|"
     r"named her|it's under|user:|name:|starring|directed by)[ ]"
     r"(?P<v>[^\W\d_]{2,}(?:[ ][^\W\d_]{2,}){0,2})(?=[ ]*(?:[.,?!;:]|$| but | and ))"
 )

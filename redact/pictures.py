@@ -20,7 +20,7 @@ from math import ceil, floor
 from fde.errors import InputError
 from ingest import ocr
 from redact.corpus import Context, Edit
-from redact.names import fold
+from redact.names import english, fold
 from redact.names import words as plain_words
 
 _FILL = (110, 110, 110)
@@ -80,7 +80,7 @@ class Pictures:
         self._kept = kept
 
     def covered(self, pictures: Sequence[tuple[bytes, Known]]) -> list[bytes | None]:
-        """Each picture with its boxes filled, as lossless WebP without metadata; None where it cannot be read."""
+        """Each picture covered, as lossless WebP without metadata; None where it cannot be read."""
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             # Recognition is a program of its own: threads are enough to keep all cores busy.
             read = list(pool.map(lambda item: _recognised(item[0]), pictures))
@@ -93,7 +93,9 @@ class Pictures:
         from PIL import Image, ImageDraw, ImageOps
 
         try:
-            picture = ImageOps.exif_transpose(Image.open(io.BytesIO(data), formats=ocr.FORMATS)).convert("RGB")
+            picture = ImageOps.exif_transpose(Image.open(io.BytesIO(data), formats=ocr.FORMATS)).convert(
+                "RGB"
+            )
         except (OSError, ValueError):
             return None
         hidden = self.hidden(words, known)
@@ -140,7 +142,7 @@ class Pictures:
         if any(char.isdigit() for char in shown):
             return shown in self._kept
         return all(
-            piece in plain_words() or (piece in self._kept and piece not in known.gone)
+            piece in plain_words() or piece in english() or (piece in self._kept and piece not in known.gone)
             for piece in re.findall(r"[^\W\d_]+", shown)
         )
 

@@ -92,7 +92,9 @@ def _marks(knowledge: Knowledge, text: str, contexts: set[Context]) -> Iterator[
         inside = [s for s in spans if s.start < end and start < s.end]
         best = max(inside, key=lambda s: (s.end - s.start, s.score), default=None)
         if best is None:
-            hits = [h for h in longest(knowledge.rewriter.lexicon.scan(text)) if h.start < end and start < h.end]
+            hits = [
+                h for h in longest(knowledge.rewriter.lexicon.scan(text)) if h.start < end and start < h.end
+            ]
             kind = hits[0].form.kind if hits else context.label or "CUSTOM"
             yield Span(start, end, kind if kind in TYPES else "CUSTOM", 0.0, ""), made
         else:

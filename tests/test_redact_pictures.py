@@ -1,4 +1,4 @@
-"""Screenshots: what is covered, what stays, what leaves no trace, and what happens without text recognition."""
+"""Screenshots: what is covered, what stays, and what happens without text recognition."""
 
 from __future__ import annotations
 

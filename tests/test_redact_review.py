@@ -60,7 +60,9 @@ def test_decisions_are_applied_on_the_next_run(client: Engagement) -> None:
     told = {i.value: i.verdict for i in review(client)[1]}
     assert told["Zanthor Quill"] == "accept"
     # The last decision on a value counts.
-    decisions.keep(client, Decisions(decisions=(Decision(value="tobias feldkamp", type="PERSON", verdict="accept"),)))
+    decisions.keep(
+        client, Decisions(decisions=(Decision(value="tobias feldkamp", type="PERSON", verdict="accept"),))
+    )
     assert "Tobias" not in everything(redact(client).path)
     assert stat.S_IMODE(decisions.path_of(client).stat().st_mode) == 0o600
 
@@ -74,7 +76,9 @@ def test_decisions_are_applied_on_the_next_run(client: Engagement) -> None:
         ('{"decisions": [{"value": "xyz", "type": "PERSON", "verdict": "maybe"}]}', "verdict"),
     ],
 )
-def test_a_wrong_file_of_decisions_is_explained(client: Engagement, tmp_path: Path, text: str, message: str) -> None:
+def test_a_wrong_file_of_decisions_is_explained(
+    client: Engagement, tmp_path: Path, text: str, message: str
+) -> None:
     path = tmp_path / "d.json"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
@@ -93,7 +97,9 @@ def test_a_browser_decides_and_the_command_keeps_it(fde: Any, client: Engagement
         page = browser.new_page()
         problems: list[str] = []
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda r: problems.append(r.url) if not r.url.startswith(("file:", "blob:")) else None)
+        page.on(
+            "request", lambda r: problems.append(r.url) if not r.url.startswith(("file:", "blob:")) else None
+        )
         page.goto(Path(shown.json["page"]).as_uri())
         assert page.locator("article").count() == shown.json["values"]
         card = page.locator("article", has=page.locator("b", has_text="Marguerite Okonjo")).first

@@ -64,7 +64,10 @@ def review(
         from redact import decisions
 
         kept = decisions.keep(engagement, decisions.read(apply))
-        told = {verdict: sum(d.verdict == verdict for d in kept.decisions) for verdict in ("accept", "reject", "add")}
+        told = {
+            verdict: sum(d.verdict == verdict for d in kept.decisions)
+            for verdict in ("accept", "reject", "add")
+        }
         if as_json:
             emit({"decisions": told})
         else:
@@ -79,7 +82,10 @@ def review(
         emit({"page": str(path), "values": len(found), "left": left})
         return
     out(str(path))
-    say(f"{len(found)} values, {left} of them found but not replaced. The page holds originals: delete it afterwards.")
+    say(
+        f"{len(found)} values, {left} of them found but not replaced. "
+        "The page holds originals: delete it afterwards."
+    )
 
 
 @app.command()
