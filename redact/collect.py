@@ -100,6 +100,7 @@ class Collected:
             people.protected.update(words_of(text))
         people.firms = set(self.firms)
         people.allowed = {compact_key(text) for text in self.policy.allow}
+        people.allowed_words = {word for text in self.policy.allow for word in words_of(text)}
 
     def _protect_one(self, text: str, context: Context) -> None:
         value = context.place != "control"

@@ -31,6 +31,7 @@ class Knowledge:
 
     Attributes:
         entries: For the vault, by id.
+        strengths: Compact key of each full name -> how much speaks for it, see :class:`redact.spans.Span`.
         kept: Names of firms and allowed values that are left as they are.
         rewriter: Replaces all of it in any string.
     """
@@ -132,6 +133,7 @@ class Knowledge:
             w for w in people.lower if not (names.known_given(w) or names.known_family(w))
         }
         self._confirmed = {compact_key(e.shown) for e in full}
+        self.strengths = {compact_key(e.shown): e.strength for e in full}
         return NameForms(full, single, self.surrogates, ambiguous, usernames)
 
     def _add_people(self) -> None:

@@ -61,7 +61,7 @@ MONTHS = {
 }
 _BORN = re.compile(
     r"(?:born|birth|birthday|birthdate|dob|d\.o\.b\.?|geboren|geb\.|naissance|nacimiento|né|"
-    r"née)\b[^.!?\n]{0,40}$",
+    r"née)\b[^.!?\n\d]{0,40}$",
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(

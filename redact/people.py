@@ -103,6 +103,8 @@ _PAIR = re.compile(rf"(?<![\w@] )(?<![\w@])(?P<a>{_W}) (?:and|&) (?P<b>{_W})(?= 
 _LIST = re.compile(rf"(?<![\w@])(?:{_W}, ){{1,12}}{_W},? (?:and|&|or) (?:{_W})(?!\w)")
 _NAMED_ADDRESS = re.compile(rf"[\"']?(?P<v>{_ANY}|{_W},[ ]{_W})[\"']?[ ]{{0,2}}[<\[(](?=[\w.+-]{{1,64}}@)")
 _HOUSE = frozenset({"apt", "apartment", "suite", "ste", "unit", "flat", "floor", "room", "po", "box", "attn"})
+# Said to somebody at the beginning of a sentence; some are names too, but hardly before a name.
+_TOLD = frozenset("ask tell call see meet thank thanks contact inform notify email mail phone remind".split())
 _STOP = words() | SUFFIXES | TITLES | _HOUSE
 
 
@@ -144,7 +146,10 @@ def strength(text: str) -> int:
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:
     """Cut everyday words and titles from both ends of a run of capitalised words."""
     found = list(re.finditer(r"\S+", text[start:end]))
-    while len(found) > 1 and plain(found[0][0].strip(",")) in _STOP and not known_given(found[0][0]):
+    while len(found) > 1 and (
+        plain(found[0][0].strip(",")) in _TOLD
+        or (plain(found[0][0].strip(",")) in _STOP and not known_given(found[0][0]))
+    ):
         found.pop(0)
     while len(found) > 1 and plain(found[-1][0].strip(",")) in _STOP and not known_family(found[-1][0]):
         found.pop()

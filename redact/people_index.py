@@ -42,11 +42,13 @@ class People:
             contains one is not believed.
         firms: Compact forms of firms' names.
         allowed: Compact forms that must stay.
+        allowed_words: Their words: alone they are believed only as part of somebody else's name.
     """
 
     protected: set[str] = field(default_factory=set)
     firms: set[str] = field(default_factory=set)
     allowed: set[str] = field(default_factory=set)
+    allowed_words: set[str] = field(default_factory=set)
     lower: set[str] = field(default_factory=set)
     _full: dict[tuple[str, ...], Evidence] = field(default_factory=dict)
     _single: dict[str, Evidence] = field(default_factory=dict)
@@ -118,7 +120,7 @@ class People:
         return evidence.strength == 1 and evidence.prose
 
     def _believed_single(self, folded: str, evidence: Evidence) -> bool:
-        if folded in self.allowed or folded in self.firms or len(folded) < 2:
+        if folded in self.allowed | self.allowed_words or folded in self.firms or len(folded) < 2:
             return False
         if evidence.strength >= 3:
             return True

@@ -167,7 +167,10 @@ def boxes(
         bottom = max(words[i].bottom for i in group)
         height = max(8.0, min(bottom - top, 3 * min(words[i].bottom - words[i].top for i in group)))
         grid, unit = _GRID * height, _UNIT * height
-        left = floor((min(words[i].left for i in group) - _MARGIN) / grid) * grid
+        begin = min(words[i].left for i in group) - _MARGIN
+        # Where the words before it end is seen anyway.
+        before = [w.right for i, w in enumerate(words) if i not in hidden and _beside(w, top, bottom, begin)]
+        left = max([floor(begin / grid) * grid, *before])
         width = max(words[i].right for i in group) + _MARGIN - left
         right = left + ceil(width / unit) * unit
         for other, word in enumerate(words):
@@ -183,6 +186,11 @@ def boxes(
             )
         )
     return found
+
+
+def _beside(word: ocr.Word, top: float, bottom: float, begin: float) -> bool:
+    """Whether a word ends before ``begin``, on the same height."""
+    return word.top < bottom and top < word.bottom and word.right <= begin + _MARGIN
 
 
 def _groups(words: Sequence[ocr.Word], hidden: set[int]) -> Iterator[list[int]]:

@@ -72,7 +72,8 @@ def items(knowledge: Knowledge, decided: decisions.Decisions) -> list[Item]:
             item = found.setdefault((span.type, key), Item(span.type, value, verdict=verdicts.get(key)))
             item.count += 1
             if span.source:
-                sure = _PEOPLE[span.strength] if span.type == "PERSON" else span.score
+                strength = max(span.strength, knowledge.strengths.get(key, 0))
+                sure = _PEOPLE[strength] if span.type == "PERSON" else span.score
                 item.confidence = max(item.confidence or 0.0, sure)
                 if span.source not in item.sources:
                     item.sources.append(span.source)

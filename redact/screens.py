@@ -33,22 +33,18 @@ class Shown:
     dropped: int
 
 
-def wanted(setting: Screenshots, recordings: list[Recording]) -> bool:
-    """Whether screenshots are to be redacted; they are dropped otherwise.
+def reader(setting: Screenshots) -> str | None:
+    """Version of the text recognition that screenshots are redacted with; None when they are dropped.
 
     Raises:
         MissingError: when the client asked for it and nothing here can read pictures.
     """
-    if setting == "drop" or not any(s.screenshot for r in recordings for s in _snapshots(r)):
-        return False
-    if ocr.version() is None:
-        if setting == "redact":
-            raise MissingError(
-                "Screenshots cannot be redacted: tesseract, which reads them, is not installed.",
-                f'{ocr.INSTALL}, or drop them: screenshots = "drop" under [redact] in fde.toml',
-            )
-        return False
-    return True
+    if setting == "redact" and ocr.version() is None:
+        raise MissingError(
+            "Screenshots cannot be redacted: tesseract, which reads them, is not installed.",
+            f'{ocr.INSTALL}, or drop them: screenshots = "drop" under [redact] in fde.toml',
+        )
+    return None if setting == "drop" else ocr.version()
 
 
 def redact_screens(

@@ -28,8 +28,7 @@ from redact.pages import map_recording
 from redact.policy import Policy
 from redact.policy import load as load_policy
 from redact.review import Item, items, write_page
-from redact.screens import Shown, redact_screens, with_screens
-from redact.screens import wanted as wanted_screens
+from redact.screens import Shown, reader, redact_screens, with_screens
 from redact.vault import Vault
 
 # Raise when the same input would be redacted differently: earlier runs are then not taken for this one.
@@ -105,7 +104,7 @@ def _config(policy: Policy, detector: Detector, vault: Vault) -> dict[str, Any]:
         "treatments": policy.treatments,
         "locales": policy.locales,
         "transformer": None if policy.transformer is None else digest_tree(policy.transformer),
-        "screenshots": None if policy.screenshots == "drop" else ocr.version(),
+        "screenshots": reader(policy.screenshots),
         "lists": vault.key.hmac("config", lists).hex()[:16],
         "key": vault.key.fingerprint,
     }
@@ -165,7 +164,7 @@ def _work(
     shown = Shown({}, 0, sum(_shots(r) for r in recordings))
     for stale in (run.path / "blobs").glob("*"):
         stale.unlink()
-    if wanted_screens(policy.screenshots, recordings):
+    if shown.dropped and reader(policy.screenshots) is not None:
         shown = redact_screens(
             recordings,
             clean_recordings,
