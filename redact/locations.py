@@ -27,7 +27,7 @@ _SMALL = (
 )
 _PLACE = (
     rf"(?:(?:the|la|le|el|los|las|san|den|de|St\.?|Saint|Santa) )?{NAME_WORD}"
-    rf"(?:(?: {_SMALL}(?: la)?)? {NAME_WORD}|-(?:{_SMALL}-){{0,2}}{NAME_WORD}){{0,4}}"
+    rf"(?:(?: {_SMALL}(?: la)?)? {NAME_WORD}){{0,4}}"
 )
 _WORDS_BEFORE = (
     r"(?:live[sd]? in|living in|mov(?:ed|ing) (?:here |there )?(?:from|to|in)|(?:is |am |'m |was )?"
@@ -42,7 +42,7 @@ _ANNOUNCED_SMALL = re.compile(
 )
 _IN = re.compile(rf"\b(?:[Ii]n|[Nn]ear|[Ff]rom|[Oo]utside|[Vv]ia) (?P<v>{_PLACE})(?![\w'’])")
 _RUN = re.compile(
-    rf"(?<![\w@./-])(?:St\.? )?{NAME_WORD}(?:(?: {_SMALL}){{0,2}}[ -]{NAME_WORD}){{0,4}}(?![\w@])"
+    rf"(?<![\w@./-])(?:St\.? )?{NAME_WORD}(?:(?: {_SMALL}){{0,2}}[ ]{NAME_WORD}){{0,4}}(?![\w@])"
 )
 _COUNTRY = re.compile(rf"(?<![\w-])(?:{COUNTRY_NAMES})(?![\w-])")
 _COUNTRY_SMALL = re.compile(rf"(?<![\w-])(?:{COUNTRY_NAMES})(?![\w-])", re.IGNORECASE)

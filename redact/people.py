@@ -32,8 +32,8 @@ from redact.spans import Span
 _UPPER = "".join(chr(c) for c in range(0x41, 0x530) if chr(c).isupper())
 # A capitalised word of a name, an initial, and particles between them.
 _W = (
-    rf"(?:(?:[dDlLO]['’]|Mc|Mac|al-|Al-|El-)?[{_UPPER}][^\W\d_]+"
-    rf"(?:['’](?!s\b)[^\W\d_]+)?(?:-[{_UPPER}]?[^\W\d_]+)*)"
+    rf"(?:(?<![^\W\d_])(?:[dDlLO]['’]|Mc|Mac|al-|Al-|El-)?[{_UPPER}][^\W\d_]{{1,40}}"
+    rf"(?:['’](?!s\b)[^\W\d_]{{1,40}})?(?:-[^\W\d_]{{1,40}}){{0,6}})"
 )
 NAME_WORD = _W
 _I = rf"[{_UPPER}]\."

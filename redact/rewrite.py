@@ -88,14 +88,14 @@ class Rewriter:
             whole = self._whole(text, context)
             if whole is not None:
                 return [whole]
-        edits = self._emails(text)
+        edits = self._encoded(text)
+        self._further(text, edits, self._emails(text))
         self._further(text, edits, self._local(text))
         if context.place == "prose":
             self._further(text, edits, self._labelled(text, edits))
         self._further(text, edits, self._dates(text, context))
         self._further(text, edits, self._known(text, [(a, b) for a, b, _ in edits]))
         self._further(text, edits, self._endings(text))
-        self._further(text, edits, self._encoded(text))
         return sorted(edits)
 
     @staticmethod
