@@ -21,7 +21,15 @@ from typing import Any
 
 from fde.engagement import Engagement
 from fde.errors import MissingError
-from redact.audit_strings import PICTURE, Found, Strings, collect, decoded, readable_files
+from redact.audit_strings import (
+    PICTURE,
+    Found,
+    Strings,
+    collect,
+    decoded,
+    readable_base64,
+    readable_files,
+)
 from redact.checks import IBAN_LENGTHS, card, iban
 from redact.names import words
 from redact.policy import load as load_policy
@@ -348,7 +356,8 @@ def _shaped(
         if "SECRET" not in dropped:
             if _KEYS.search(text) or any(_compact(m["p"]) not in spared for m in _LOGIN.finditer(text)):
                 yield index, "SECRET", "shape of a key"
-            elif any(_random(m[0]) for m in _RANDOM.finditer(text)):
+            # Readable text in base64 is judged as that text.
+            elif any(_random(m[0]) and readable_base64(m[0]) is None for m in _RANDOM.finditer(text)):
                 yield index, "SECRET", "entropy"
 
 

@@ -302,7 +302,7 @@ def decoded(text: str, depth: int = 2) -> Iterator[tuple[str, str]]:
         if plain != text:
             new.append((plain, "escaped"))
     for match in _B64.finditer(text):
-        if hidden := _bytes(match[0]):
+        if hidden := readable_base64(match[0]):
             new.append((hidden, "base64"))
     for match in _HEX.finditer(text):
         try:
@@ -318,7 +318,8 @@ def decoded(text: str, depth: int = 2) -> Iterator[tuple[str, str]]:
                 yield deeper, f"{how}, {further}"
 
 
-def _bytes(text: str) -> str | None:
+def readable_base64(text: str) -> str | None:
+    """The readable text behind base64, or None."""
     body = text.rstrip("=").replace("-", "+").replace("_", "/")
     try:
         plain = base64.b64decode(body + "=" * (-len(body) % 4), validate=True).decode("utf-8")

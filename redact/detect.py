@@ -22,12 +22,14 @@ from redact.locations import nobodys_place
 from redact.names import (
     PARTICLES,
     TITLES,
+    country_names,
     disguised,
     fold,
     known_family,
     known_given,
     looks_like_firm,
     ordinary,
+    places,
     undisguised,
     words,
 )
@@ -208,6 +210,8 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
             )
         ):
             continue
+        if single and value == 0 and not agree and not cased and len(found) < 4:
+            continue
         if single and value == 0 and not agree:
             kept.append(Span(start, end, "PERSON", 0.5, "model", 0))
             continue
@@ -217,6 +221,7 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
     def in_firm(span: Span) -> bool:
         return any(firm.start <= span.start and span.end <= firm.end for firm in firms)
 
+    kept = [s for s in kept if not _probably_firm(text, s)]
     towns = [s for s in kept if s.type == "LOCATION" and s.source != "model"]
 
     def in_town(span: Span) -> bool:
@@ -235,6 +240,28 @@ _DOES = re.compile(
     r" (?:is|was|has|had|will|can|said|says|asked|told|wrote|spent|lives|lived|works|worked|went|called|from|"
     r"and I)\b|['’]s "
 )
+
+
+_FIRM_AFTER = re.compile(
+    r",? (?:and Sons|And Sons|& Sons|and Associates|And Associates|& Co\b|Ltd|LLC|LLP|Inc|Corp|GmbH|PLC|Plc|"
+    r"S\.?A\.|AG\b|BV\b|Group|Holdings?|ltd|llc|inc\b|corp\b)"
+)
+# Before a firm rather than a town.
+_AT_A_FIRM = re.compile(r"(?:\b(?:at|for|became|by|joined|bought)|[,:]|\band)[ ]$")
+
+
+def _probably_firm(text: str, span: Span) -> bool:
+    """Whether what stands around a guess says that it is a firm: "Ortiz LLC", "at Solarlist"."""
+    shown, before = text[span.start : span.end], text[max(0, span.start - 12) : span.start]
+    if span.type == "PERSON" and span.strength < 3:
+        if _FIRM_AFTER.match(text, span.end):
+            return True
+        single = " " not in shown and not known_given(shown)
+        return single and span.strength < 2 and before.endswith(" at ")
+    if span.type == "LOCATION" and span.source == "model" and " " not in shown:
+        known = fold(shown) in places() | country_names() | COUNTRIES
+        return not known and _AT_A_FIRM.search(before) is not None
+    return False
 
 
 def _apart(spans: list[Span]) -> int:

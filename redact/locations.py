@@ -38,7 +38,7 @@ _WORDS_BEFORE = (
 )
 _ANNOUNCED = re.compile(rf"\b(?i:{_WORDS_BEFORE}) (?P<v>{_PLACE})(?!\w)")
 _ANNOUNCED_SMALL = re.compile(
-    rf"\b{_WORDS_BEFORE} (?P<v>[^\W\d_]{{3,}}(?:[ -][^\W\d_]{{2,}}){{0,3}})(?=[.,?!;]|$| country club| and )"
+    rf"\b{_WORDS_BEFORE} (?P<v>[^\W\d_]{{3,}}(?:[ -][^\W\d_]{{2,}}){{0,3}}?)(?=[.,?!;]|$| country club| and )"
 )
 _IN = re.compile(rf"\b(?:[Ii]n|[Nn]ear|[Ff]rom|[Oo]utside|[Vv]ia) (?P<v>{_PLACE})(?![\w'’])")
 _RUN = re.compile(

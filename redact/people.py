@@ -85,6 +85,7 @@ _SURELY = re.compile(
     rf"(?:daughter|son|wife|husband) of)[ ]"
     rf"(?P<v>{_ANY})"
 )
+_OBJECT = re.compile(r"\b(?:for|at|of|to|from|with|by|in|on|as|into|over|under)[ ]$")
 # Something of somebody's that only people have.
 _OWNER = re.compile(
     rf"(?P<v>{_ANY})['’]s?[ ]"
@@ -104,7 +105,7 @@ _LIST = re.compile(rf"(?<![\w@])(?:{_W}, ){{1,12}}{_W},? (?:and|&|or) (?:{_W})(?
 _NAMED_ADDRESS = re.compile(rf"[\"']?(?P<v>{_ANY}|{_W},[ ]{_W})[\"']?[ ]{{0,2}}[<\[(](?=[\w.+-]{{1,64}}@)")
 _HOUSE = frozenset({"apt", "apartment", "suite", "ste", "unit", "flat", "floor", "room", "po", "box", "attn"})
 # Said to somebody at the beginning of a sentence; some are names too, but hardly before a name.
-_TOLD = frozenset("ask tell call see meet thank thanks contact inform notify email mail phone remind".split())
+_TOLD = frozenset({"ask", "tell", "call", "see", "meet", "thank", "thanks", "contact", "inform", "notify"})
 _STOP = words() | SUFFIXES | TITLES | _HOUSE
 
 
@@ -226,6 +227,8 @@ def find(text: str) -> Iterator[Span]:
         for match in pattern.finditer(text):
             start, end = _trim(text, *match.span("v"))
             found = text[start:end]
+            if pattern is _SAID and _OBJECT.search(text[max(0, start - 8) : start]):
+                continue  # "recorded for Nielsen became": it is not Nielsen that became something
             if pattern is _SAID and (" " in found or known_place(found) or ordinary(found)):
                 if not strength(found):
                     continue
