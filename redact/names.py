@@ -21,7 +21,7 @@ INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2
 _ALIKE = str.maketrans("авекмнорстухіјѕԁһӏαορυνκιτεχβη", "abekmhopctyxijsdhlaopuvkitexbn")
 _MIXED = re.compile(r"[^\W\d_]*(?:[a-z][а-ӿα-ω]|[а-ӿα-ω][a-z])[^\W\d_]*")
 _UPPER = {ord(chr(a).upper()): chr(b).upper() for a, b in _ALIKE.items() if len(chr(a).upper()) == 1}
-_ALIKE_CASED = {**_UPPER, **_ALIKE}
+_ALIKE_CASED: dict[int, str] = {**_UPPER, **{a: chr(b) for a, b in _ALIKE.items()}}
 _MIXED_CASED = re.compile(r"[^\W\d_]*(?:[A-Za-z][Ѐ-ӿΑ-ω]|[Ѐ-ӿΑ-ω][A-Za-z])[^\W\d_]*")
 _DISGUISE = re.compile(f"{INVISIBLE.pattern}|[\uff01-\uff5e\u00a0\u2000-\u200a\u202f]")
 

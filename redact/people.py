@@ -243,9 +243,9 @@ def find(text: str) -> Iterator[Span]:
                     yield Span(start, end, "PERSON", 0.7, source, max(1, known))
     for match in _PAIR.finditer(text):
         first, second = match["a"], match["b"]
-        known = [known_given(w) or known_family(w) for w in (first, second)]
-        plainly = [known[i] and not ordinary(w) for i, w in enumerate((first, second))]
-        other = [known[i] or not (ordinary(w) or fold(w) in places()) for i, w in enumerate((first, second))]
+        named = [known_given(w) or known_family(w) for w in (first, second)]
+        plainly = [named[i] and not ordinary(w) for i, w in enumerate((first, second))]
+        other = [named[i] or not (ordinary(w) or fold(w) in places()) for i, w in enumerate((first, second))]
         if any(plainly) and all(other) and not foreign(second) and not foreign(first):
             yield Span(*match.span("a"), "PERSON", 0.55, "pair", 1)
             yield Span(*match.span("b"), "PERSON", 0.55, "pair", 1)

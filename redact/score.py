@@ -160,7 +160,8 @@ def _draws(groups: int) -> Counts | None:
 def _per_draw(counts: Counts, groups: list[list[int]], drawn: Counts | None) -> Counts | None:
     if drawn is None:
         return None
-    return drawn @ numpy.stack([counts[rows].sum(axis=0) for rows in groups])
+    sampled: Counts = drawn @ numpy.stack([counts[rows].sum(axis=0) for rows in groups])
+    return sampled
 
 
 def _ratio(above: Counts, below: Counts) -> Numbers:
