@@ -22,7 +22,8 @@ from fde.engagement import Engagement, Run
 from ingest.action import Action
 from ingest.document import Document
 from ingest.recording import RecordedStep, Recording, Snapshot
-from redact.names import family_names, given_names, known_place, nicknames, words
+from redact.names import family_names, given_names, nicknames, words
+from redact.people import known_place
 from redact.pictures import blob_name
 from redact.stage import redact
 from redact.vault import Vault

@@ -50,6 +50,8 @@ _REPUBLIC = (
     r"(?:(?:(?i:people's|democratic|islamic|federal|united|socialist) ){0,3}"
     r"(?i:republic|kingdom|state)s? of (?:the )?)"
 )
+# "She is from Lisbon", but as often "she is from Acme".
+_EMPLOYER = re.compile(r"(?:\bis|['’]s|\bwas|\bare|\bam|['’]m) from $")
 # A building or a place of work is no part of the town's name before it.
 _FACILITY = re.compile(
     r" (?:Country Club|Airport|Station|Hotel|University|Hospital|Park|Center|Centre|Mall|Stadium|Museum|"
@@ -77,12 +79,16 @@ def find(text: str) -> Iterator[Span]:
     for match in _ANNOUNCED.finditer(text):
         end = match.end("v") - len(found[0]) if (found := _FACILITY.search(match["v"])) else match.end("v")
         shown = text[match.start("v") : end]
+        if _EMPLOYER.search(text[: match.start("v")][-12:]) and fold(shown) not in places() | country_names():
+            continue
         short = shown.isupper() and len(shown) < 5  # "from HR"
         if fold(shown) not in words() and fold(shown) not in COUNTRIES and not _firm(shown) and not short:
             yield Span(match.start("v"), end, "LOCATION", 0.65, "announced place")
     for match in _IN.finditer(text):
         shown = match["v"]
         known = fold(shown) in places()
+        if not known and _EMPLOYER.search(text[: match.start("v")][-12:]):
+            continue
         short = shown.isupper() and len(shown) < 5
         if known or not (ordinary(shown) or _firm(shown) or short or known_given(shown.split(" ")[0])):
             yield Span(*match.span("v"), "LOCATION", 0.45, "after a preposition")
