@@ -269,10 +269,10 @@ def company(read: Sequence[Recording], occurring: float) -> Iterator[dict[str, A
         seconds = time.perf_counter() - began
         before = [item.model_dump_json() for item in (*documents, *read)]
         after = [f.read_text(encoding="utf-8") for f in done.path.glob("*/*.json")]
+        counts = done.manifest().counts
     known = values()
     planted = sum(text.count(value) for text in before for value in known)
     left = sum(text.count(value) for text in after for value in known)
-    counts = done.manifest().counts
     steps = sum(len(r.steps) for r in read)
     yield row(f"replaced of {planted} planted values", 1 - left / planted, "", None)
     yield row(f"whole stage, {len(read)} recordings, {steps} steps", seconds, "s", None)
