@@ -144,9 +144,9 @@ def detection(labelled: list[Labelled]) -> Iterator[dict[str, Any]]:
     # The detector remembers what it read: the second score tells nothing about its speed.
     yield from quality("every label", score(labelled, ours.find), score(labelled, vanilla.find))
     for name, values in first.per_type.items():
-        yield row(
-            f"recall of {name}", values["recall"], f"of {values['spans']}", peer.per_type[name]["recall"]
-        )
+        recall: Any = values["recall"]
+        other: Any = peer.per_type[name]["recall"]
+        yield row(f"recall of {name}", recall, f"of {values['spans']}", other)
 
 
 def quality(what: str, ours: Result, peer: Result) -> Iterator[dict[str, Any]]:

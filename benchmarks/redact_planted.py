@@ -249,7 +249,7 @@ def shots(pages: int) -> Iterator[Shot]:
             for path in (*_PATHS, *links)[:pages]:
                 page.goto(url.rstrip("/") + path)
                 boxes = [tuple(box) for box in page.evaluate(_FIND, values())]
-                yield Shot(page.screenshot(type="png"), take_snapshot(page), boxes)  # type: ignore[arg-type]
+                yield Shot(page.screenshot(type="png"), take_snapshot(page), boxes)
         finally:
             portal.close()
 

@@ -282,7 +282,7 @@ def trim_person(text: str, start: int, end: int) -> tuple[int, int]:
     found = found.rstrip(" \t\"'”’)*|_-,.:;!?")
     for tail in ("'s", "’s"):
         found = found.removesuffix(tail)
-    while " " in found and fold(found.split(" ")[0]).rstrip(".") in TITLES:
+    while " " in found and fold(found.split(" ")[0]).rstrip(".") in TITLES | people.TOLD:
         cut = found.index(" ") + 1
         start, found = start + cut, found[cut:]
     while found and any(c.isdigit() for c in found.split(" ")[-1]):

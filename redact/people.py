@@ -105,7 +105,7 @@ _LIST = re.compile(rf"(?<![\w@])(?:{_W}, ){{1,12}}{_W},? (?:and|&|or) (?:{_W})(?
 _NAMED_ADDRESS = re.compile(rf"[\"']?(?P<v>{_ANY}|{_W},[ ]{_W})[\"']?[ ]{{0,2}}[<\[(](?=[\w.+-]{{1,64}}@)")
 _HOUSE = frozenset({"apt", "apartment", "suite", "ste", "unit", "flat", "floor", "room", "po", "box", "attn"})
 # Said to somebody at the beginning of a sentence; some are names too, but hardly before a name.
-_TOLD = frozenset({"ask", "tell", "call", "see", "meet", "thank", "thanks", "contact", "inform", "notify"})
+TOLD = frozenset({"ask", "tell", "call", "see", "meet", "thank", "thanks", "contact", "inform", "notify"})
 _STOP = words() | SUFFIXES | TITLES | _HOUSE
 
 
@@ -148,7 +148,7 @@ def _trim(text: str, start: int, end: int) -> tuple[int, int]:
     """Cut everyday words and titles from both ends of a run of capitalised words."""
     found = list(re.finditer(r"\S+", text[start:end]))
     while len(found) > 1 and (
-        plain(found[0][0].strip(",")) in _TOLD
+        plain(found[0][0].strip(",")) in TOLD
         or (plain(found[0][0].strip(",")) in _STOP and not known_given(found[0][0]))
     ):
         found.pop(0)
