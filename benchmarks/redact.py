@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Redaction: recall, precision and speed of the detector against vanilla Presidio, in one run.
 
-Both use the same spaCy model. The labelled texts are a part of presidio-research
-(``benchmarks/data``) that the redactor was not developed on; another file of that format
-can be named. Speed on recordings counts every string of every snapshot, as a tool without
-a memory of repeated strings has to read them; Presidio reads a sample of them.
+Both use the same spaCy model and one core. The labelled texts are a part of
+presidio-research (``benchmarks/data``) that the redactor was not developed on; another
+file of that format can be named. Speed on recordings counts every string of every
+snapshot, as a tool without a memory of repeated strings has to read them; Presidio reads
+a sample of them. Planted people and the sample company's screens are judged by what is
+known to be there (``benchmarks/redact_planted.py``); screens need tesseract and a browser.
 
     python benchmarks/redact.py [--quick] [--json] [--labelled FILE]
 """
@@ -30,12 +32,15 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ["TLDEXTRACT_PUBLIC_SUFFIX_LIST_URLS"] = ""
 
+from ingest.recording import Recording  # noqa: E402
 from redact.detect import Detector, find_model  # noqa: E402
-from redact.score import Labelled, Result, load, score  # noqa: E402
+from redact.labelled import Labelled, load  # noqa: E402
+from redact.score import Result, score  # noqa: E402
 from redact.spans import Span  # noqa: E402
 
 LABELLED = ROOT / "benchmarks" / "data" / "presidio_research_held_out.json"
 RECORDINGS = ROOT / "playbooks" / "quickstart" / "recordings"
+DOCUMENTS = ROOT / "playbooks" / "quickstart" / "documents"
 PEER = "presidio-analyzer, default"
 # People, places, addresses, ways to reach them, and numbers that name them.
 SCOPE = frozenset(
@@ -57,21 +62,42 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     labelled = load(options.labelled)
-    results = [
-        *detection(labelled),
-        *recordings(6 if options.quick else 40, 3000 if options.quick else 20_000),
-    ]
+    results: list[dict[str, Any]] = []
+    for entry in (
+        row
+        for part in (
+            detection(labelled),
+            documents(),
+            recordings(6 if options.quick else 40, 3000 if options.quick else 20_000),
+            planted(60 if options.quick else 150),
+            screens(4 if options.quick else 20),
+        )
+        for row in part
+    ):
+        results.append(entry)
+        if not options.json:
+            print(line(entry), flush=True)
     if options.json:
         print(json.dumps({"machine": machine(), "results": results}, indent=1))
-        return
-    for entry in results:
-        against = "" if entry["peer_value"] is None else f"  {entry['peer']}: {entry['peer_value']:.4g}"
-        ratio = "" if entry["ratio"] is None else f"  ratio {entry['ratio']:.2f}"
-        print(f"{entry['name']:<44} {entry['value']:>9.4g} {entry['unit']}{against}{ratio}")
 
 
-def row(name: str, value: float, unit: str, peer_value: float | None) -> dict[str, Any]:
+def line(entry: dict[str, Any]) -> str:
+    """One result as a line of the table."""
+    against = "" if entry["peer_value"] is None else f"  {entry['peer']}: {entry['peer_value']:.4g}"
+    ratio = "" if entry["ratio"] is None else f"  ratio {entry['ratio']:.2f}"
+    interval = "" if entry["interval"] is None else "  ({:.3f} to {:.3f})".format(*entry["interval"])
+    return f"{entry['name']:<50} {entry['value']:>9.4g} {entry['unit']}{interval}{against}{ratio}"
+
+
+def row(
+    name: str,
+    value: float,
+    unit: str,
+    peer_value: float | None,
+    interval: tuple[float, float] | None = None,
+) -> dict[str, Any]:
     ratio = value / peer_value if peer_value else None
     peer = None if peer_value is None else PEER
     return {
@@ -81,6 +107,7 @@ def row(name: str, value: float, unit: str, peer_value: float | None) -> dict[st
         "peer": peer,
         "peer_value": peer_value,
         "ratio": ratio,
+        "interval": interval,
     }
 
 
@@ -94,12 +121,15 @@ class Vanilla:
         models = [{"lang_code": "en", "model_name": find_model()}]
         provider = NlpEngineProvider(nlp_configuration={"nlp_engine_name": "spacy", "models": models})
         self._engine = AnalyzerEngine(nlp_engine=provider.create_engine(), supported_languages=["en"])
+        self._seen: dict[str, list[Span]] = {}
 
     def find(self, texts: Sequence[str]) -> list[list[Span]]:
-        return [
-            [Span(r.start, r.end, r.entity_type, r.score, PEER) for r in self._engine.analyze(text, "en")]
-            for text in texts
-        ]
+        """Spans of each text; what was read before is not read again, as in our detector."""
+        for text in texts:
+            if text not in self._seen:
+                found = self._engine.analyze(text, "en")
+                self._seen[text] = [Span(r.start, r.end, r.entity_type, r.score, PEER) for r in found]
+        return [self._seen[text] for text in texts]
 
 
 def detection(labelled: list[Labelled]) -> Iterator[dict[str, Any]]:
@@ -114,27 +144,81 @@ def detection(labelled: list[Labelled]) -> Iterator[dict[str, Any]]:
     # The detector remembers what it read: the second score tells nothing about its speed.
     yield from quality("every label", score(labelled, ours.find), score(labelled, vanilla.find))
     for name, values in first.per_type.items():
-        yield row(
-            f"recall of {name}", values["recall"], f"of {values['spans']}", peer.per_type[name]["recall"]
-        )
+        recall: Any = values["recall"]
+        other: Any = peer.per_type[name]["recall"]
+        yield row(f"recall of {name}", recall, f"of {values['spans']}", other)
 
 
 def quality(what: str, ours: Result, peer: Result) -> Iterator[dict[str, Any]]:
     for field in ("span_recall", "span_precision", "span_f2", "char_recall"):
         value, other = getattr(ours, field), getattr(peer, field)
         if value is not None:
-            yield row(f"{field.replace('_', ' ')}: {what}", value, "", other)
+            yield row(f"{field.replace('_', ' ')}: {what}", value, "", other, getattr(ours, f"{field}_ci"))
+
+
+def documents() -> Iterator[dict[str, Any]]:
+    """The sample company's documents: characters per second, paragraph by paragraph and cell by cell."""
+    from ingest.documents import read_document
+    from redact.corpus import regions
+
+    files = sorted(DOCUMENTS.iterdir())
+    texts = [
+        piece
+        for file in files
+        for document in read_document(file)
+        for start, end, _, _ in regions(document.text)
+        if (piece := document.text[start:end]).strip()
+    ]
+    speeds = []
+    for finder in (Detector(), Vanilla()):
+        finder.find(["Warm up: Ann Lee."])
+        began = time.perf_counter()
+        finder.find(texts)
+        speeds.append(sum(map(len, texts)) / (time.perf_counter() - began))
+    yield row("documents, characters per second", speeds[0], "1/s", speeds[1])
+
+
+def planted(count: int) -> Iterator[dict[str, Any]]:
+    """Whether a planted person has one stand-in under every alias and in every source."""
+    from benchmarks.redact_planted import consistency
+    from redact.vault import KEY_FILE_VARIABLE
+
+    with tempfile.TemporaryDirectory(prefix="fde-bench-") as scratch:
+        os.environ[KEY_FILE_VARIABLE] = str(Path(scratch) / "the.key")
+        found = consistency(count)
+    agreeing = found["agreeing"] / found["mentions"]
+    yield row(f"mentions of {count} planted people with their stand-in", agreeing, "", None)
+    yield row("people with different names merged", found["merged"], "people", None)
+
+
+def screens(pages: int) -> Iterator[dict[str, Any]]:
+    """Planted values covered in pictures of the sample company's portal, and what else is to be seen."""
+    from benchmarks.redact_planted import pictures
+    from fde.errors import MissingError
+    from ingest import ocr
+    from redact.vault import KEY_FILE_VARIABLE
+
+    if ocr.version() is None:
+        print(f"Screens are left out: tesseract is not installed. {ocr.INSTALL}", file=sys.stderr)
+        return
+    with tempfile.TemporaryDirectory(prefix="fde-bench-") as scratch:
+        os.environ[KEY_FILE_VARIABLE] = str(Path(scratch) / "the.key")
+        try:
+            found = pictures(pages)
+        except MissingError as error:
+            print(f"Screens are left out: {error}", file=sys.stderr)
+            return
+    share = found["covered"] / found["planted"]
+    yield row(f"covered of {found['planted']:.0f} values on {pages} screens", share, "", None)
+    yield row("other ink of the screens still to be seen", found["kept"], "", None)
 
 
 def recordings(count: int, sample: int) -> Iterator[dict[str, Any]]:
     """The whole stage over recordings, and characters per second counting repeated strings."""
-    from fde.engagement import Engagement
     from ingest.recordings import read_recording
     from redact.collect import Observer
     from redact.corpus import Context
     from redact.pages import map_recording
-    from redact.stage import redact
-    from redact.vault import KEY_FILE_VARIABLE
 
     files = sorted(RECORDINGS.rglob("*.fderec"))[:count]
     if not files:
@@ -164,22 +248,36 @@ def recordings(count: int, sample: int) -> Iterator[dict[str, Any]]:
     vanilla.find(part)
     peer = sum(map(len, part)) / (time.perf_counter() - began)
     yield row("recordings, characters per second", ours, "1/s", peer)
+    yield from company(read, float(len(occurring)))
+
+
+def company(read: Sequence[Recording], occurring: float) -> Iterator[dict[str, Any]]:
+    """The whole stage over the sample company's documents and these recordings; what is left of them."""
+    from benchmarks.redact_planted import ingest, values
+    from fde.engagement import Engagement
+    from ingest.documents import read_document
+    from redact.stage import redact
+    from redact.vault import KEY_FILE_VARIABLE
+
+    documents = [d for file in sorted(DOCUMENTS.iterdir()) for d in read_document(file)]
     with tempfile.TemporaryDirectory(prefix="fde-bench-") as scratch:
         os.environ[KEY_FILE_VARIABLE] = str(Path(scratch) / "the.key")
-        client = Engagement.create(Path(scratch) / "client", "[redact]\n")
-        run = client.run("ingest-recordings", inputs={}, config={})
-        with client.working(run):
-            for recording in read:
-                run.write_json(f"recordings/{recording.id}.json", recording.model_dump(mode="json"))
+        client = Engagement.create(Path(scratch) / "client", '[redact]\nscreenshots = "drop"\n')
+        ingest(client, documents, list(read))
         began = time.perf_counter()
         done = redact(client)
         seconds = time.perf_counter() - began
-        steps = sum(len(r.steps) for r in read)
-        yield row(f"whole stage, {len(read)} recordings, {steps} steps", seconds, "s", None)
+        before = [item.model_dump_json() for item in (*documents, *read)]
+        after = [f.read_text(encoding="utf-8") for f in done.path.glob("*/*.json")]
         counts = done.manifest().counts
-        yield row(
-            "distinct strings read", float(counts["distinct_strings"] or 0), "strings", float(len(occurring))
-        )
+    known = values()
+    planted = sum(text.count(value) for text in before for value in known)
+    left = sum(text.count(value) for text in after for value in known)
+    steps = sum(len(r.steps) for r in read)
+    yield row(f"replaced of {planted} planted values", 1 - left / planted, "", None)
+    yield row(f"whole stage, {len(read)} recordings, {steps} steps", seconds, "s", None)
+    yield row("distinct strings read", float(counts["distinct_strings"] or 0), "strings", occurring)
+    yield row("leaks found by the audit", float(counts["audit_leaks"] or 0), "leaks", None)
 
 
 def machine() -> dict[str, Any]:
@@ -196,7 +294,8 @@ def machine() -> dict[str, Any]:
             versions[name] = importlib.metadata.version(name)
     return {
         "cpu": cpu,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": os.cpu_count(),
+        "cores_used": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),

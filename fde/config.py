@@ -37,6 +37,10 @@ base = {base}
 # deny = []
 # A CSV file with the names of people, beside this file.
 # roster = "raw/people.csv"
+# What is replaced: gdpr, hipaa or pci; without it what names people and leads to them.
+# preset = "gdpr"
+# Screenshots are redacted where tesseract is installed: auto, redact (an error without it) or drop.
+# screenshots = "auto"
 
 [evaluate]
 # The workflow that is compared (default: the one with the most recordings).

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from redact.names import fold
+from redact.names import fold, ordinary
 from redact.spans import Span
 
 _UPPER = "".join(chr(c) for c in range(0x41, 0x530) if chr(c).isupper())
@@ -77,6 +77,19 @@ class _Shapes:
             rf"]{direction}{name}{{1,3}}(?:{_cases(_RARE_SUFFIX, small=not capitals)})\b)",
             flags,
         )
+        # A number before the street and one after it: the house and the flat, in either order.
+        self.between = re.compile(
+            rf"(?<![\w.,/-])(?P<v>{number},?[ ](?P<n>{word}(?:[ ](?:u\.|[^\W\d_][\w'’.-]*)){{0,3}})"
+            rf"[ ]\d{{1,4}}[A-Za-z]?\.?)"
+            rf"(?=[ ]*(?:[,;\n]|$|[ ](?:{_UNIT})))",
+            flags,
+        )
+        self.corner = re.compile(
+            rf"\b(?i:(?:the )?corner of|intersection of)[ ]"
+            rf"(?P<v>{small}{{0,2}}{word}(?:[ ]{word}){{0,4}}(?:[ ]\d{{1,4}})?"
+            rf"[ ](?:and|&)[ ]{small}{{0,2}}{word}(?:[ ]{word}){{0,4}}(?:[ ]\d{{1,4}})?)(?![\w])",
+            flags,
+        )
         self.named = re.compile(
             rf"\b(?i:on|at|along|off|corner of|lives? on|in|from|near|and)[ ](?P<v>{name}{{1,3}}"
             rf"(?:{_cases(_PLAIN_SUFFIX)})\b\.?)",
@@ -91,6 +104,7 @@ class _Shapes:
             rf"{city},?[ ]+(?:{_ZIP})(?![\w])",
             rf"(?:{_COUNTRIES})\b(?:[ ]{{1,3}}(?:{_ZIP})(?![\w-]))?",
             rf"{state}(?![\w])",
+            rf"[A-Z]{{2,3}}(?=[\s,]{{1,4}}(?:{_COUNTRIES})?[ ]?\d{{4,6}}(?!\d))",
             rf"(?:{_ZIP})(?![\w-])",
         ]
         self.tail = re.compile(
@@ -155,6 +169,15 @@ def find(text: str) -> Iterator[Span]:
             span = _grow(text, match.start(), match.end(), shapes)
             taken.append(span)
             yield Span(*span, "ADDRESS", 0.85, "street")
+    for match in shapes.between.finditer(text):
+        if fresh(*match.span("v")) and not ordinary(match["n"]):
+            span = _grow(text, *match.span("v"), shapes)
+            taken.append(span)
+            yield Span(*span, "ADDRESS", 0.7, "street between numbers")
+    for match in shapes.corner.finditer(text):
+        if fresh(*match.span("v")):
+            taken.append(match.span("v"))
+            yield Span(*match.span("v"), "ADDRESS", 0.7, "corner")
     for match in (*shapes.rare.finditer(text), *shapes.loose.finditer(text), *shapes.line.finditer(text)):
         if not fresh(*match.span("v")):
             continue

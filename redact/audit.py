@@ -15,13 +15,23 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from fde.engagement import Engagement
 from fde.errors import MissingError
-from redact.audit_strings import Found, Strings, collect, decoded, readable_files
+from redact.audit_strings import (
+    PICTURE,
+    Found,
+    Strings,
+    collect,
+    decoded,
+    readable_base64,
+    readable_files,
+)
 from redact.checks import IBAN_LENGTHS, card, iban
+from redact.names import words
 from redact.policy import load as load_policy
 from redact.vault import Entry, Vault
 
@@ -42,6 +52,7 @@ class Report:
 
     checked_strings: int
     files: int
+    pictures_read: int
     pictures_not_read: int
     files_not_read: int
     originals: int
@@ -66,6 +77,7 @@ class Report:
             "leaked_types": self.leaked_types,
             "passed": self.passed,
             "files": self.files,
+            "pictures_read": self.pictures_read,
             "pictures_not_read": self.pictures_not_read,
             "files_not_read": self.files_not_read,
             "originals": self.originals,
@@ -100,9 +112,20 @@ def audit(engagement: Engagement, vault: Vault | None = None, *, only: Path | No
     strings = collect(engagement, files)
     policy = load_policy(engagement)
     dropped = {kind for kind, treatment in policy.treatments.items() if treatment == "keep"}
-    known = [e for e in entries if e.type not in dropped]
+    allowed = {_compact(value) for value in policy.allow}
+    # What is allowed now may have been replaced once: its parts are in the vault as well.
+    allowed |= {_compact(word) for value in policy.allow for word in value.split()}
+    known = [e for e in entries if e.type not in dropped and _compact(e.original) not in allowed]
     findings = list(_check(strings, known, kept, dropped, _private(engagement)))
-    return Report(len(strings.found), strings.files, strings.pictures, strings.unread, len(known), findings)
+    return Report(
+        len(strings.found),
+        strings.files,
+        strings.pictures_read,
+        strings.pictures_unread,
+        strings.unread,
+        len(known),
+        findings,
+    )
 
 
 def _private(engagement: Engagement) -> str:
@@ -122,7 +145,11 @@ def _check(
     texts = list(_readings(strings))
     seen: set[tuple[str, str]] = set()
     spared = {_compact(s) for e in entries for s in (e.surrogate, *e.surrogate.split())}
-    for index, kind, how in (*_known(texts, entries, kept), *_shaped(texts, spared, dropped, private)):
+    for index, kind, how in (
+        *_known(texts, entries, kept),
+        *_misread(texts, entries),
+        *_shaped(texts, spared, dropped, private),
+    ):
         found, encoding = texts[index][1], texts[index][2]
         if (found.place, kind) not in seen:
             seen.add((found.place, kind))
@@ -141,6 +168,8 @@ def _readings(strings: Strings) -> Iterator[Reading]:
 
 # --- originals from the vault ---------------------------------------------------------------------
 
+# Ratio of matching letters (Ratcliff/Obershelp) from which a word counts as a misread original.
+_CLOSE = 0.82
 # Letters of other scripts that look like Latin ones.
 _LOOKALIKES = str.maketrans("авекмнорстухіјѕԁɡɩοαρυνκιτεχв", "abekmhopctyxijsdgioapuvkitexb")
 
@@ -212,6 +241,7 @@ def _known(texts: list[Reading], entries: list[Entry], kept: list[str]) -> Itera
         i = bisect_right(begins, start)
         return any(a <= start and end <= b and (a, b) != (start, end) for a, b in spared[max(0, i - 4) : i])
 
+    moved = {_compact(e.surrogate) for e in entries if e.type == "DATE_OF_BIRTH"}
     for entry in entries:
         if not entry.certain:
             continue
@@ -223,6 +253,8 @@ def _known(texts: list[Reading], entries: list[Entry], kept: list[str]) -> Itera
             )
             continue
         keys = {_compact(a) for a in (entry.original, *entry.aliases)}
+        if entry.type == "DATE_OF_BIRTH":
+            keys -= moved  # somebody else's moved date
         for key in sorted(k for k in keys if len(k) > 2):
             # Long names count inside words as well; everything else only between word edges.
             inside = entry.type in ("PERSON", "EMAIL_ADDRESS", "USERNAME") and len(key) > 9 and key.isalpha()
@@ -238,6 +270,32 @@ def _known(texts: list[Reading], entries: list[Entry], kept: list[str]) -> Itera
                 if key.isdigit() and _is_amount(texts[i][0], key):
                     continue
                 yield i, entry.type, "original"
+
+
+def _misread(texts: list[Reading], entries: list[Entry]) -> Iterator[tuple[int, str, str]]:
+    """Originals in pictures with a letter or two read wrongly."""
+    written: set[str] = set()
+    pictured: list[tuple[int, str]] = []
+    for index, (text, found, _) in enumerate(texts):
+        for word in re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", text):
+            if found.key == PICTURE:
+                pictured.append((index, _compact(word)))
+            else:
+                written.add(_compact(word))
+    if not pictured:
+        return
+    # Words that stand as text in the output were judged there.
+    doubtful = sorted({w for _, w in pictured if len(w) > 5 and w not in written and w not in words()})
+    if not doubtful:
+        return
+    names = {_compact(e.original): e.type for e in entries if e.certain and e.type in ("NAME", "USERNAME")}
+    wrong: dict[str, str] = {}
+    for word in doubtful:
+        for name in get_close_matches(word, [n for n in names if abs(len(n) - len(word)) < 3], 1, _CLOSE):
+            wrong[word] = names[name]
+    for index, word in pictured:
+        if word in wrong:
+            yield index, wrong[word], "original, misread"
 
 
 def _is_amount(text: str, key: str) -> bool:
@@ -298,7 +356,8 @@ def _shaped(
         if "SECRET" not in dropped:
             if _KEYS.search(text) or any(_compact(m["p"]) not in spared for m in _LOGIN.finditer(text)):
                 yield index, "SECRET", "shape of a key"
-            elif any(_random(m[0]) for m in _RANDOM.finditer(text)):
+            # Readable text in base64 is judged as that text.
+            elif any(_random(m[0]) and readable_base64(m[0]) is None for m in _RANDOM.finditer(text)):
                 yield index, "SECRET", "entropy"
 
 

@@ -6,9 +6,11 @@ import base64
 import binascii
 import html
 import json
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from urllib.parse import unquote
 
 from fde.engagement import PRIVATE_STAGES, Engagement
 from fde.errors import InputError
+from ingest import ocr
 from ingest.snapshot import parse
 
 _TEXT = frozenset(
@@ -40,7 +43,11 @@ _TEXT = frozenset(
     ]
 )
 _DATABASES = frozenset([".db", ".sqlite", ".sqlite3"])
-_PICTURES = frozenset([".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tiff", ".pdf"])
+_PICTURES = frozenset([".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tiff"])
+# The key of strings that were recognised in a picture: letters may be misread.
+PICTURE = "picture"
+# Other settings than those of the first pass: what that one overlooked is not overlooked alike.
+_PICTURE_SCALE = 3.0
 _WEIGHTS = frozenset([".safetensors", ".gguf", ".bin", ".pt", ".npz", ".npy"])
 _LINES = 40
 
@@ -67,7 +74,8 @@ class Strings:
 
     found: dict[str, Found] = field(default_factory=dict)
     files: int = 0
-    pictures: int = 0
+    pictures_read: int = 0
+    pictures_unread: int = 0
     unread: int = 0
 
     def add(self, text: str, place: str, key: str = "", *, published: bool = False) -> None:
@@ -110,6 +118,7 @@ def _run_of(file: Path, redacted: Path) -> bool:
 def collect(engagement: Engagement, files: list[Path]) -> Strings:
     """Read all strings of the files."""
     strings = Strings()
+    _pictures(engagement, [f for f in files if f.suffix.lower() in _PICTURES], strings)
     for file in files:
         place = str(file.relative_to(engagement.root))
         published = place.startswith("stages/redact/")
@@ -122,14 +131,46 @@ def collect(engagement: Engagement, files: list[Path]) -> Strings:
         )
         suffix = file.suffix.lower()
         if suffix in _PICTURES:
-            strings.pictures += 1
-        elif suffix in _DATABASES:
+            continue
+        if suffix in _DATABASES:
             _database(file, place, strings)
         elif suffix in _WEIGHTS:
             _header(file, place, strings)
         else:
             _text(file, place, strings, published)
     return strings
+
+
+def _pictures(engagement: Engagement, files: list[Path], strings: Strings) -> None:
+    """Lines of text in pictures, and each with the one before it: a value may be broken over two lines."""
+    if ocr.version() is None:
+        strings.pictures_unread += len(files)
+        return
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for file, words in zip(files, pool.map(_words, files), strict=True):
+            if words is None:
+                strings.pictures_unread += 1
+                continue
+            strings.pictures_read += 1
+            place = str(file.relative_to(engagement.root))
+            lines: dict[int, list[str]] = {}
+            for word in words:
+                lines.setdefault(word.line, []).append(word.text)
+            before = ""
+            for number, pieces in enumerate(lines.values(), 1):
+                line = " ".join(pieces)
+                where = f"{place} (picture, line {number})"
+                strings.add(line, where, PICTURE, published=place.startswith("stages/redact/"))
+                if before:
+                    strings.add(f"{before} {line}", where, PICTURE)
+                before = line
+
+
+def _words(file: Path) -> list[ocr.Word] | None:
+    try:
+        return ocr.read_words(file.read_bytes(), arrangement="sparse", scale=_PICTURE_SCALE)
+    except (InputError, OSError):
+        return None
 
 
 def _text(file: Path, place: str, strings: Strings, published: bool) -> None:
@@ -245,7 +286,7 @@ def _header(file: Path, place: str, strings: Strings) -> None:
     _json(header.get("__metadata__", {}), place + "#", "", strings, False)
 
 
-_B64 = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{12,20000}={0,2}(?![A-Za-z0-9+/_-])")
+_B64 = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{12,}={0,2}(?![A-Za-z0-9+/_-])")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{2}){8,4000}(?![0-9A-Za-z])")
 
 
@@ -261,7 +302,7 @@ def decoded(text: str, depth: int = 2) -> Iterator[tuple[str, str]]:
         if plain != text:
             new.append((plain, "escaped"))
     for match in _B64.finditer(text):
-        if hidden := _bytes(match[0]):
+        if hidden := readable_base64(match[0]):
             new.append((hidden, "base64"))
     for match in _HEX.finditer(text):
         try:
@@ -277,10 +318,12 @@ def decoded(text: str, depth: int = 2) -> Iterator[tuple[str, str]]:
                 yield deeper, f"{how}, {further}"
 
 
-def _bytes(text: str) -> str | None:
+def readable_base64(text: str) -> str | None:
+    """The readable text behind base64, or None."""
     body = text.rstrip("=").replace("-", "+").replace("_", "/")
     try:
         plain = base64.b64decode(body + "=" * (-len(body) % 4), validate=True).decode("utf-8")
     except (binascii.Error, ValueError):
         return None
-    return plain if plain.isprintable() and len(plain) > 3 else None
+    readable = len(plain) > 3 and re.sub(r"[\n\r\t]", " ", plain).isprintable()
+    return plain if readable else None

@@ -69,6 +69,21 @@ def aba(text: str) -> bool:
     return len(text) == 9 and text.isdigit() and text != "0" * 9 and _weighted(text, (3, 7, 1) * 3) % 10 == 0
 
 
+_VIN_VALUES = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", "12345678123457923456789", strict=True))
+
+
+def vin(text: str) -> bool:
+    """Vehicle identification number, North American check digit (49 CFR 565.15)."""
+    weights = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
+    if len(text) != 17 or not text.isascii():
+        return False
+    digits = [_VIN_VALUES.get(char, char) for char in text]
+    if not all(digit.isdigit() for digit in digits):
+        return False
+    rest = sum(int(digit) * weight for digit, weight in zip(digits, weights, strict=True)) % 11
+    return text[8] == ("X" if rest == 10 else str(rest))
+
+
 def _weighted(digits: str, weights: Sequence[int]) -> int:
     return sum(int(digit) * weight for digit, weight in zip(digits, weights, strict=False))
 
@@ -190,6 +205,7 @@ class Identifier:
     """A national identifier.
 
     Attributes:
+        country: ISO 3166-1 code.
         name: What it is called, with the country.
         pattern: Its shape in running text.
         valid: Check of the compact form.
@@ -197,43 +213,48 @@ class Identifier:
             when shape and check are proof enough.
     """
 
+    country: str
     name: str
     pattern: re.Pattern[str]
     valid: Callable[[str], bool]
     context: str = ""
 
 
-def _id(name: str, pattern: str, valid: Callable[[str], bool], context: str = "") -> Identifier:
-    return Identifier(name, re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])"), valid, context)
+def _id(country: str, name: str, pattern: str, valid: Callable[[str], bool], context: str = "") -> Identifier:
+    return Identifier(country, name, re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])"), valid, context)
 
 
 IDENTIFIERS: tuple[Identifier, ...] = (
-    _id("US social security number", r"\d{3}-\d{2}-\d{4}", _us_ssn),
-    _id("US social security number", r"\d{3}[ .]?\d{2}[ .]?\d{4}", _us_ssn, r"ssn|social\W+sec"),
-    _id("US taxpayer number", r"9\d{2}-\d{2}-\d{4}", _us_itin),
+    _id("US", "US social security number", r"\d{3}-\d{2}-\d{4}", _us_ssn),
+    _id("US", "US social security number", r"\d{3}[ .]?\d{2}[ .]?\d{4}", _us_ssn, r"ssn|social\W+sec"),
+    _id("US", "US taxpayer number", r"9\d{2}-\d{2}-\d{4}", _us_itin),
     _id(
+        "GB",
         "UK national insurance number",
         r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]",
         _always,
     ),
-    _id("UK NHS number", r"\d{3}[ -]?\d{3}[ -]?\d{4}", _uk_nhs, r"nhs"),
-    _id("German tax number", r"\d{2} ?\d{3} ?\d{3} ?\d{3}", _de_steuer_id, r"steuer|\bidnr|tax\W+(?:id|"
+    _id("GB", "UK NHS number", r"\d{3}[ -]?\d{3}[ -]?\d{4}", _uk_nhs, r"nhs"),
+    _id("DE", "German tax number", r"\d{2} ?\d{3} ?\d{3} ?\d{3}", _de_steuer_id, r"steuer|\bidnr|tax\W+(?:id|"
         "no|number)|tin\b"),
-    _id("French NIR", r"[12] ?\d{2} ?\d{2} ?(?:\d{2}|2[AB]) ?\d{3} ?\d{3} ?\d{2}", _fr_nir),
-    _id("Spanish DNI", r"(?:\d{8}|[XYZ]\d{7})-?[A-Z]", _es_dni),
-    _id("Italian codice fiscale", r"[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]", _it_cf),
-    _id("Dutch BSN", r"\d{9}|\d{4}\.\d{2}\.\d{3}", _nl_bsn, r"bsn|burgerservice|sofi"),
-    _id("Polish PESEL", r"\d{11}", _pl_pesel, r"pesel"),
-    _id("Swedish personnummer", r"(?:\d{2})?\d{6}[-+]\d{4}", _se_pnr),
-    _id("Finnish personal code", r"\d{6}[-+A-F]\d{3}[0-9A-FHJ-NPR-Y]", _fi_hetu),
-    _id("Swiss AHV number", r"756\.?\d{4}\.?\d{4}\.?\d{2}", _ch_ahv),
-    _id("Belgian national number", r"\d{2}\.\d{2}\.\d{2}-\d{3}\.\d{2}", _be_nrn),
-    _id("Canadian SIN", r"\d{3}[ -]\d{3}[ -]\d{3}|\d{9}", _ca_sin, r"\bsin\b|social\W+ins"),
-    _id("Australian TFN", r"\d{3} ?\d{3} ?\d{3}", _au_tfn, r"tfn|tax\W+file"),
-    _id("Brazilian CPF", r"\d{3}\.\d{3}\.\d{3}-\d{2}", _br_cpf),
-    _id("Indian Aadhaar", r"\d{4}[ -]\d{4}[ -]\d{4}|\d{12}", _in_aadhaar, r"aadhaar|aadhar|uidai"),
-    _id("Indian PAN", r"[A-Z]{3}[PCHFATBLJG][A-Z]\d{4}[A-Z]", _always, r"\bpan\b|income\W+tax"),
+    _id("FR", "French NIR", r"[12] ?\d{2} ?\d{2} ?(?:\d{2}|2[AB]) ?\d{3} ?\d{3} ?\d{2}", _fr_nir),
+    _id("ES", "Spanish DNI", r"(?:\d{8}|[XYZ]\d{7})-?[A-Z]", _es_dni),
+    _id("IT", "Italian codice fiscale", r"[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]", _it_cf),
+    _id("NL", "Dutch BSN", r"\d{9}|\d{4}\.\d{2}\.\d{3}", _nl_bsn, r"bsn|burgerservice|sofi"),
+    _id("PL", "Polish PESEL", r"\d{11}", _pl_pesel, r"pesel"),
+    _id("SE", "Swedish personnummer", r"(?:\d{2})?\d{6}[-+]\d{4}", _se_pnr),
+    _id("FI", "Finnish personal code", r"\d{6}[-+A-F]\d{3}[0-9A-FHJ-NPR-Y]", _fi_hetu),
+    _id("CH", "Swiss AHV number", r"756\.?\d{4}\.?\d{4}\.?\d{2}", _ch_ahv),
+    _id("BE", "Belgian national number", r"\d{2}\.\d{2}\.\d{2}-\d{3}\.\d{2}", _be_nrn),
+    _id("CA", "Canadian SIN", r"\d{3}[ -]\d{3}[ -]\d{3}|\d{9}", _ca_sin, r"\bsin\b|social\W+ins"),
+    _id("AU", "Australian TFN", r"\d{3} ?\d{3} ?\d{3}", _au_tfn, r"tfn|tax\W+file"),
+    _id("BR", "Brazilian CPF", r"\d{3}\.\d{3}\.\d{3}-\d{2}", _br_cpf),
+    _id("IN", "Indian Aadhaar", r"\d{4}[ -]\d{4}[ -]\d{4}|\d{12}", _in_aadhaar, r"aadhaar|aadhar|uidai"),
+    _id("IN", "Indian PAN", r"[A-Z]{3}[PCHFATBLJG][A-Z]\d{4}[A-Z]", _always, r"\bpan\b|income\W+tax"),
 )  # fmt: skip
+
+# Countries whose identifiers are known, ISO 3166-1.
+LOCALES = tuple(sorted({spec.country for spec in IDENTIFIERS}))
 
 
 def plausible_birth(day: date, today: date) -> bool:

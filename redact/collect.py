@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date
 
 from redact import names
 from redact.checks import compact, plausible_birth
-from redact.corpus import Context, Edit
+from redact.corpus import MAX_STRING, Context, Edit
 from redact.detect import Detector
+from redact.encoded import pieces
 from redact.labels import labelled_lines
 from redact.names import fold
 from redact.patterns import EMAIL, parse_date
@@ -21,7 +23,7 @@ from redact.spans import Span
 
 NUMBERS = (
     "BANK_ACCOUNT", "CREDIT_CARD", "IBAN_CODE", "ID_NUMBER", "IP_ADDRESS", "MAC_ADDRESS", "NATIONAL_ID",
-    "PHONE_NUMBER",
+    "PHONE_NUMBER", "VEHICLE_ID",
 )  # fmt: skip
 _NAMES = ("PERSON", "NAME", "GIVEN", "FAMILY")
 EMPTY = re.compile(r"[\W_•●]*|(?i:none|n/?a|null|unknown|yes|no|true|false|hidden|masked|redacted|-+)")
@@ -35,13 +37,18 @@ class Observer:
         self.seen: dict[str, set[Context]] = defaultdict(set)
 
     def text(self, text: str, context: Context) -> str:
-        if len(text) > 1 and not text.isspace():
+        if 1 < len(text) <= MAX_STRING and not text.isspace() and context not in self.seen.get(text, ()):
             self.seen[text].add(context)
+            for piece in pieces(text):
+                self.text(piece.plain, Context("url"))
         return text
 
     def edits(self, text: str, context: Context) -> list[Edit]:
         self.text(text, context)
         return []
+
+    def within(self, texts: Iterable[str]) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class Collected:
@@ -93,6 +100,7 @@ class Collected:
             people.protected.update(words_of(text))
         people.firms = set(self.firms)
         people.allowed = {compact_key(text) for text in self.policy.allow}
+        people.allowed_words = {word for text in self.policy.allow for word in words_of(text)}
 
     def _protect_one(self, text: str, context: Context) -> None:
         value = context.place != "control"
@@ -140,13 +148,13 @@ class Collected:
         elif span.type == "ORGANIZATION":
             if names.looks_like_firm(shown):
                 self.firms.setdefault(compact_key(shown), shown)
-        elif span.type in ("LOCATION", "DATE_TIME", "AGE", "URL"):
+        elif span.type in ("LOCATION", "URL"):
             if self.policy.treatment(span.type) != "keep" and not fixed:
                 self.values[span.type].setdefault(compact_key(shown), shown)
         elif span.type == "IP_ADDRESS":
             if shown.lower() not in self._hosts:
                 self.values[span.type].setdefault(shown, shown)
-        elif not fixed or span.score >= 0.9:
+        elif span.type not in ("DATE_TIME", "AGE") and (not fixed or span.score >= 0.9):
             self.values[span.type].setdefault(compact_key(shown), shown)
 
     def add_email(self, shown: str) -> None:
@@ -207,6 +215,16 @@ class Collected:
     def _given_by_the_client(self) -> None:
         for shown in self.policy.people:
             self.people.see(shown, 3, prose=True)
+        for kind, value in self.policy.personal:
+            if kind == "PERSON":
+                self.people.see(value, 3, prose=True)
+            elif kind == "EMAIL_ADDRESS":
+                self.add_email(value)
+            elif kind == "SECRET":
+                self.secrets.add(value)
+            else:
+                known = kind in NUMBERS or kind in ("ADDRESS", "DATE_OF_BIRTH", "LOCATION", "USERNAME")
+                self.values[kind if known else "CUSTOM"].setdefault(compact_key(value), value)
         for value in self.policy.deny:
             name = names.parse(value)
             if EMAIL.fullmatch(value):

@@ -9,9 +9,10 @@ derived from them, so that they agree afterwards too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Protocol
 
 from ingest.document import Chunk, Document, Place, Table
@@ -25,13 +26,16 @@ class Context:
     Attributes:
         place: ``prose`` (running text), ``cell``, ``field``, ``option``, ``ui``
             (headings, links), ``control`` (buttons, column headers, labels),
-            ``url``, ``name`` (file names and ids).
+            ``url``, ``name`` (file names and ids), ``joined`` (neighbouring texts run together).
         label: What the label beside it says it is (see :mod:`redact.labels`).
     """
 
     place: str
     label: str | None = None
 
+
+# Characters of one string. What is longer is no page and no document: it is left out, not passed through.
+MAX_STRING = 10_000_000
 
 PROSE = Context("prose")
 UI = Context("ui")
@@ -52,14 +56,14 @@ class Visitor(Protocol):
         """The replacements in a text, in order and apart."""
         ...
 
+    def within(self, texts: Iterable[str]) -> AbstractContextManager[None]:
+        """While it is open, the strings visited belong together with ``texts``: a row, a record, a page."""
+        ...
+
 
 def map_document(document: Document, visitor: Visitor) -> Document:
     """The document with every string visited; offsets follow the text."""
-    edits = [
-        (start + a, start + b, new)
-        for start, end, context in regions(document.text)
-        for a, b, new in visitor.edits(document.text[start:end], context)
-    ]
+    edits = list(_text_edits(document.text, visitor))
     text, moved = apply(document.text, edits)
     return document.model_copy(
         update={
@@ -75,6 +79,16 @@ def map_document(document: Document, visitor: Visitor) -> Document:
             "warnings": tuple(visitor.text(w, PROSE) for w in document.warnings),
         }
     )
+
+
+def _text_edits(text: str, visitor: Visitor) -> Iterator[Edit]:
+    """The replacements in a Markdown text; the cells of a table's line belong together."""
+    for _, group in groupby(regions(text), key=lambda r: r[3]):
+        parts = list(group)
+        with visitor.within([text[start:end] for start, end, _, _ in parts] if len(parts) > 1 else ()):
+            for start, end, context, _ in parts:
+                for a, b, new in visitor.edits(text[start:end], context):
+                    yield start + a, start + b, new
 
 
 class Moved:
@@ -114,17 +128,21 @@ def _place(place: Place, visitor: Visitor, moved: Moved) -> Place:
 def _map_table(table: Table, visitor: Visitor, moved: Moved) -> Table:
     labels = [kind_of(header) for header in table.header]
     side = _side_labels(table)
-    rows = tuple(
-        tuple(
-            visitor.text(cell, Context("cell", labels[i] or (side.get(r) if i else None)))
-            for i, cell in enumerate(row)
-        )
-        for r, row in enumerate(table.rows)
-    )
+    rows: list[tuple[str, ...]] = []
+    # A table of fields and values is one record.
+    with visitor.within([cell for row in table.rows for cell in row] if side else ()):
+        for r, row in enumerate(table.rows):
+            with visitor.within(() if side else row):
+                rows.append(
+                    tuple(
+                        visitor.text(cell, Context("cell", labels[i] or (side.get(r) if i else None)))
+                        for i, cell in enumerate(row)
+                    )
+                )
     return Table(
         name=visitor.text(table.name, UI),
         header=tuple(visitor.text(h, CONTROL) for h in table.header),
-        rows=rows,
+        rows=tuple(rows),
         place=_place(table.place, visitor, moved),
     )
 
@@ -144,22 +162,15 @@ def _map_chunk(chunk: Chunk, old: str, new: str, visitor: Visitor, moved: Moved)
     if piece:
         text = new[place.start : place.end]
     else:
-        text = apply(
-            chunk.text,
-            [
-                (s + a, s + b, n)
-                for s, e, c in regions(chunk.text)
-                for a, b, n in visitor.edits(chunk.text[s:e], c)
-            ],
-        )[0]
+        text = apply(chunk.text, list(_text_edits(chunk.text, visitor)))[0]
     return Chunk(text=text, heading=visitor.text(chunk.heading, UI), place=place)
 
 
 _ROW = re.compile(r"[ \t]*\|.*\|[ \t]*")
 
 
-def regions(text: str) -> Iterator[tuple[int, int, Context]]:
-    """A Markdown text in order as running text and, cell by cell, tables."""
+def regions(text: str) -> Iterator[tuple[int, int, Context, int]]:
+    """A Markdown text in order as running text and, cell by cell, tables; last: where its line begins."""
     prose = 0
     headers: list[str] = []
     inside = False
@@ -177,14 +188,14 @@ def regions(text: str) -> Iterator[tuple[int, int, Context]]:
         else:
             first = False
         if prose < start:
-            yield prose, start, PROSE
+            yield prose, start, PROSE, prose
         for position, (a, b) in enumerate(cells):
             if a < b and not re.fullmatch(r":?-+:?", text[a:b]):
                 label = kind_of(headers[position]) if position < len(headers) else None
-                yield a, b, CONTROL if first else Context("cell", label)
+                yield a, b, CONTROL if first else Context("cell", label), start
         prose = cursor
     if prose < len(text):
-        yield prose, len(text), PROSE
+        yield prose, len(text), PROSE, prose
 
 
 def _cells(line: str, offset: int) -> Iterator[tuple[int, int]]:

@@ -11,13 +11,30 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fde.errors import MissingError
 from redact import people
 from redact.addresses import COUNTRIES
-from redact.names import PARTICLES, TITLES, fold, known_family, known_given, looks_like_firm, words
+from redact.checks import LOCALES
+from redact.locations import nobodys_place
+from redact.names import (
+    PARTICLES,
+    TITLES,
+    country_names,
+    disguised,
+    fold,
+    known_family,
+    known_given,
+    looks_like_firm,
+    ordinary,
+    places,
+    undisguised,
+    words,
+)
 from redact.spans import Span, settle
+from redact.transformer import Transformer
 
 # Presidio's domain recogniser would otherwise fetch the public suffix list.
 os.environ.setdefault("TLDEXTRACT_PUBLIC_SUFFIX_LIST_URLS", "")
@@ -47,11 +64,11 @@ def find_model(name: str | None = None) -> str:
 
 
 @cache
-def _engine(model: str) -> tuple[AnalyzerEngine, Any]:
+def _engine(model: str, locales: tuple[str, ...]) -> tuple[AnalyzerEngine, Any]:
     """Presidio's analyser with our recognisers, and the spaCy pipeline under it."""
     from redact.presidio import build
 
-    return build(model)
+    return build(model, locales)
 
 
 class Detector:
@@ -59,10 +76,20 @@ class Detector:
 
     Args:
         model: Name of an installed spaCy model, None for the first installed one.
+        locales: Countries whose national identifiers are looked for.
+        transformer: Folder of a token-classification model that is read as well.
     """
 
-    def __init__(self, model: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        locales: Sequence[str] = LOCALES,
+        transformer: Path | None = None,
+    ) -> None:
         self.model = find_model(model)
+        self._locales = tuple(locales)
+        self._transformer = None if transformer is None else Transformer(transformer)
         self._seen: dict[str, list[Span]] = {}
 
     def find(self, texts: Sequence[str]) -> list[list[Span]]:
@@ -71,23 +98,41 @@ class Detector:
         pieces = [(text, piece, offset) for text in new for piece, offset in _pieces(text)]
         for text in new:
             self._seen[text] = []
-        engine, nlp = _engine(self.model)
-        for (text, _, offset), found in zip(
-            pieces, analyse(engine, nlp, [p for _, p, _ in pieces]), strict=True
-        ):
-            self._seen[text].extend(span.shifted(offset) for span in found)
+        engine, nlp = _engine(self.model, self._locales)
+        # Recognisers read the text without its disguise; spans are of the text as it is.
+        plain = [undisguised(p) if disguised(p) else (p, None) for _, p, _ in pieces]
+        batch = [_flowing(piece) for piece, _ in plain]
+        further = self._transformer.find(batch) if self._transformer else [[] for _ in batch]
+        results = analyse(engine, nlp, batch, further)
+        for (text, _, offset), (_, at), found in zip(pieces, plain, results, strict=True):
+            spans = found if at is None else [s.moved(at[s.start], at[s.end - 1] + 1) for s in found]
+            self._seen[text].extend(span.shifted(offset) for span in spans)
         return [self._seen[text] for text in texts]
 
 
-def analyse(engine: AnalyzerEngine, nlp: Any, texts: Iterable[str]) -> list[list[Span]]:
-    """Run the analyser over pieces of text."""
-    batch = list(texts)
+def analyse(
+    engine: AnalyzerEngine, nlp: Any, batch: Sequence[str], further: Sequence[Sequence[Span]]
+) -> list[list[Span]]:
+    """Run the analyser over pieces of text; ``further`` are spans that somebody else found in them."""
     results: list[list[Span]] = []
     artifacts_of = (a for _, a in nlp.process_batch([_capitals(t) for t in batch], "en", batch_size=64))
-    for text, artifacts in zip(batch, artifacts_of, strict=True):
-        raw = engine.analyze(text, "en", nlp_artifacts=artifacts)
-        results.append(refine(text, [_span(r) for r in raw]))
+    for text, artifacts, more in zip(batch, artifacts_of, further, strict=True):
+        # Not through AnalyzerEngine.analyze: of two recognisers that agree it would drop one.
+        raw = [
+            _span(result)
+            for recognizer in engine.registry.recognizers
+            for result in recognizer.analyze(text, recognizer.supported_entities, artifacts)
+        ]
+        results.append(refine(text, [*raw, *more]))
     return results
+
+
+_SOFT_BREAK = re.compile(r"(?m)^([^\n|]{40,}[^\W\d_])\n(?=[^\W\d_])")
+
+
+def _flowing(text: str) -> str:
+    """Text with the line breaks of running text as blanks: a name may be broken over two lines."""
+    return _SOFT_BREAK.sub(r"\1 ", text) if "\n" in text else text
 
 
 def _capitals(text: str) -> str:
@@ -132,10 +177,13 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
     kept: list[Span] = []
     for span in spans:
         if span.type in ("LOCATION", "ORGANIZATION") and span.source == "model":
-            shown = text[span.start : span.end]
-            if fold(shown) in words():
+            shown = text[span.start : span.end].split("\n")[0].rstrip()
+            span = span.moved(span.start, span.start + len(shown))
+            if fold(shown) in words() or (span.type == "LOCATION" and nobodys_place(shown)):
                 continue
-            if _is_name(shown):
+            if span.type == "LOCATION" and looks_like_firm(shown):
+                span = Span(span.start, span.end, "ORGANIZATION", span.score, span.source, span.strength)
+            elif _is_name(shown):
                 span = Span(span.start, span.end, "PERSON", span.score, "model", 1)
         if span.type != "PERSON" or span.source != "model":
             kept.append(span)
@@ -144,6 +192,9 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
         found = text[start:end]
         if end - start < 2 or people.foreign(found) or (cased and not any(c.isupper() for c in found)):
             continue
+        spoken = known_given(found) and _DOES.match(text, end) is not None
+        if ordinary(found) and not spoken and not any(s.start < end and start < s.end for s in ours):
+            continue
         agree = [s for s in ours if s.start < end and start < s.end]
         if _apart(agree) > 1:  # several people read as one
             continue
@@ -151,9 +202,15 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
             continue
         value = people.strength(found)
         single = " " not in found.strip()
-        if single and (
-            fold(found) in words() or (not cased and re.search(r"(?:ing|ed|ly|s)$", found) and not value)
+        if (
+            single
+            and not spoken
+            and (
+                fold(found) in words() or (not cased and re.search(r"(?:ing|ed|ly|s)$", found) and not value)
+            )
         ):
+            continue
+        if single and value == 0 and not agree and not cased and len(found) < 4:
             continue
         if single and value == 0 and not agree:
             kept.append(Span(start, end, "PERSON", 0.5, "model", 0))
@@ -164,8 +221,47 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
     def in_firm(span: Span) -> bool:
         return any(firm.start <= span.start and span.end <= firm.end for firm in firms)
 
-    kept = [s for s in kept if s.type != "PERSON" or s.strength > 2 or not in_firm(s)]
+    kept = [s for s in kept if not _probably_firm(text, s)]
+    towns = [s for s in kept if s.type == "LOCATION" and s.source != "model"]
+
+    def in_town(span: Span) -> bool:
+        """San Giuseppe Vesuviano is nobody."""
+        return any(t.start <= span.start and span.end <= t.end and len(t) > len(span) for t in towns)
+
+    kept = [
+        s for s in kept
+        if s.type != "PERSON" or ((s.strength > 2 or not in_firm(s)) and (s.strength > 1 or not in_town(s)))
+    ]  # fmt: skip
     return settle(_widest_people(kept))
+
+
+# What somebody does: before it an English word can be a name after all.
+_DOES = re.compile(
+    r" (?:is|was|has|had|will|can|said|says|asked|told|wrote|spent|lives|lived|works|worked|went|called|from|"
+    r"and I)\b|['’]s "
+)
+
+
+_FIRM_AFTER = re.compile(
+    r",? (?:and Sons|And Sons|& Sons|and Associates|And Associates|& Co\b|Ltd|LLC|LLP|Inc|Corp|GmbH|PLC|Plc|"
+    r"S\.?A\.|AG\b|BV\b|Group|Holdings?|ltd|llc|inc\b|corp\b)"
+)
+# Before a firm rather than a town.
+_AT_A_FIRM = re.compile(r"(?:\b(?:at|for|became|by|joined|bought)|[,:]|\band)[ ]$")
+
+
+def _probably_firm(text: str, span: Span) -> bool:
+    """Whether what stands around a guess says that it is a firm: "Ortiz LLC", "at Solarlist"."""
+    shown, before = text[span.start : span.end], text[max(0, span.start - 12) : span.start]
+    if span.type == "PERSON" and span.strength < 3:
+        if _FIRM_AFTER.match(text, span.end):
+            return True
+        single = " " not in shown and not known_given(shown)
+        return single and span.strength < 2 and before.endswith(" at ")
+    if span.type == "LOCATION" and span.source == "model" and " " not in shown:
+        known = fold(shown) in places() | country_names() | COUNTRIES
+        return not known and _AT_A_FIRM.search(before) is not None
+    return False
 
 
 def _apart(spans: list[Span]) -> int:
@@ -186,7 +282,7 @@ def trim_person(text: str, start: int, end: int) -> tuple[int, int]:
     found = found.rstrip(" \t\"'”’)*|_-,.:;!?")
     for tail in ("'s", "’s"):
         found = found.removesuffix(tail)
-    while " " in found and fold(found.split(" ")[0]).rstrip(".") in TITLES:
+    while " " in found and fold(found.split(" ")[0]).rstrip(".") in TITLES | people.TOLD:
         cut = found.index(" ") + 1
         start, found = start + cut, found[cut:]
     while found and any(c.isdigit() for c in found.split(" ")[-1]):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import date
 
 from redact import names
 from redact.checks import compact, iban
 from redact.collect import EMPTY, NUMBERS, Collected, plausible
+from redact.corpus import Context
+from redact.dates import Offsets, generalise
 from redact.lexicon import TOKEN, Form, Lexicon
 from redact.mailboxes import Mailboxes
 from redact.names import fold
@@ -16,7 +19,7 @@ from redact.patterns import parse_date
 from redact.people_index import NameForms, words_of
 from redact.rewrite import Rewriter, compact_key
 from redact.spans import Span
-from redact.surrogates import Surrogates, national_number, overlay, shift_date
+from redact.surrogates import Surrogates, national_number, overlay
 from redact.vault import Entry, Vault
 
 _MASK = "*****"
@@ -28,6 +31,7 @@ class Knowledge:
 
     Attributes:
         entries: For the vault, by id.
+        strengths: Compact key of each full name -> how much speaks for it, see :class:`redact.spans.Span`.
         kept: Names of firms and allowed values that are left as they are.
         rewriter: Replaces all of it in any string.
     """
@@ -45,6 +49,7 @@ class Knowledge:
         self.entries: dict[str, Entry] = {}
         self._lexicon = Lexicon()
         self._endings: dict[str, str] = {}
+        self._offsets = Offsets(vault.key)
         self._numbers = Numbers(self.surrogates, collected.values["PHONE_NUMBER"].values())
         self._names = self._name_forms()
         self._mailboxes = Mailboxes(
@@ -52,7 +57,7 @@ class Knowledge:
             self.surrogates,
             collected.emails,
             collected.firms,
-            rename_domains=self._replaces("ORGANIZATION"),
+            rename_domains=self.replaces("ORGANIZATION"),
         )
         self._add_people()
         self._add_numbers()
@@ -65,16 +70,34 @@ class Knowledge:
         for email in sorted(collected.emails):
             self._email(email)
         self.rewriter = Rewriter(
-            self._lexicon, self._email, self._by_label, self._treat, self._locals(), self._endings
+            self._lexicon,
+            self._email,
+            self._by_label,
+            self._treat,
+            self._locals(),
+            self._endings,
+            self._date if self._births or self.replaces("DATE_TIME") or self.replaces("AGE") else None,
         )
 
-    def _replaces(self, kind: str) -> bool:
+    def replaces(self, kind: str) -> bool:
+        """Whether the policy replaces this type at all."""
         return self._policy.treatment(kind) != "keep"
+
+    @property
+    def seen(self) -> dict[str, set[Context]]:
+        """The distinct strings of the corpus and where they stand."""
+        return self._found.seen
+
+    def spans(self, text: str) -> list[Span]:
+        """What the detector found in one of these strings."""
+        return self._found.found.get(text, [])
 
     def _treat(self, kind: str, shown: str, made: str) -> str:
         """What is written for a value: its stand-in, or what the policy says instead."""
         kind = {"NAME": "PERSON", "CUSTOM_NUMBER": "CUSTOM"}.get(kind, kind)
         treatment = self._policy.treatment(kind)
+        if treatment == "generalise":
+            return generalise(kind, shown)
         if treatment == "tag":
             return f"[{kind}_{self._vault.key.hmac('tag', kind, compact_key(shown)).hex()[:6]}]"
         if treatment == "mask":
@@ -90,9 +113,10 @@ class Knowledge:
         *,
         certain: bool = True,
         capital: bool = False,
+        owner: str = "",
     ) -> None:
         keys = tuple(dict.fromkeys(a for a in (compact_key(original), *aliases) if a))
-        entry_id = self._vault.id_of(kind, keys[0] if keys else original)
+        entry_id = self._vault.id_of(kind, (keys[0] if keys else original) + owner)
         surrogate = self._treat(kind, original, made)
         self.entries[entry_id] = Entry(entry_id, kind, surrogate, original, keys, certain, capital)
 
@@ -109,15 +133,17 @@ class Knowledge:
             w for w in people.lower if not (names.known_given(w) or names.known_family(w))
         }
         self._confirmed = {compact_key(e.shown) for e in full}
+        self.strengths = {compact_key(e.shown): e.strength for e in full}
         return NameForms(full, single, self.surrogates, ambiguous, usernames)
 
     def _add_people(self) -> None:
-        if not self._replaces("PERSON"):
+        if not self.replaces("PERSON"):
             return
         for evidence, forms in self._names.people:
             for form in forms:
                 self._lexicon.add(form)
-            made = " ".join(self._part(p) for p in evidence.name.parts)
+            family = "".join(words_of(" ".join(evidence.name.family)))
+            made = " ".join(self._part(p, family) for p in evidence.name.parts)
             # Forms that must be written apart are no proof where they are run together.
             aliases = ["".join(w for w, _ in f.pieces) for f in forms if not f.apart]
             capital = any(f.capital and not f.apart for f in forms)
@@ -130,12 +156,14 @@ class Knowledge:
             made = self._names.made(word) or word
             self._remember("NAME", word.capitalize(), made, certain=alone is not None, capital=capital)
 
-    def _part(self, part: str) -> str:
-        return "-".join(self._names.made(w) or (w.upper() if len(w) == 1 else w) for w in words_of(part))
+    def _part(self, part: str, family: str) -> str:
+        return "-".join(
+            self._names.made(w, family) or (w.upper() if len(w) == 1 else w) for w in words_of(part)
+        )
 
     def _email(self, shown: str) -> str:
         lower = shown.lower()
-        if not self._replaces("EMAIL_ADDRESS") or compact_key(lower) in self._found.people.allowed:
+        if not self.replaces("EMAIL_ADDRESS") or compact_key(lower) in self._found.people.allowed:
             return shown
         made = self._mailboxes.email(lower)
         self._remember("EMAIL_ADDRESS", lower, made)
@@ -143,7 +171,7 @@ class Knowledge:
         return made.upper() if shown.isupper() else made
 
     def _add_usernames(self) -> None:
-        if not self._replaces("USERNAME"):
+        if not self.replaces("USERNAME"):
             return
         for key, shown in sorted(self._found.values["USERNAME"].items()):
             protected = key in names.words() or key in self._found.people.protected
@@ -158,7 +186,7 @@ class Knowledge:
     def _add_numbers(self) -> None:
         clashes: set[str] = set()
         for kind in (*NUMBERS, "CUSTOM_NUMBER"):
-            if not self._replaces("CUSTOM" if kind == "CUSTOM_NUMBER" else kind):
+            if not self.replaces("CUSTOM" if kind == "CUSTOM_NUMBER" else kind):
                 continue
             found = sorted(self._found.values[kind].items())
             # What is right first: a number half typed or mistyped is made like the one that was meant.
@@ -187,20 +215,36 @@ class Knowledge:
     # --- everything else --------------------------------------------------------------------------
 
     def _add_births(self) -> None:
-        if not self._replaces("DATE_OF_BIRTH"):
+        """Days of birth, and the forms that only the lexicon finds: run together, without separators."""
+        self._births: set[date] = set()
+        if not self.replaces("DATE_OF_BIRTH"):
             return
         for _, shown in sorted(self._found.values["DATE_OF_BIRTH"].items()):
-            made = self.surrogates.birth(shown)
+            parsed = parse_date(shown)
+            if parsed is None:
+                continue
+            self._births.add(parsed[0])
             key = compact_key(shown)
-            if re.search(r"[^\W\d_]", shown):
-                form = Form("DATE_OF_BIRTH", ((key, made),), gap="address", style="literal")
-            else:
-                form = Form("DATE_OF_BIRTH", ((key, alnum(made)),), gap="number", style="overlay")
-            self._lexicon.add(form)
-            self._remember("DATE_OF_BIRTH", shown, made)
+            if key.isdigit():
+                made = alnum(self._offsets.shifted(shown, "") or "")
+                self._lexicon.add(Form("DATE_OF_BIRTH", ((key, made),), gap="number", style="overlay"))
+
+    def _date(self, kind: str, shown: str, owner: str) -> str | None:
+        """What is written for a date or an age; None when it stays."""
+        parsed = None if kind == "AGE" else parse_date(shown)
+        if parsed is not None and parsed[0] in self._births:
+            kind = "DATE_OF_BIRTH"
+        if not self.replaces(kind):
+            return None
+        if kind == "AGE":
+            return self._treat(kind, shown, self.surrogates.shape("AGE", shown))
+        made = self._offsets.shifted(shown, owner)
+        if made is not None and kind == "DATE_OF_BIRTH":
+            self._remember(kind, shown, made, owner=owner)
+        return None if made is None else self._treat(kind, shown, made)
 
     def _add_addresses(self) -> None:
-        if not self._replaces("ADDRESS"):
+        if not self.replaces("ADDRESS"):
             return
         for _, shown in sorted(self._found.values["ADDRESS"].items()):
             lines = self._address_lines(shown)
@@ -235,7 +279,7 @@ class Knowledge:
         return lines
 
     def _add_secrets(self) -> None:
-        if not self._replaces("SECRET"):
+        if not self.replaces("SECRET"):
             return
         for shown in sorted(self._found.secrets):
             made = self.surrogates.secret(shown)
@@ -249,7 +293,7 @@ class Knowledge:
     def _add_words(self) -> None:
         """Denied words, and places and firms when the policy replaces them."""
         for kind in ("CUSTOM", "LOCATION", "ORGANIZATION"):
-            if not self._replaces(kind):
+            if not self.replaces(kind):
                 continue
             found = self._found.firms if kind == "ORGANIZATION" else self._found.values[kind]
             for _, shown in sorted(found.items()):
@@ -264,7 +308,7 @@ class Knowledge:
     def _keep(self) -> list[str]:
         """Make firms and allowed values stay; returns them."""
         kept = list(self._policy.allow)
-        if not self._replaces("ORGANIZATION"):
+        if not self.replaces("ORGANIZATION"):
             kept += [
                 text for key, text in self._found.firms.items() if key not in self._confirmed and len(key) > 2
             ]
@@ -279,7 +323,7 @@ class Knowledge:
 
     def _by_label(self, label: str, value: str) -> str | None:
         """Stand-in of a value that only its label gives away: short numbers, everyday words, secrets."""
-        if EMPTY.fullmatch(value) or not self._replaces(
+        if EMPTY.fullmatch(value) or not self.replaces(
             "PERSON" if label in ("NAME", "GIVEN", "FAMILY") else label
         ):
             return None
@@ -314,7 +358,7 @@ class Knowledge:
         out: dict[str, list[tuple[Span, str]]] = {}
         for text, spans in self._found.found.items():
             for span in spans:
-                made = self._local(text, span) if self._replaces(span.type) else None
+                made = self._local(text, span) if self.replaces(span.type) else None
                 if made is not None:
                     out.setdefault(text, []).append((span, made))
         return out
@@ -329,13 +373,9 @@ class Knowledge:
             return self._numbers.extension(shown)
         if span.type == "SECRET" and len(shown) < 6:
             return self.surrogates.secret(shown)
-        if span.type == "DATE_TIME":
-            parsed = parse_date(shown)
-            days = self._vault.key.number("dates") % 300 + 30
-            return None if parsed is None else shift_date(shown, parsed[0], -days)
         if span.type == "URL":
             return "https://site.example/" + self._vault.key.hmac("url", shown).hex()[:8]
-        return self.surrogates.shape("AGE", shown) if span.type == "AGE" else None
+        return None
 
     def _local_name(self, text: str, shown: str, strength: int) -> str | None:
         """Stand-in of an everyday word that is the name of somebody known, where it is used as one."""

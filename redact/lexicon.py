@@ -16,7 +16,9 @@ from redact.names import fold
 from redact.surrogates import overlay
 
 TOKEN = re.compile(r"[^\W_]+")
-_INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
+_INVISIBLE = (
+    "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+)
 _GAPS = {
     # What may stand between the words of a value.
     "name": re.compile(rf"[\s.,'’‐\-_+&{_INVISIBLE}]{{0,4}}"),

@@ -16,12 +16,46 @@ from pathlib import Path
 _DATA = Path(__file__).parent / "data"
 # Letters that do not decompose into a base letter and an accent.
 _STROKES = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th"})
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+# Cyrillic and Greek letters that look like Latin ones (UTS 39).
+_ALIKE = str.maketrans("авекмнорстухіјѕԁһӏαορυνκιτεχβη", "abekmhopctyxijsdhlaopuvkitexbn")
+_MIXED = re.compile(r"[^\W\d_]*(?:[a-z][а-ӿα-ω]|[а-ӿα-ω][a-z])[^\W\d_]*")
+_UPPER = {ord(chr(a).upper()): chr(b).upper() for a, b in _ALIKE.items() if len(chr(a).upper()) == 1}
+_ALIKE_CASED: dict[int, str] = {**_UPPER, **{a: chr(b) for a, b in _ALIKE.items()}}
+_MIXED_CASED = re.compile(r"[^\W\d_]*(?:[A-Za-z][Ѐ-ӿΑ-ω]|[Ѐ-ӿΑ-ω][A-Za-z])[^\W\d_]*")
+_DISGUISE = re.compile(f"{INVISIBLE.pattern}|[\uff01-\uff5e\u00a0\u2000-\u200a\u202f]")
 
 
 def fold(text: str) -> str:
-    """Lower case without accents and invisible characters."""
-    text = unicodedata.normalize("NFKD", _INVISIBLE.sub("", text).casefold().translate(_STROKES))
+    """Lower case without accents and invisible characters; foreign letters inside Latin words made Latin."""
+    if text.isascii():
+        return text.lower()
+    text = _fold(text)
+    return _MIXED.sub(lambda match: match[0].translate(_ALIKE), text)
+
+
+def disguised(text: str) -> bool:
+    """Whether invisible characters, foreign letters inside Latin words or other widths are in it."""
+    return not text.isascii() and bool(_DISGUISE.search(text) or _MIXED.search(text.casefold()))
+
+
+def undisguised(text: str) -> tuple[str, list[int]]:
+    """A text without its disguise, and for each of its characters where that stood; and the end."""
+    kept: list[str] = []
+    at: list[int] = []
+    for index, char in enumerate(text):
+        if INVISIBLE.match(char):
+            continue
+        plain = unicodedata.normalize("NFKC", char)
+        kept.append(plain if len(plain) == 1 else char)
+        at.append(index)
+    clean = "".join(kept)
+    clean = _MIXED_CASED.sub(lambda match: match[0].translate(_ALIKE_CASED), clean)
+    return clean, [*at, len(text)]
+
+
+def _fold(text: str) -> str:
+    text = unicodedata.normalize("NFKD", INVISIBLE.sub("", text).casefold().translate(_STROKES))
     return "".join(c for c in text if not unicodedata.combining(c))
 
 
@@ -54,6 +88,34 @@ def given_names() -> frozenset[str]:
 def family_names() -> frozenset[str]:
     """Family names, folded."""
     return frozenset(_words("names.json", "family"))
+
+
+@cache
+def nicknames() -> dict[str, frozenset[str]]:
+    """Short forms of given names -> the names they are short for, folded."""
+    found: dict[str, frozenset[str]] = {}
+    for entry in _words("names.json", "short"):
+        short, _, longs = entry.partition("=")
+        found[short] = frozenset(longs.split(","))
+    return found
+
+
+@cache
+def places() -> frozenset[str]:
+    """Names of towns, folded, words joined by blanks."""
+    return frozenset(entry.replace("_", " ") for entry in _words("places.json", "towns"))
+
+
+@cache
+def country_names() -> frozenset[str]:
+    """Names of countries, folded, words joined by blanks."""
+    return frozenset(entry.replace("_", " ") for entry in _words("places.json", "countries"))
+
+
+@cache
+def english() -> frozenset[str]:
+    """Words of an English dictionary in all their forms, folded."""
+    return frozenset(_words("english.json", "words"))
 
 
 @cache
@@ -165,6 +227,15 @@ def ambiguous(word: str) -> bool:
     """Whether a word standing alone says nothing about a person: too short, or an everyday word."""
     folded = fold(word).rstrip(".")
     return len(folded) < 3 or folded in words()
+
+
+def ordinary(text: str) -> bool:
+    """Whether a text consists of English words alone and does not begin with a known given name."""
+    found = [fold(word).rstrip(".") for word in re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", text)]
+    found = [re.sub(r"['’]s?$", "", word) for word in found]
+    if not found or (len(found) > 1 and known_given(found[0])):
+        return False
+    return all(word in english() or word in words() for word in found)
 
 
 def looks_like_firm(text: str) -> bool:

@@ -10,6 +10,7 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 from ingest.action import Action, Target
 from ingest.recording import Effect, RecordedStep, Recording, Snapshot
 from ingest.snapshot import Node, parse, render
+from redact.broken import mended
 from redact.corpus import CONTROL, NAME, PROSE, UI, Context, Visitor
 from redact.labels import kind_of
 
@@ -82,7 +83,9 @@ def _map_snapshot(
         return None, {}
     if snapshot.text not in pages:
         names: dict[str, str] = {}
-        tree = map_page(parse(snapshot.text), visitor, names)
+        page = parse(snapshot.text)
+        with visitor.within([snapshot.title, *_texts(page)]):
+            tree = map_page(page, visitor, names)
         pages[snapshot.text] = (render(tree), names)
     text, names = pages[snapshot.text]
     # No pixels and no HTML leave this stage yet: both would need a pass of their own.
@@ -152,14 +155,14 @@ class _Page:
         """Children in order; a term, a row header or "Label:" labels what follows it."""
         out: list[Node] = []
         pending: str | None = None
-        for child in node.children:
+        inline = context if context.place in ("prose", "cell") else UI
+        for child in mended(node.children, self.visitor):
             text = child.text() if child.role in ("term", "rowheader", "text", "strong") else ""
             mine = pending if child.role not in ("term", "rowheader") and pending is not None else label
             is_label = child.role in ("term", "rowheader") or (
                 child.role in ("text", "strong") and text.endswith(":")
             )
-            inherited = context if context.place in ("prose", "cell") else UI
-            out.append(self.node(child, None if is_label else mine, CONTROL if is_label else inherited))
+            out.append(self.node(child, None if is_label else mine, CONTROL if is_label else inline))
             if is_label:
                 pending = kind_of(text)
             elif child.role == "definition" or (text and pending is not None):
@@ -213,17 +216,28 @@ class _Page:
                 headers = [c.name or c.text() for c in current.children]
             cells: list[Node] = []
             side: str | None = None
-            for position, cell in enumerate(current.children):
-                header = headers[position] if position < len(headers) and not found else ""
-                label = None if cell.role == "columnheader" else kind_of(header) if header else side
-                if cell.role == "rowheader" and not headers:
-                    side = kind_of(cell.name or cell.text())
-                    cells.append(self.node(cell, None, CONTROL))
-                else:
-                    cells.append(self.node(cell, label, Context("cell", label)))
+            with self.visitor.within(_texts(current)):
+                for position, cell in enumerate(current.children):
+                    header = headers[position] if position < len(headers) and not found else ""
+                    label = None if cell.role == "columnheader" else kind_of(header) if header else side
+                    if cell.role == "rowheader" and not headers:
+                        side = kind_of(cell.name or cell.text())
+                        cells.append(self.node(cell, None, CONTROL))
+                    else:
+                        cells.append(self.node(cell, label, Context("cell", label)))
             return self._named(current, tuple(cells), UI)
 
         return walk(node)
+
+
+def _texts(node: Node) -> list[str]:
+    """What can be read in a node, piece by piece; a name that only repeats its children is left out."""
+    return [
+        piece
+        for n in node.walk()
+        for piece in (n.value, "" if n.children and n.role in ("row", "cell", "listitem") else n.name)
+        if piece
+    ]
 
 
 def map_url(url: str, visitor: Visitor) -> str:
@@ -300,9 +314,7 @@ def _map_effect(effect: Effect, visitor: Visitor) -> Effect:
         method=effect.method,
         url=map_url(effect.url, visitor),
         status=effect.status,
-        body=None
-        if effect.body is None
-        else {_key(k, visitor): map_json(v, visitor, k) for k, v in effect.body.items()},
+        body=None if effect.body is None else map_json(effect.body, visitor, ""),
         location=None if effect.location is None else map_url(effect.location, visitor),
     )
 
@@ -323,5 +335,6 @@ def map_json(value: Any, visitor: Visitor, key: str) -> Any:
     if isinstance(value, list):
         return [map_json(item, visitor, key) for item in value]
     if isinstance(value, dict):
-        return {_key(str(k), visitor): map_json(v, visitor, str(k)) for k, v in value.items()}
+        with visitor.within([v for v in value.values() if isinstance(v, str)]):
+            return {_key(str(k), visitor): map_json(v, visitor, str(k)) for k, v in value.items()}
     return value

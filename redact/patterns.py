@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 
 from redact.checks import (
     IBAN_LENGTHS,
     IDENTIFIERS,
+    LOCALES,
     aba,
     card,
     compact,
     iban,
     plausible_birth,
+    vin,
 )
 from redact.names import word_list
 from redact.spans import Span
@@ -59,7 +61,7 @@ MONTHS = {
 }
 _BORN = re.compile(
     r"(?:born|birth|birthday|birthdate|dob|d\.o\.b\.?|geboren|geb\.|naissance|nacimiento|né|"
-    r"née)\b[^.!?\n]{0,40}$",
+    r"née)\b[^.!?\n\d]{0,40}$",
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(
@@ -84,6 +86,13 @@ _PAPERS = re.compile(
     r")?(?P<value>(?=(?:[A-Z-]{0,6}\d){3})[A-Z0-9](?:[A-Z0-9-]{4,18})[A-Z0-9])(?!\w)",
     re.IGNORECASE,
 )
+_PLATE = re.compile(
+    r"(?:licen[cs]e plate|number plate|plate(?: (?:no|number))?|registration (?:no|number|plate)|kennzeichen|"
+    r"immatriculation|matr[ií]cula|targa)\.?[ :#]{0,3}(?:is )?"
+    r"(?P<value>(?-i:[A-ZÄÖÜ0-9]{1,4}(?:[ -][A-Z0-9]{1,4}){1,2}|[A-Z0-9]{5,8}))(?![\w-])",
+    re.IGNORECASE,
+)
+_VIN = re.compile(r"(?<![\w-])(?=[A-HJ-NPR-Z]*\d)[A-HJ-NPR-Z0-9]{17}(?![\w-])")
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{2,39}(?![\w:.])")
 _MAC = re.compile(r"(?<![\w:-])[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![\w:-])")
@@ -119,7 +128,8 @@ _AGE = re.compile(r"\b\d{1,3}(?=[ -]years?[ -]old\b)|(?<=\baged )\d{1,3}\b", re.
 
 FOUND = (
     "SECRET", "EMAIL_ADDRESS", "IBAN_CODE", "CREDIT_CARD", "NATIONAL_ID", "MAC_ADDRESS", "IP_ADDRESS",
-    "USERNAME", "DATE_OF_BIRTH", "ID_NUMBER", "BANK_ACCOUNT", "PHONE_NUMBER", "URL", "AGE", "DATE_TIME",
+    "USERNAME", "DATE_OF_BIRTH", "ID_NUMBER", "VEHICLE_ID", "BANK_ACCOUNT", "PHONE_NUMBER", "URL", "AGE",
+    "DATE_TIME",
 )  # fmt: skip
 
 
@@ -211,8 +221,11 @@ def extensions(text: str) -> Iterator[Span]:
         yield Span(*match.span("v"), "PHONE_NUMBER", 0.5, "extension")
 
 
-def identifiers(text: str) -> Iterator[Span]:
+def identifiers(text: str, locales: Collection[str] = LOCALES) -> Iterator[Span]:
+    """National identifiers of these countries, and numbers of identity papers."""
     for spec in IDENTIFIERS:
+        if spec.country not in locales:
+            continue
         for match in spec.pattern.finditer(text):
             if not spec.valid(compact(match[0])):
                 continue
@@ -237,6 +250,16 @@ def numbers(text: str) -> Iterator[Span]:
     for match in _ROUTING.finditer(text):
         if aba(match["value"]):
             yield Span(*match.span("value"), "BANK_ACCOUNT", 0.9, "routing number")
+
+
+def vehicles(text: str) -> Iterator[Span]:
+    """Number plates after a word that announces one, and chassis numbers with their check digit."""
+    for match in _PLATE.finditer(text):
+        if any(c.isdigit() for c in match["value"]):
+            yield Span(*match.span("value"), "VEHICLE_ID", 0.75, "plate")
+    for match in _VIN.finditer(text):
+        if vin(match[0].upper()):
+            yield Span(*match.span(), "VEHICLE_ID", 0.95, "chassis number")
 
 
 def parse_date(text: str) -> tuple[date, bool] | None:
@@ -336,13 +359,14 @@ def secrets(text: str) -> Iterator[Span]:
             yield Span(match.start("value"), match.start("value") + len(value), "SECRET", 0.8, "credential")
 
 
-def find(text: str) -> list[Span]:
-    """Everything with a shape, overlaps included."""
+def find(text: str, locales: Collection[str] = LOCALES) -> list[Span]:
+    """Everything with a shape, overlaps included; national identifiers of these countries."""
     found: list[Span] = []
     found.extend(secrets(text))
     found.extend(emails(text))
     found.extend(urls(text))
     if any(char.isdigit() for char in text):
-        for finder in (ibans, cards, phones, extensions, identifiers, numbers, dates, addresses_on_networks):
+        for finder in (ibans, cards, phones, extensions, numbers, vehicles, dates, addresses_on_networks):
             found.extend(finder(text))
+        found.extend(identifiers(text, locales))
     return found

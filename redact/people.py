@@ -21,7 +21,9 @@ from redact.names import (
     known_family,
     known_given,
     looks_like_firm,
+    ordinary,
     parse,
+    places,
     word_list,
     words,
 )
@@ -30,8 +32,8 @@ from redact.spans import Span
 _UPPER = "".join(chr(c) for c in range(0x41, 0x530) if chr(c).isupper())
 # A capitalised word of a name, an initial, and particles between them.
 _W = (
-    rf"(?:(?:[dDlLO]['’]|Mc|Mac|al-|Al-|El-)?[{_UPPER}][^\W\d_]+"
-    rf"(?:['’](?!s\b)[^\W\d_]+)?(?:-[{_UPPER}]?[^\W\d_]+)*)"
+    rf"(?:(?<![^\W\d_])(?:[dDlLO]['’]|Mc|Mac|al-|Al-|El-)?[{_UPPER}][^\W\d_]{{1,40}}"
+    rf"(?:['’](?!s\b)[^\W\d_]{{1,40}})?(?:-[^\W\d_]{{1,40}}){{0,6}})"
 )
 NAME_WORD = _W
 _I = rf"[{_UPPER}]\."
@@ -46,7 +48,9 @@ _TITLED = re.compile(
     rf"signora?|dott|rev|reverend|judge|sergeant|captain|colonel))\b\.?[ ]{{1,2}}(?P<v>{_ANY})"
 )
 _TITLED_SMALL = re.compile(
-    r"\b(?:mr|mrs|ms|dr|prof)\b\.?[ ](?P<v>[^\W\d_]{2,}(?:[ ][^\W\d_]{2,})?)(?=[ ]*(?:[.,?!;:]|$))"
+    r"\b(?:mr|mrs|ms|miss|dr|prof)\b\.?[ ]"
+    r"(?P<v>[^\W\d_]{2,}(?:[ ](?!(?:is|was|has|will|said|and|apt|suite)\b)[^\W\d_]{2,})?)"
+    r"(?=[ ]*(?:[.,?!;:\n]|$| (?:is|was|has|will|said|and|apt|suite)\b|['’]s\b))"
 )
 _WORDS = re.compile(rf"(?<![\w@.#/-])(?:{_W}|{_I})(?:[ ](?:{_I}(?![^\s\w])|{_P}{_W})){{1,15}}(?![\w@])")
 _LAST_FIRST = re.compile(
@@ -56,7 +60,9 @@ _INITIAL = re.compile(rf"(?<![\w@./-])(?:{_I}[ ]?){{1,3}}{_P}(?P<l>{_W})(?:-{_W}
 _SAID = re.compile(
     rf"(?P<v>{_ANY})(?:['’]s|\b)(?=[ ](?:said|says|asked|asks|told|wrote|writes|replied|called|approved|"
     rf"signed|confirmed|"
-    r"lives|lived|works|worked|moved|is from|was born|shouted|listed|spent|will be)\b)"
+    r"lives|lived|works|worked|moved|is (?:from|very|so)|was|were|has|had|shouted|listed|"
+    r"spent|will|began|became|agreed|joined|left|died|went|came|grew|thinks|thought|knows|knew|wants|wanted|"
+    r"plays|played|sings|sang|writes|met|paid|sent|received|requested|submitted|resigned|retired)\b)"
 )
 _CALLED = re.compile(
     rf"(?:\b(?i:my name is|name is|name's|named(?: him| her)?|i am|i'm|this is|called|calls? me|call me|"
@@ -70,15 +76,37 @@ _CALLED = re.compile(
     rf"manager)"
     rf"(?:'s name)?(?: is)?,?)[ \n]+)(?P<v>{_ANY})"
 )
+# After these words stands a name, whatever else it may mean.
+_SURELY = re.compile(
+    rf"\b(?i:my name is|name's|(?:named|calls?|called) (?:him|her|me|them)|known as|"
+    rf"(?:first|last|maiden|family|full) name(?:\?| is|:)|"
+    rf"(?:directed|written|produced|sung|performed|composed|painted|played|signed|led|founded) by|"
+    rf"starring|featuring|on behalf of|in memory of|married to|engaged to|"
+    rf"(?:daughter|son|wife|husband) of)[ ]"
+    rf"(?P<v>{_ANY})"
+)
+_OBJECT = re.compile(r"\b(?:for|at|of|to|from|with|by|in|on|as|into|over|under)[ ]$")
+# Something of somebody's that only people have.
+_OWNER = re.compile(
+    rf"(?P<v>{_ANY})['’]s?[ ]"
+    rf"(?=(?:new |old |home |work |postal |email |e-mail |phone |mobile |bank |billing )?"
+    rf"(?:address|phone|number|e-?mail|account|card|password|birthday|husband|wife|son|daughter|mother|"
+    rf"father|parents?|brother|sister|office|desk|manager|boss|signature|approval|request|salary|passport|"
+    rf"doctor|house|apartment|car|job|name)\b)"
+)
 _CALLED_SMALL = re.compile(
-    r"\b(?:my name is|name is|maiden name is|last name is|calls? me|call me|named him|named her|it's "
-    r"under)[ ]"
+    r"\b(?:my name is|name is|your name\?|maiden name is|last name is|last name\?|calls? me|call me|"
+    r"named him|"
+    r"named her|it's under|user:|name:|starring|directed by)[ ]"
     r"(?P<v>[^\W\d_]{2,}(?:[ ][^\W\d_]{2,}){0,2})(?=[ ]*(?:[.,?!;:]|$| but | and ))"
 )
 _PAIR = re.compile(rf"(?<![\w@] )(?<![\w@])(?P<a>{_W}) (?:and|&) (?P<b>{_W})(?= [a-z]|[.,;!?]|$)")
 _LIST = re.compile(rf"(?<![\w@])(?:{_W}, ){{1,12}}{_W},? (?:and|&|or) (?:{_W})(?!\w)")
 _NAMED_ADDRESS = re.compile(rf"[\"']?(?P<v>{_ANY}|{_W},[ ]{_W})[\"']?[ ]{{0,2}}[<\[(](?=[\w.+-]{{1,64}}@)")
-_STOP = words() | SUFFIXES | TITLES
+_HOUSE = frozenset({"apt", "apartment", "suite", "ste", "unit", "flat", "floor", "room", "po", "box", "attn"})
+# Said to somebody at the beginning of a sentence; some are names too, but hardly before a name.
+TOLD = frozenset({"ask", "tell", "call", "see", "meet", "thank", "thanks", "contact", "inform", "notify"})
+_STOP = words() | SUFFIXES | TITLES | _HOUSE
 
 
 def plain(word: str) -> str:
@@ -119,7 +147,10 @@ def strength(text: str) -> int:
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:
     """Cut everyday words and titles from both ends of a run of capitalised words."""
     found = list(re.finditer(r"\S+", text[start:end]))
-    while len(found) > 1 and plain(found[0][0].strip(",")) in _STOP and not known_given(found[0][0]):
+    while len(found) > 1 and (
+        plain(found[0][0].strip(",")) in TOLD
+        or (plain(found[0][0].strip(",")) in _STOP and not known_given(found[0][0]))
+    ):
         found.pop(0)
     while len(found) > 1 and plain(found[-1][0].strip(",")) in _STOP and not known_family(found[-1][0]):
         found.pop()
@@ -162,7 +193,7 @@ def find(text: str) -> Iterator[Span]:
         if start < end and not (
             foreign(text[start:end]) or (plain(text[start:end]) in words() and match["t"][0].islower())
         ):
-            yield Span(start, end, "PERSON", 0.9, "title", 3)
+            yield Span(match.start(), end, "PERSON", 0.9, "title", 3)
     for match in _NAMED_ADDRESS.finditer(text):
         if not foreign(match["v"]):
             yield Span(*match.span("v"), "PERSON", 0.95, "mail header", 3)
@@ -186,18 +217,36 @@ def find(text: str) -> Iterator[Span]:
             )
         ):
             yield Span(*match.span(), "PERSON", 0.7, "initial", 2 if known_family(match["l"]) else 1)
-    for pattern, source in ((_CALLED, "announced"), (_SAID, "speaks")):
+    for match in _SURELY.finditer(text):
+        start, end = _trim(text, *match.span("v"))
+        found = text[start:end]
+        # In a heading every word has a capital: there an English word is one.
+        if start < end and not foreign(found) and (known_given(found.split(" ")[0]) or not ordinary(found)):
+            yield Span(start, end, "PERSON", 0.75, "announced", max(1, strength(found)))
+    for pattern, source in ((_CALLED, "announced"), (_SAID, "speaks"), (_OWNER, "owner")):
         for match in pattern.finditer(text):
             start, end = _trim(text, *match.span("v"))
             found = text[start:end]
+            if pattern is _SAID and _OBJECT.search(text[max(0, start - 8) : start]):
+                continue  # "recorded for Nielsen became": it is not Nielsen that became something
+            if pattern is _SAID and (" " in found or known_place(found) or ordinary(found)):
+                if not strength(found):
+                    continue
+            elif pattern is _SAID and not strength(found):
+                # No English word, no known name: who does something is somebody, or a firm.
+                if fold(found) not in places() and len(found) > 2 and not found.isupper():
+                    yield Span(start, end, "PERSON", 0.4, "unknown word", 0)
+                continue
             if start < end and not foreign(found) and plain(found.split(" ")[0]) not in _STOP - _GIVEN_WORDS:
                 known = strength(found)
                 if known or (" " not in found and plain(found) not in _STOP):
                     yield Span(start, end, "PERSON", 0.7, source, max(1, known))
     for match in _PAIR.finditer(text):
         first, second = match["a"], match["b"]
-        both = all(known_given(w) or known_family(w) for w in (first, second))
-        if both and plain(first) not in words() and not foreign(second):
+        named = [known_given(w) or known_family(w) for w in (first, second)]
+        plainly = [named[i] and not ordinary(w) for i, w in enumerate((first, second))]
+        other = [named[i] or not (ordinary(w) or fold(w) in places()) for i, w in enumerate((first, second))]
+        if any(plainly) and all(other) and not foreign(second) and not foreign(first):
             yield Span(*match.span("a"), "PERSON", 0.55, "pair", 1)
             yield Span(*match.span("b"), "PERSON", 0.55, "pair", 1)
     for kind, begin, stop in labelled_lines(text):
@@ -210,7 +259,8 @@ def find(text: str) -> Iterator[Span]:
             )
     for match in _LIST.finditer(text):
         members = list(re.finditer(_W, match[0]))
-        if 2 * sum(known_given(m[0]) and plain(m[0]) not in words() for m in members) >= len(members):
+        sure = sum((known_given(m[0]) or known_family(m[0])) and not ordinary(m[0]) for m in members)
+        if 2 * sure >= len(members):
             for member in members:
                 yield Span(
                     match.start() + member.start(), match.start() + member.end(), "PERSON", 0.6, "list", 1
@@ -250,8 +300,12 @@ def _single(text: str) -> Iterator[Span]:
     """Given names that stand alone and are nothing else."""
     for match in re.finditer(rf"(?<![\w@./-]){_W}(?=['’]s\b|[^\w@-]|$)", text):
         word = match[0]
-        if known_given(word) and plain(word) not in words() and not known_place(word):
+        if plain(word) in words() or known_place(word):
+            continue
+        if known_given(word):
             yield Span(*match.span(), "PERSON", 0.5, "given name", 1)
+        elif known_family(word) and not ordinary(word) and not word.isupper() and fold(word) not in places():
+            yield Span(*match.span(), "PERSON", 0.4, "family name", 0)
 
 
 def known_place(word: str) -> bool:
@@ -266,13 +320,32 @@ def _find_small(text: str) -> Iterator[Span]:
     """Text typed without capitals: titles, announcements and pairs of known names."""
     for pattern, source in ((_TITLED_SMALL, "title"), (_CALLED_SMALL, "announced")):
         for match in pattern.finditer(text):
-            if not foreign(match["v"]) and plain(match["v"].split(" ")[0]) not in words():
-                yield Span(*match.span("v"), "PERSON", 0.7, source, 2)
-    for match in re.finditer(r"(?<![\w@.-])([^\W\d_]{3,})(?: ([^\W\d_]{3,}))?(?![\w@-])", text):
-        first, last = match[1], match[2] or ""
-        if not known_given(first) or plain(first) in words() or known_place(first):
+            word = match["v"].split(" ")[0]
+            if not foreign(match["v"]) and (source == "title" or known_given(word) or not ordinary(word)):
+                start = match.start() if source == "title" else match.start("v")
+                yield Span(start, match.end("v"), "PERSON", 0.7, source, 2)
+    found = list(re.finditer(r"(?<![\w@.-])[^\W\d_]{2,}(?:[’'-][^\W\d_]{2,})*(?![\w@-])", text))
+    index = 0
+    while index < len(found):
+        first = found[index]
+        last = found[index + 1] if index + 1 < len(found) else None
+        word = re.sub(r"['’]s$", "", first[0])
+        index += 1
+        if known_place(word) or len(word) < 3:
             continue
-        if last and plain(last) not in words() and (known_family(last) or not known_given(last)):
-            yield Span(*match.span(), "PERSON", 0.6 if known_family(last) else 0.5, "name list", 1)
-        else:
-            yield Span(*match.span(1), "PERSON", 0.5, "given name", 1)
+        apart = last is None or text[first.end() : last.start()] != " "
+        family = "" if last is None or apart else re.sub(r"['’]s$", "", last[0])
+        usual = plain(family) in words() or ordinary(family)
+        if known_given(word) and family and known_family(family) and not (usual and ordinary(word)):
+            assert last is not None
+            yield Span(first.start(), last.start() + len(family), "PERSON", 0.6, "name list", 1)
+            index += 1
+        elif known_given(word) and not ordinary(word):
+            if family and not usual and not known_given(family):
+                assert last is not None
+                yield Span(first.start(), last.start() + len(family), "PERSON", 0.5, "name list", 1)
+                index += 1
+            else:
+                yield Span(first.start(), first.start() + len(word), "PERSON", 0.5, "given name", 1)
+        elif known_family(word) and not ordinary(word) and fold(word) not in places():
+            yield Span(first.start(), first.start() + len(word), "PERSON", 0.4, "family name", 0)

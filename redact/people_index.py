@@ -42,11 +42,13 @@ class People:
             contains one is not believed.
         firms: Compact forms of firms' names.
         allowed: Compact forms that must stay.
+        allowed_words: Their words: alone they are believed only as part of somebody else's name.
     """
 
     protected: set[str] = field(default_factory=set)
     firms: set[str] = field(default_factory=set)
     allowed: set[str] = field(default_factory=set)
+    allowed_words: set[str] = field(default_factory=set)
     lower: set[str] = field(default_factory=set)
     _full: dict[tuple[str, ...], Evidence] = field(default_factory=dict)
     _single: dict[str, Evidence] = field(default_factory=dict)
@@ -118,7 +120,7 @@ class People:
         return evidence.strength == 1 and evidence.prose
 
     def _believed_single(self, folded: str, evidence: Evidence) -> bool:
-        if folded in self.allowed or folded in self.firms or len(folded) < 2:
+        if folded in self.allowed | self.allowed_words or folded in self.firms or len(folded) < 2:
             return False
         if evidence.strength >= 3:
             return True
@@ -166,6 +168,37 @@ def _address_forms(name: Name) -> Iterable[str]:
     )
 
 
+def _long_forms(full: list[Evidence], single: list[Evidence]) -> dict[tuple[str, str], str]:
+    """(short form of a first name, family name) -> the long form that somebody of that name has.
+
+    The family is empty where the short form can mean only one person of the corpus.
+    """
+    longs = names.nicknames()
+    families: dict[str, set[str]] = {}
+    bearers: dict[str, set[str]] = {}
+    for evidence in full:
+        if evidence.name.given and evidence.name.family:
+            given = words_of(evidence.name.given[0])[0]
+            family = "".join(words_of(" ".join(evidence.name.family)))
+            families.setdefault(family, set()).add(given)
+            bearers.setdefault(given, set()).add(family)
+    found: dict[tuple[str, str], str] = {}
+    for family, givens in families.items():
+        for given in givens:
+            candidates = [g for g in givens if g in longs.get(given, ())]
+            if len(candidates) == 1:
+                found[given, family] = candidates[0]
+    alone = {word for e in single for word in words_of(e.name.parts[0])}
+    for word in alone | {short for short, _ in found}:
+        own = bearers.get(word, set())
+        if any((word, family) not in found for family in own):
+            continue  # somebody's real name as well
+        long = {found[word, family] for family in own} or {g for g in bearers if g in longs.get(word, ())}
+        if len(long) == 1 and (own or len(bearers[next(iter(long))]) == 1):
+            found[word, ""] = long.pop()
+    return found
+
+
 class NameForms:
     """The forms of accepted names in text.
 
@@ -189,6 +222,7 @@ class NameForms:
         self._usernames = usernames
         self._given: dict[str, bool] = {}
         self._learn(full, single)
+        self._long = _long_forms(full, single)
         for word, given in sorted(self._given.items()):
             surrogates.name(word, given=given)
         self.people = [(evidence, tuple(self._forms(evidence.name))) for evidence in full]
@@ -218,8 +252,13 @@ class NameForms:
         """Whether the word alone can only be a name."""
         return word not in self._ambiguous and not names.ambiguous(word) and not known_place(word)
 
-    def made(self, word: str) -> str | None:
-        """Stand-in of one folded word; None for initials and particles."""
+    def made(self, word: str, family: str = "") -> str | None:
+        """Stand-in of one folded word; None for initials and particles.
+
+        A short form of a first name has the stand-in of the long one, where the
+        corpus has somebody of this folded ``family`` name (or only one at all) with it.
+        """
+        word = self._long.get((word, family)) or self._long.get((word, "")) or word
         return self._surrogates.name(word, given=self._given[word]) if word in self._given else None
 
     def _alone(self, word: str) -> Form:
@@ -230,7 +269,10 @@ class NameForms:
     def _forms(self, name: Name) -> Iterable[Form]:
         last = "".join(words_of(" ".join(name.family)))
         given = [
-            [(w, self._surrogates.initial(w, last) if len(w) == 1 else self.made(w)) for w in words_of(part)]
+            [
+                (w, self._surrogates.initial(w, last) if len(w) == 1 else self.made(w, last))
+                for w in words_of(part)
+            ]
             for part in name.given
         ]
         family = [(w, self.made(w)) for part in name.family for w in words_of(part)]

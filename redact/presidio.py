@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from redact import addresses, locations, patterns, people
@@ -132,8 +133,12 @@ class ModelRecognizer(LocalRecognizer):
         ]
 
 
-def build(model: str) -> tuple[AnalyzerEngine, OfflineSpacy]:
-    """Presidio's analyser over ``model`` (an installed spaCy package) with our recognisers."""
+def build(model: str, locales: tuple[str, ...]) -> tuple[AnalyzerEngine, OfflineSpacy]:
+    """Presidio's analyser over ``model`` (an installed spaCy package) with our recognisers.
+
+    Args:
+        locales: Countries whose national identifiers are looked for.
+    """
     engine = OfflineSpacy(
         models=[{"lang_code": "en", "model_name": model}],
         ner_model_configuration=NerModelConfiguration(
@@ -143,7 +148,7 @@ def build(model: str) -> tuple[AnalyzerEngine, OfflineSpacy]:
     engine.load()
     registry = RecognizerRegistry(
         recognizers=[
-            SpanRecognizer("patterns", list(patterns.FOUND), patterns.find),
+            SpanRecognizer("patterns", list(patterns.FOUND), partial(patterns.find, locales=locales)),
             SpanRecognizer("addresses", ["ADDRESS"], addresses.find),
             SpanRecognizer("places", ["LOCATION"], locations.find),
             SpanRecognizer("people", ["PERSON"], people.find),

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from urllib.parse import quote, unquote
 
-from redact.corpus import Context, Edit, apply
+from redact.corpus import MAX_STRING, Context, Edit, apply
+from redact.encoded import pieces
 from redact.labels import labelled_lines
 from redact.lexicon import Lexicon, longest, render
 from redact.names import fold
-from redact.patterns import EMAIL
+from redact.patterns import EMAIL, dates
 from redact.spans import Span
 
-_ENCODED = re.compile(r"[^\s\"'<>|]*%[0-9A-Fa-f]{2}[^\s\"'<>|]*")
-_BASE64 = re.compile(
-    r"(?<![A-Za-z0-9+/=_-])(?:[A-Za-z0-9+/]{4}){4,2000}(?:[A-Za-z0-9+/]{2}==|"
-    r"[A-Za-z0-9+/]{3}=)?(?![A-Za-z0-9+/=])"
-)
 _MASKED = re.compile(
     r"(?:(?:[*•·●xX]{2,}|\.{3}|…)[ -]?)+(?P<a>\d{3,4})(?!\d)|\b(?:ending|ends)(?: in| with)? "
     r"(?P<b>\d{3,4})(?!\d)"
@@ -38,6 +32,8 @@ class Rewriter:
         by_label: Stand-in of a whole value whose label says what it is, or None.
         local: Stand-ins that hold in one string only: text -> [(span, stand-in)].
         endings: Last digits of accounts shown masked -> stand-in's last digits.
+        removed: How many strings were too long to be read and were left out.
+        date: What to write for a date of a type and a person; None when dates stay.
         treat: What to write for a type: a stand-in is passed through, or tagged, masked, dropped.
     """
 
@@ -47,12 +43,32 @@ class Rewriter:
     treat: Callable[[str, str, str], str]
     local: dict[str, list[tuple[Span, str]]] = field(default_factory=dict)
     endings: dict[str, str] = field(default_factory=dict)
-    _cache: dict[tuple[str, Context], str] = field(default_factory=dict)
+    date: Callable[[str, str, str], str | None] | None = None
+    removed: int = 0
+    _owner: str = ""
+    _cache: dict[tuple[str, Context, str], str] = field(default_factory=dict)
+
+    @contextmanager
+    def within(self, texts: Iterable[str]) -> Iterator[None]:
+        """Dates visited meanwhile belong to the one person that ``texts`` name, if they name one."""
+        before = self._owner
+        if self.date is not None:
+            found = {owner for text in texts for _, owner in self._owners(text)}
+            self._owner = found.pop() if len(found) == 1 else before
+        try:
+            yield
+        finally:
+            self._owner = before
+
+    def _owners(self, text: str) -> list[tuple[int, str]]:
+        """Where full names stand in a text, and whose they are."""
+        hits = longest(self.lexicon.scan(text))
+        return [(hit.start, hit.form.id) for hit in hits if hit.form.kind == "PERSON" and len(hit.words) > 1]
 
     def text(self, text: str, context: Context) -> str:
         if not text:
             return text
-        key = (text, context)
+        key = (text, context, self._owner)
         if key not in self._cache:
             self._cache[key] = apply(text, self.edits(text, context))[0]
         return self._cache[key]
@@ -60,22 +76,26 @@ class Rewriter:
     @property
     def changed(self) -> int:
         """How many distinct strings came out different."""
-        return sum(1 for (text, _), new in self._cache.items() if text != new)
+        return len({text for (text, _, _), new in self._cache.items() if text != new})
 
     def edits(self, text: str, context: Context) -> list[Edit]:
         if len(text) < 2 or text.isspace():
             return []
+        if len(text) > MAX_STRING:
+            self.removed += 1
+            return [(0, len(text), f"[removed: {len(text):,} characters]")]
         if context.label is not None and context.place != "control":
             whole = self._whole(text, context)
             if whole is not None:
                 return [whole]
-        edits = self._emails(text)
+        edits = self._encoded(text)
+        self._further(text, edits, self._emails(text))
         self._further(text, edits, self._local(text))
         if context.place == "prose":
             self._further(text, edits, self._labelled(text, edits))
+        self._further(text, edits, self._dates(text, context))
         self._further(text, edits, self._known(text, [(a, b) for a, b, _ in edits]))
         self._further(text, edits, self._endings(text))
-        self._further(text, edits, self._encoded(text, context))
         return sorted(edits)
 
     @staticmethod
@@ -111,6 +131,23 @@ class Rewriter:
             out.append((span.start, span.end, self.treat(span.type, shown, made)))
         return out
 
+    def _dates(self, text: str, context: Context) -> list[Edit]:
+        """Dates, moved by the offset of whoever they belong to: the last full name before them."""
+        if self.date is None or not any(c.isdigit() for c in text):
+            return []
+        people: list[tuple[int, str]] | None = None
+        out: list[Edit] = []
+        for span in dates(text):
+            shown = text[span.start : span.end]
+            kind = "DATE_OF_BIRTH" if context.label == "DATE_OF_BIRTH" else span.type
+            if people is None:
+                people = self._owners(text)
+            owner = next((who for at, who in reversed(people) if at < span.start), None)
+            made = self.date(kind, shown, owner or self._owner or (people[0][1] if people else ""))
+            if made is not None:
+                out.append((span.start, span.end, made))
+        return out
+
     def _labelled(self, text: str, edits: list[Edit]) -> list[Edit]:
         out: list[Edit] = []
         for label, start, end in labelled_lines(text):
@@ -138,31 +175,14 @@ class Rewriter:
                 out.append((*match.span(group), made))
         return out
 
-    def _encoded(self, text: str, context: Context) -> list[Edit]:
+    def _encoded(self, text: str) -> list[Edit]:
         """Percent-encoded and base64 pieces, rewritten inside and encoded again."""
         out: list[Edit] = []
-        if "%" in text:
-            for match in _ENCODED.finditer(text):
-                plain = unquote(match[0])
-                new = self.text(plain, Context("url")) if plain != match[0] else plain
-                if new != plain:
-                    out.append((*match.span(), quote(new, safe="/:?&=@#+,;!$'()*~")))
-        for match in _BASE64.finditer(text):
-            decoded = decode_base64(match[0])
-            if decoded is not None:
-                new = self.text(decoded, Context("url"))
-                if new != decoded:
-                    out.append((*match.span(), base64.b64encode(new.encode()).decode()))
+        for piece in pieces(text):
+            new = self.text(piece.plain, Context("url"))
+            if new != piece.plain:
+                out.append((piece.start, piece.end, piece.again(new)))
         return out
-
-
-def decode_base64(text: str) -> str | None:
-    """The readable text behind base64, or None."""
-    try:
-        decoded = base64.b64decode(text, validate=True).decode("utf-8")
-    except (binascii.Error, ValueError):
-        return None
-    return decoded if decoded.isprintable() and len(decoded) > 5 else None
 
 
 def compact_key(text: str) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 # Of readings that overlap, the one named first wins; then the surer, then the longer one.
 _RANK = {
     "SECRET": 0, "EMAIL_ADDRESS": 1, "IBAN_CODE": 2, "CREDIT_CARD": 3, "NATIONAL_ID": 4, "MAC_ADDRESS": 4,
-    "IP_ADDRESS": 5, "USERNAME": 5, "DATE_OF_BIRTH": 6, "ID_NUMBER": 7, "BANK_ACCOUNT": 7, "PHONE_NUMBER": 8,
-    "ADDRESS": 9, "PERSON": 10, "URL": 11, "ORGANIZATION": 12, "LOCATION": 12, "AGE": 13, "DATE_TIME": 14,
+    "IP_ADDRESS": 5, "USERNAME": 5, "DATE_OF_BIRTH": 6, "ID_NUMBER": 7, "VEHICLE_ID": 7, "BANK_ACCOUNT": 7,
+    "PHONE_NUMBER": 8, "ADDRESS": 9, "PERSON": 10, "URL": 11, "ORGANIZATION": 12, "LOCATION": 12,
+    "AGE": 13, "DATE_TIME": 14,
 }  # fmt: skip
 TYPES = (*_RANK, "CUSTOM")
 
@@ -31,8 +32,15 @@ class Span:
     source: str
     strength: int = 2
 
+    def __len__(self) -> int:
+        return self.end - self.start
+
     def shifted(self, offset: int) -> Span:
-        return Span(self.start + offset, self.end + offset, self.type, self.score, self.source, self.strength)
+        return self.moved(self.start + offset, self.end + offset)
+
+    def moved(self, start: int, end: int) -> Span:
+        """The same finding at another place."""
+        return Span(start, end, self.type, self.score, self.source, self.strength)
 
 
 def settle(spans: Iterable[Span]) -> list[Span]:

@@ -6,27 +6,33 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from fde.artifacts import digest_tree
 from fde.engagement import Engagement, Run
 from fde.errors import InputError, LeakError, MissingError
+from ingest import ocr
 from ingest.document import Document
 from ingest.recording import Recording
-from redact import audit
+from redact import audit, decisions
 from redact.collect import Collected, Observer
 from redact.corpus import Visitor, map_document
 from redact.detect import Detector
 from redact.knowledge import Knowledge
 from redact.pages import map_recording
+from redact.policy import Policy
 from redact.policy import load as load_policy
+from redact.review import Item, items, write_page
+from redact.screens import Shown, reader, redact_screens, with_screens
 from redact.vault import Vault
 
 # Raise when the same input would be redacted differently: earlier runs are then not taken for this one.
-VERSION = 1
+VERSION = 2
 SOURCES = {"documents": "ingest-docs", "recordings": "ingest-recordings"}
 T = TypeVar("T", Document, Recording)
 Progress = Callable[[str], None]
@@ -47,29 +53,61 @@ def redact(engagement: Engagement, *, progress: Progress = lambda _message: None
     """
     policy = load_policy(engagement)
     inputs = _inputs(engagement)
-    detector = Detector(policy.model)
+    detector = _detector(policy)
     vault = Vault(engagement, create=True)
     try:
-        # The lists in fde.toml hold personal data: only a keyed digest of them may leave.
-        lists = json.dumps([policy.allow, policy.deny, policy.people])
-        config = {
-            "version": VERSION,
-            "model": detector.model,
-            "treatments": policy.treatments,
-            "lists": vault.key.hmac("config", lists).hex()[:16],
-            "key": vault.key.fingerprint,
-        }
         run = engagement.run(
-            "redact", inputs={name: source.id for name, source in inputs.items()}, config=config
+            "redact",
+            inputs={name: source.id for name, source in inputs.items()},
+            config=_config(policy, detector, vault),
         )
         if run.finished:
             engagement.publish(run)
             return run
         with engagement.working(run):
-            _work(engagement, run, inputs, detector, vault, progress)
+            _work(engagement, run, inputs, policy, detector, vault, progress)
         return run
     finally:
         vault.close()
+
+
+def review(engagement: Engagement, *, progress: Progress = lambda _message: None) -> tuple[Path, list[Item]]:
+    """Write the review page of what would be redacted now; returns its path and what is on it.
+
+    Raises:
+        MissingError, InputError: as :func:`redact`.
+    """
+    policy = load_policy(engagement)
+    inputs = _inputs(engagement)
+    detector = _detector(policy)
+    vault = Vault(engagement, create=True)
+    try:
+        vault.log("every value", "review page")
+        gathered = _gather(inputs, policy, detector, vault, progress)
+        found = items(gathered.knowledge, decisions.load(engagement))
+        return write_page(engagement, found), found
+    finally:
+        vault.close()
+
+
+def _detector(policy: Policy) -> Detector:
+    return Detector(policy.model, locales=policy.locales, transformer=policy.transformer)
+
+
+def _config(policy: Policy, detector: Detector, vault: Vault) -> dict[str, Any]:
+    """What decides the result beside the input."""
+    # The lists in fde.toml hold personal data: only a keyed digest of them may leave.
+    lists = json.dumps([policy.allow, policy.deny, policy.people, policy.personal])
+    return {
+        "version": VERSION,
+        "model": detector.model,
+        "treatments": policy.treatments,
+        "locales": policy.locales,
+        "transformer": None if policy.transformer is None else digest_tree(policy.transformer),
+        "screenshots": reader(policy.screenshots),
+        "lists": vault.key.hmac("config", lists).hex()[:16],
+        "key": vault.key.fingerprint,
+    }
 
 
 def _inputs(engagement: Engagement) -> dict[str, Run]:
@@ -87,15 +125,19 @@ def _inputs(engagement: Engagement) -> dict[str, Run]:
     return found
 
 
-def _work(
-    engagement: Engagement,
-    run: Run,
-    inputs: dict[str, Run],
-    detector: Detector,
-    vault: Vault,
-    progress: Progress,
-) -> None:
-    policy = load_policy(engagement)
+@dataclass(frozen=True)
+class _Gathered:
+    """What was ingested, and what is known about it after the first pass."""
+
+    documents: list[Document]
+    recordings: list[Recording]
+    strings: int
+    knowledge: Knowledge
+
+
+def _gather(
+    inputs: dict[str, Run], policy: Policy, detector: Detector, vault: Vault, progress: Progress
+) -> _Gathered:
     documents = [_read(p, Document) for p in _files(inputs.get("ingest-docs"), "documents")]
     recordings = [_read(p, Recording) for p in _files(inputs.get("ingest-recordings"), "recordings")]
     progress(f"Reading {len(documents)} documents and {len(recordings)} recordings")
@@ -103,8 +145,39 @@ def _work(
     _map(documents, recordings, observer)
     progress(f"Looking for personal data in {len(observer.seen)} distinct strings")
     knowledge = Knowledge(Collected(observer.seen, detector, policy, _hosts(recordings)), vault)
+    return _Gathered(documents, recordings, len(observer.seen), knowledge)
+
+
+def _work(
+    engagement: Engagement,
+    run: Run,
+    inputs: dict[str, Run],
+    policy: Policy,
+    detector: Detector,
+    vault: Vault,
+    progress: Progress,
+) -> None:
+    gathered = _gather(inputs, policy, detector, vault, progress)
+    knowledge, documents, recordings = gathered.knowledge, gathered.documents, gathered.recordings
     rewriter = knowledge.rewriter
     clean_documents, clean_recordings = _map(documents, recordings, rewriter)
+    shown = Shown({}, 0, sum(_shots(r) for r in recordings))
+    for stale in (run.path / "blobs").glob("*"):
+        stale.unlink()
+    if shown.dropped and reader(policy.screenshots) is not None:
+        shown = redact_screens(
+            recordings,
+            clean_recordings,
+            clean_documents,
+            inputs["ingest-recordings"].path / "blobs",
+            run.path / "blobs",
+            rewriter,
+            progress,
+        )
+        pairs = zip(recordings, clean_recordings, strict=True)
+        clean_recordings = [with_screens(old, new, shown.names) for old, new in pairs]
+    elif shown.dropped:
+        progress(f"Dropping {shown.dropped} screenshots" + _why(policy))
     vault.store(knowledge.entries.values(), knowledge.surrogates.made(), knowledge.kept)
     progress(f"Writing; {len(knowledge.entries)} personal values have stand-ins")
     wanted = {f"documents/{_safe(d.id)}.json": d for d in clean_documents} | {
@@ -133,14 +206,23 @@ def _work(
     run.counts.update(
         documents=len(clean_documents),
         recordings=len(clean_recordings),
-        distinct_strings=len(observer.seen),
+        distinct_strings=gathered.strings,
         replaced_strings=rewriter.changed,
+        strings_removed=rewriter.removed,
         entities=len(knowledge.entries),
-        screenshots_dropped=sum(_shots(r) for r in recordings),
+        screenshots_redacted=shown.redacted,
+        screenshots_dropped=shown.dropped,
         doms_dropped=sum(_doms(r) for r in recordings),
         audit_checked_strings=report.checked_strings,
+        audit_pictures_read=report.pictures_read,
         audit_leaks=report.leaks,
     )
+
+
+def _why(policy: Policy) -> str:
+    if policy.screenshots == "drop":
+        return ", as fde.toml says"
+    return f": tesseract, which reads them, is not installed. {ocr.INSTALL}"
 
 
 def _map(

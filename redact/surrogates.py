@@ -12,13 +12,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Collection, Iterator
-from datetime import date, timedelta
 
 import phonenumbers
 
 from redact.checks import IBAN_LENGTHS, IDENTIFIERS, compact, iban, luhn, mod97
 from redact.names import fold, word_list
-from redact.patterns import MONTHS, parse_date
 from redact.vault import Key
 
 # Given names in use for any gender.
@@ -216,14 +214,6 @@ class Surrogates:
         )
         return overlay(original, made)
 
-    def birth(self, original: str) -> str:
-        """The date shifted by up to two years, in the same format."""
-        parsed = parse_date(original)
-        if parsed is None:
-            return self.shape("DATE_OF_BIRTH", original)
-        days = self.key.number("birth", parsed[0].isoformat()) % 1400 - 700
-        return shift_date(original, parsed[0], days if abs(days) > 30 else days + 90)
-
     def address_part(self, token: str) -> str:
         """Stand-in for one word or number of an address; what names no place stays."""
         folded = fold(token)
@@ -306,40 +296,3 @@ def national_number(text: str) -> tuple[str, str]:
             return "", digits.lstrip("0") or digits
         return str(parsed.country_code), str(parsed.national_number)
     return "", digits.lstrip("0") or digits
-
-
-_ENGLISH = word_list("months")
-
-
-def shift_date(shown: str, day: date, days: int) -> str:
-    """``shown``, which says ``day``, moved by ``days`` and written in the same way."""
-    try:
-        moved = day + timedelta(days=days)
-    except OverflowError:
-        moved = day
-    numbers = re.findall(r"\d+", shown)
-    word = re.search(r"[^\W\d_]{3,}", re.sub(r"\d(?:st|nd|rd|th)\b|\bof\b", "  ", shown))
-    if word and word[0].lower()[:3] in MONTHS:
-        full = _ENGLISH[moved.month - 1]
-        name = full if len(word[0]) > 3 else full[:3]
-        name = name.upper() if word[0].isupper() else name.capitalize() if word[0][0].isupper() else name
-        values = iter((f"{moved.day:0{len(numbers[0])}d}", str(moved.year)))
-        with_month = shown.replace(word[0], "\x00", 1)
-        return re.sub(r"\d+", lambda m: next(values, m[0]), with_month).replace("\x00", name)
-    if len(numbers) != 3:
-        return moved.isoformat()
-    if len(numbers[0]) == 4:
-        order = (moved.year, moved.month, moved.day)
-    elif int(numbers[1]) > 12 or (
-        "/" in shown and int(numbers[0]) == day.month and int(numbers[1]) == day.day
-    ):
-        order = (moved.month, moved.day, moved.year)
-    else:
-        order = (moved.day, moved.month, moved.year)
-    widths = iter(zip(order, numbers, strict=True))
-
-    def piece(_match: re.Match[str]) -> str:
-        value, old = next(widths)
-        return f"{value % 100:02d}" if len(old) == 2 and value > 99 else f"{value:0{len(old)}d}"
-
-    return re.sub(r"\d+", piece, shown)

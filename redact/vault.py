@@ -261,7 +261,7 @@ class Vault:
 
     def entries(self, reason: str) -> list[Entry]:
         """Every entry in clear; the look-up is logged under ``reason``."""
-        self._log("all entries", reason)
+        self.log("all entries", reason)
         rows = self._db.execute("SELECT id, type, surrogate, secret FROM entities ORDER BY id").fetchall()
         return [self._entry(*row) for row in rows]
 
@@ -274,7 +274,7 @@ class Vault:
         """
         if not reason.strip():
             raise InputError("Revealing an original needs a reason.", "Add: --reason 'why you need it'")
-        self._log(name, reason)
+        self.log(name, reason)
         rows = self._db.execute(
             "SELECT id, type, surrogate, secret FROM entities WHERE id = ? OR surrogate = ? ORDER BY id",
             (name, name),
@@ -290,7 +290,8 @@ class Vault:
         rows = self._db.execute("SELECT time, person, what, reason FROM lookups ORDER BY rowid").fetchall()
         return [dict(zip(("time", "person", "what", "reason"), row, strict=True)) for row in rows]
 
-    def _log(self, what: str, reason: str) -> None:
+    def log(self, what: str, reason: str) -> None:
+        """Note a look-up with the person's name and the time."""
         try:
             person = getpass.getuser()
         except (OSError, KeyError):

@@ -60,7 +60,7 @@ PERSONAL = [
     ("12 rue de Rivoli, 75001 Paris", ("ADDRESS", "12 rue de Rivoli, 75001 Paris")),
     ("10 Downing Street, London SW1A 2AA", ("ADDRESS", "10 Downing Street, London SW1A 2AA")),
     ("P.O. Box 443, Denver, CO 80201", ("ADDRESS", "P.O. Box 443, Denver, CO 80201")),
-    ("Approved by Dr. Marguerite Okonjo.", ("PERSON", "Marguerite Okonjo")),
+    ("Approved by Dr. Marguerite Okonjo.", ("PERSON", "Dr. Marguerite Okonjo")),
     ("The deputy is Brandt, Eleanor.", ("PERSON", "Brandt, Eleanor")),
     ("J. Whitfield and others", ("PERSON", "J. Whitfield")),
     ("Jan van der Voet signed", ("PERSON", "Jan van der Voet")),

@@ -12,7 +12,8 @@ from redact_corpus import ingest, key_file, policy, recording, vendors
 
 from fde.engagement import Engagement
 from fde.errors import InputError
-from redact.score import Labelled, load, score
+from redact.labelled import Labelled, load
+from redact.score import score
 from redact.spans import Span
 
 
@@ -30,7 +31,7 @@ def test_half_a_span_counts_and_types_do_not_matter() -> None:
     assert result.span_precision == pytest.approx(2 / 3)
     assert result.span_f2 == pytest.approx(5 * (2 / 3) / (4 * (2 / 3) + 1))
     assert result.char_recall == 0.5
-    assert result.per_type["PERSON"] == {"spans": 1, "found": 1, "recall": 1.0}
+    assert result.per_type["PERSON"] == {"spans": 1, "found": 1, "recall": 1.0, "ci": None}
     missed = score(labelled, finder((0, 4, "PERSON")))
     assert (missed.span_recall, missed.span_precision) == (0.0, 1.0)
 
@@ -53,11 +54,11 @@ def test_what_cannot_be_judged_is_none() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "not JSON"),
-        ("{}", "not a list"),
-        ("[]", "not a list"),
+        ("[", "not JSON"),
+        ("{}", "line 1: KeyError"),
+        ("[]", "holds no labelled text"),
         ('[{"full_text": "a"}]', "entry 1: KeyError"),
-        ('[{"full_text": 3, "spans": []}]', "entry 1: TypeError"),
+        ('[{"full_text": 3, "spans": []}]', "entry 1: the text is not a string"),
         (
             '[{"full_text": "ab", "spans": [{"start_position": 0, "end_position": 9, "entity_type": "X"}]}]',
             "lies outside",

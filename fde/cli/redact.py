@@ -1,10 +1,10 @@
-"""``fde redact``: run, audit, score, reveal."""
+"""``fde redact``: run, review, audit, score, reveal."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,6 +36,56 @@ def run(ctx: typer.Context, as_json: JsonOption = False) -> None:
         f"{counts.get('entities', 0)} personal values replaced, audit passed over "
         f"{counts.get('audit_checked_strings', 0)} strings"
     )
+    if counts.get("screenshots_redacted") or counts.get("screenshots_dropped"):
+        out(
+            f"screenshots: {counts.get('screenshots_redacted', 0)} redacted, "
+            f"{counts.get('screenshots_dropped', 0)} dropped"
+        )
+
+
+@app.command()
+def review(
+    ctx: typer.Context,
+    apply: Annotated[
+        Path | None, typer.Option(help="A file saved by the page: keep its decisions for the next run.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a page that shows what is found, in context, the least certain first.
+
+    Open it in a browser, accept, reject or add values, save the decisions, and
+    name the saved file with --apply. The page holds originals: it stays in the
+    vault's folder.
+
+    Example: fde redact review --apply ~/Downloads/decisions.json
+    """
+    engagement = ctx.obj.engagement()
+    if apply is not None:
+        from redact import decisions
+
+        kept = decisions.keep(engagement, decisions.read(apply))
+        told = {
+            verdict: sum(d.verdict == verdict for d in kept.decisions)
+            for verdict in ("accept", "reject", "add")
+        }
+        if as_json:
+            emit({"decisions": told})
+        else:
+            out(", ".join(f"{count} {verdict}" for verdict, count in told.items()))
+            say("Now run: fde redact run")
+        return
+    from redact.stage import review as write
+
+    path, found = write(engagement, progress=say)
+    left = sum(not item.replaced for item in found)
+    if as_json:
+        emit({"page": str(path), "values": len(found), "left": left})
+        return
+    out(str(path))
+    say(
+        f"{len(found)} values, {left} of them found but not replaced. "
+        "The page holds originals: delete it afterwards."
+    )
 
 
 @app.command()
@@ -55,7 +105,8 @@ def audit(ctx: typer.Context, as_json: JsonOption = False) -> None:
         for finding in report.findings:
             out(f"{finding.type}  {finding.place}  ({finding.how})")
         unread = report.pictures_not_read + report.files_not_read
-        note = f"; {unread} files could not be read as text" if unread else ""
+        note = f", {report.pictures_read} pictures" if report.pictures_read else ""
+        note += f"; {unread} files could not be read" if unread else ""
         say(f"{report.leaks} leaks in {report.checked_strings} strings of {report.files} files{note}")
     if not report.passed:
         raise typer.Exit(1)
@@ -63,16 +114,19 @@ def audit(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 @app.command()
 def score(
-    file: Annotated[Path, typer.Argument(help="Labelled texts in the format of presidio-research (JSON).")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="Labelled texts: presidio-research JSON, JSON lines, a brat folder, CoNLL."),
+    ],
     as_json: JsonOption = False,
     model: Annotated[str | None, typer.Option(help="An installed spaCy model.")] = None,
 ) -> None:
-    """Measure the detector on labelled texts: recall, precision, speed.
+    """Measure the detector on labelled texts: recall, precision, their 95% intervals, speed.
 
     Example: fde redact score labelled.json --json
     """
     from redact.detect import Detector
-    from redact.score import load
+    from redact.labelled import load
     from redact.score import score as judge
 
     labelled = load(file)
@@ -88,13 +142,19 @@ def score(
     table.add_column("type")
     table.add_column("spans", justify="right")
     table.add_column("recall", justify="right")
+    table.add_column("95% interval", justify="right")
     for name, row in result.per_type.items():
-        table.add_row(name, str(row["spans"]), f"{row['recall']:.3f}")
+        table.add_row(name, str(row["spans"]), f"{row['recall']:.3f}", _interval(row["ci"]))
     console.print(table)
     for name in ("span_recall", "span_precision", "span_f2", "char_recall"):
         value = getattr(result, name)
-        out(f"{name} {'-' if value is None else f'{value:.3f}'}")
+        told = "-" if value is None else f"{value:.3f} {_interval(getattr(result, name + '_ci'))}"
+        out(f"{name} {told}".rstrip())
     out(f"characters_per_second {result.characters_per_second:,.0f}")
+
+
+def _interval(bounds: Any) -> str:
+    return "" if bounds is None else f"{bounds[0]:.3f}–{bounds[1]:.3f}"
 
 
 @app.command()
