@@ -54,7 +54,12 @@ class Application:
     """
 
     def __init__(
-        self, pages: Pages, instance: Instance, disturbed: frozenset[str], looks: Looks, state: State | None = None
+        self,
+        pages: Pages,
+        instance: Instance,
+        disturbed: frozenset[str],
+        looks: Looks,
+        state: State | None = None,
     ) -> None:
         self.pages = pages
         self.facts = pages.facts

@@ -207,7 +207,7 @@ class _Maker:
             return record
         record[key_field] = key
         own[key] = record
-        for name in self.mutual & record.keys():
+        for name in sorted(self.mutual & record.keys()):
             self._twin(rng, own, record, name)
         return record
 
@@ -258,7 +258,7 @@ class _Maker:
         for other, text in model.items():
             if other not in compared and self.fields[other].kind == "category" and _steady(others, other):
                 twin[other] = text
-        for field_name in compared & twin.keys():
+        for field_name in sorted(compared & twin.keys()):
             if rng.random() < 0.4:
                 twin[field_name] = near(rng, twin[field_name])
         for _ in range(_TRIES):

@@ -98,9 +98,7 @@ class Observer:
         self._frame = frozenset(line.text for line in self._shown.lines if line.frame)
         return "\n".join(line.text for line in self._shown.lines)
 
-    def next(
-        self, page: Node | Screen, *, acted_on: tuple[str, str] | None = None, message: str = ""
-    ) -> str:
+    def next(self, page: Node | Screen, *, acted_on: tuple[str, str] | None = None, message: str = "") -> str:
         """What is new since the last call; empty when only the field acted on changed.
 
         Args:
@@ -159,7 +157,7 @@ def page_lines(page: Node, known: Known | None = None) -> list[Line]:
 
 def _collect(node: Node, out: list[Line], frame: bool, known: Known | None) -> None:
     role = node.role
-    if role in _ROW_ROLES and node.children or role == "heading" or role in _FIELD_ROLES:
+    if (role in _ROW_ROLES and node.children) or role == "heading" or role in _FIELD_ROLES:
         line = _single(node, frame, known)
         if line is not None:
             out.append(line)

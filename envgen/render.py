@@ -201,9 +201,7 @@ class PageRenderer:
             context.named.extend(found[1])
             return found[0]
 
-        def make(
-            text: str, value: str, offered: tuple[str, ...], shown: States
-        ) -> tuple[Node, list[Named]]:
+        def make(text: str, value: str, offered: tuple[str, ...], shown: States) -> tuple[Node, list[Named]]:
             named: list[Named] = [((role, text), Place(node_id, _disabled(shown)))] if text else []
             if check:
                 on = (("checked", ""),) if value == "on" else ()
