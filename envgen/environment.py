@@ -60,7 +60,7 @@ class WorkflowEnv:
         self.workflow = workflow
         self.max_steps = max_steps or max(20, _MAX_STEPS_FACTOR * workflow.longest)
         self._facts = Facts(workflow)
-        self._generator = Generator(workflow)
+        self.generator = Generator(workflow)
         self._pages = Pages(self._facts)
         self._teacher = Teacher(self._facts)
         self._remembered = remembered(workflow)
@@ -76,7 +76,7 @@ class WorkflowEnv:
             raise InputError(f"Task {task.id} is of the workflow {task.workflow}, not {self.workflow.name}.")
         check_disturbances(task.disturbances)
         key = (task.seed, task.split)
-        prepared = self._prepared.get(key) or _Prepared(self._generator.instance(*key))
+        prepared = self._prepared.get(key) or _Prepared(self.generator.instance(*key))
         _keep(self._prepared, key, prepared, _INSTANCES_KEPT)
         shown = (*key, frozenset(task.disturbances))
         looks = self._looks.get(shown, {})
@@ -117,7 +117,7 @@ class WorkflowEnv:
     def _shell(self) -> WorkflowEnv:
         """An environment of the same workflow that shares everything that never changes."""
         other = WorkflowEnv.__new__(WorkflowEnv)
-        for name in ("workflow", "max_steps", "_facts", "_generator", "_pages", "_teacher", "_prepared",
+        for name in ("workflow", "max_steps", "_facts", "generator", "_pages", "_teacher", "_prepared",
                      "_looks", "_task", "_remembered"):  # fmt: skip
             setattr(other, name, getattr(self, name))
         return other

@@ -28,6 +28,8 @@ SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 # Parameters are dealt to the splits by a digest, so that no parameter is ever in two of them.
 _BUCKETS: dict[Split, range] = {"train": range(70), "dev": range(70, 80), "test": range(80, 100)}
 _TRIES = 400
+# Whoever draws tasks begins them soon after.
+_KEPT = 128
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class Generator:
         self.entities = {entity.name: entity for entity in workflow.entities}
         self._makers = {name: _Maker(entity, self) for name, entity in self.entities.items()}
         self.roots = {p.name: p.entity for p in workflow.parameters if p.kind == "key"}
+        self._made: dict[tuple[int, Split], Instance] = {}
 
     @cached_property
     def expressions(self) -> list[Expression | Test]:
@@ -78,21 +81,33 @@ class Generator:
 
     def instance(self, seed: int, split: Split) -> Instance:
         """The instance of a seed. The same arguments always give the same instance."""
+        made = self._made.pop((seed, split), None) or self._instance_of(seed, split)
+        self._made[seed, split] = made
+        if len(self._made) > _KEPT:
+            del self._made[next(iter(self._made))]
+        return made
+
+    def _instance_of(self, seed: int, split: Split) -> Instance:
         for attempt in range(_TRIES):
             rng = random.Random(f"{self.workflow.name} {split} {seed} {attempt}")
-            found = self._instance(rng, seed)
-            if not found.parameters or belongs(found.parameters, split):
+            found = self._instance(rng, seed, None if attempt == _TRIES - 1 else split)
+            if found is not None and (not found.parameters or belongs(found.parameters, split)):
                 return found
+        assert found is not None
         # So few different parameters that a split has none of its own: said by a finding of the gate.
         return found
 
-    def _instance(self, rng: random.Random, seed: int) -> Instance:
+    def _instance(self, rng: random.Random, seed: int, split: Split | None) -> Instance | None:
+        """An instance; None as soon as its parameters turn out to be of another split than wanted."""
         records: dict[str, dict[str, Record]] = {name: {} for name in self.entities}
         parameters: dict[str, str] = {}
         for name, entity in self.roots.items():
             record = self._makers[entity].record(rng, records, target=True)
             parameters[name] = record[self.entities[entity].key_field]
         main = dict(parameters)
+        only_keys = main and len(main) == len(self.workflow.parameters)
+        if split is not None and only_keys and not belongs(main, split):
+            return None
         for entity, maker in self._makers.items():
             self._fill(rng, entity, maker, records)
         for parameter in self.workflow.parameters:
