@@ -19,6 +19,8 @@ from ingest.snapshot import Node
 
 # Rows and selects that were shown are kept, so that showing them again costs nothing.
 _KEPT = 4096
+# Snapshots leave out what has become empty, but for these.
+_TOLD_EMPTY = frozenset({"document", "cell", "columnheader", "rowheader"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,8 @@ class PageRenderer:
             said = None if value is None else (value(context) or None)
             if from_text:
                 text = " ".join(t for t in (child.text() for child in below) if t)
+            if children and not (below or text or said or role in _TOLD_EMPTY):
+                return None
             return Node(role, text, said, shown, below)
 
         return build
