@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from envgen.templates import CONTROL_ROLES, ENTERED_STATES, MESSAGE_ROLES, TemplateNode
+from envgen.templates import CONTROL_ROLES, ENTERED_STATES, MESSAGE_ROLES, TemplateNode, entered
 from envgen.texts import Pattern, induce, tokens
 from ingest.snapshot import Node
 
@@ -29,6 +29,8 @@ _NAMED_ROLES = CONTROL_ROLES | {
 }
 _ROW_ROLES = frozenset({"row", "listitem", "article", "treeitem"})
 _STATIC_SHARE = 0.5
+# Shorter entries stand in messages by accident.
+_TELLING = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,23 @@ class Aligner:
                         break
                 else:
                     groups.append({index: node})
-        return [self._node(group, optional=len(group) < pages) for group in groups]
+        found = []
+        for group in groups:
+            part = self._node(group, optional=len(group) < pages)
+            if column.role in MESSAGE_ROLES and self._recordings(group) == 1:
+                part = _with_holes(part, self._entered(group))
+            found.append(part)
+        return found
+
+    def _entered(self, indices: Iterable[int]) -> list[str]:
+        """What stands in the fields of some pages, the longest first."""
+        texts = {
+            entered(node)
+            for index in indices
+            for node in self._instances[index].node.walk()
+            if node.role in CONTROL_ROLES
+        }
+        return sorted((text for text in texts if len(text) >= _TELLING), key=lambda t: (-len(t), t))
 
     # Rows of data
 
@@ -293,6 +311,27 @@ class Aligner:
         if masked(text) == masked(known) and text != known:
             return True
         return text in self._data and known in self._data
+
+
+def _with_holes(node: TemplateNode, texts: Sequence[str]) -> TemplateNode:
+    """A message seen once, with what was entered on its page taken out: it would name something else then."""
+
+    def holed(pattern: Pattern, slot: str) -> Pattern:
+        if len(pattern) > 1:
+            return pattern
+        for text in texts:
+            match = re.search(rf"(?<!\w){re.escape(text)}(?!\w)", pattern[0])
+            if match:
+                return (pattern[0][: match.start()], slot, pattern[0][match.end() :])
+        return pattern
+
+    return node.model_copy(
+        update={
+            "name": holed(node.name, f"{node.id}.name"),
+            "value": None if node.value is None else holed(node.value, f"{node.id}.value"),
+            "children": tuple(_with_holes(child, texts) for child in node.children),
+        }
+    )
 
 
 def _words(node: Node) -> set[str]:

@@ -241,6 +241,10 @@ class Finding(_Data):
 
     Attributes:
         severity: ``question`` needs an answer, ``warning`` limits what was compiled, ``note`` is for reading.
+        id: The question's name in ``answers.yaml``, "" for what cannot be answered there.
+        options: What there is to choose from, numbered from 1 where a number is asked for.
+        how: What to write as the answer.
+        about: The control, or the hidden refusal, it is about.
     """
 
     kind: str
@@ -248,6 +252,9 @@ class Finding(_Data):
     text: str
     evidence: tuple[str, ...] = ()
     about: str = ""
+    id: str = ""
+    options: tuple[str, ...] = ()
+    how: str = ""
 
 
 class Workflow(_Data):
