@@ -11,13 +11,15 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from html import escape
 
+from envgen.expressions import Constant, parts
 from envgen.workflow import Exit, PageModel, Workflow
 
 _WIDTH, _HEIGHT = 178, 62
-_ACROSS, _DOWN = 330, 128
+_ACROSS, _DOWN = 306, 118
 _MARGIN = 26
 _LINE = 22
 _LABEL = 26
+_ASIDE = 150
 _FRAME_PAGES = 3
 
 
@@ -55,18 +57,22 @@ def diagram(workflow: Workflow) -> str:
     way = {plan.page for plan in workflow.plans}
     width = max(x for x, _ in places.values()) + _WIDTH + _MARGIN
     bottom = max(y for _, y in places.values()) + _HEIGHT
-    backwards = [e for e in edges if places[e.target][0] <= places[e.source][0]]
-    forwards = [e for e in edges if places[e.target][0] > places[e.source][0]]
-    depth = 0
     lines: list[str] = []
-    for edge in forwards:
-        lines.append(_forward(edge, places))
-    for edge in sorted(backwards, key=lambda e: places[e.source][0] - places[e.target][0]):
+    depth, aside = 0, 0
+    for edge in sorted(edges, key=lambda e: abs(places[e.source][0] - places[e.target][0])):
+        (x1, _), (x2, _) = places[edge.source], places[edge.target]
         if edge.source == edge.target:
             lines.append(_loop(edge, places))
-            continue
-        depth += 1
-        lines.append(_backward(edge, places, bottom, depth))
+        elif x1 == x2:
+            lines.append(_beside(edge, places))
+        elif x2 > x1:
+            lines.append(_forward(edge, places))
+        else:
+            depth += 1
+            lines.append(_backward(edge, places, bottom, depth))
+        if x1 == x2:
+            aside = max(aside, x1 + _WIDTH + _ASIDE)
+    width = max(width, aside)
     height = bottom + _MARGIN + depth * _LINE + (14 if depth else 0)
     boxes = [_box(page, places[page.id], page.id in way, workflow) for page in workflow.pages]
     return (
@@ -81,40 +87,40 @@ def diagram(workflow: Workflow) -> str:
 def _edges(workflow: Workflow) -> list[_Edge]:
     frame = everywhere(workflow)
     found: dict[tuple[str, str], _Edge] = {}
-    next_of = _program_way(workflow)
+    taken = _program_way(workflow)
     for page in workflow.pages:
         for leaving in page.exits:
             for outcome in leaving.outcomes:
-                if (leaving.label, outcome.page) in frame or outcome.hidden == "never":
+                way = (page.id, leaving.node) in taken and not (outcome.shows and not outcome.write)
+                if outcome.hidden == "never" or ((leaving.label, outcome.page) in frame and not way):
                     continue
                 edge = found.setdefault((page.id, outcome.page), _Edge(page.id, outcome.page))
-                label = _label(leaving, bool(outcome.shows) and outcome.page == page.id)
+                refused = bool(outcome.shows) and outcome.page == page.id
+                label = exit_label(leaving) + (" (message)" if refused else "")
                 if label not in edge.labels:
                     edge.labels.append(label)
                 edge.writes |= bool(outcome.write)
-                edge.way |= (page.id, outcome.page) in next_of and not (outcome.shows and not outcome.write)
+                edge.way |= way
     return list(found.values())
 
 
 def _program_way(workflow: Workflow) -> set[tuple[str, str]]:
-    """Steps between pages of the program's way, and to where its last submission leads."""
-    planned = {plan.page for plan in workflow.plans}
-    found = set()
-    for page in workflow.pages:
-        for leaving in page.exits:
-            for outcome in leaving.outcomes:
-                if page.id in planned and (outcome.page in planned or outcome.write):
-                    found.add((page.id, outcome.page))
-    return found
+    """``(page, node)`` of the exits that the program takes."""
+    return {
+        (plan.page, part.text)
+        for plan in workflow.plans
+        if plan.exit is not None
+        for part in parts(plan.exit)
+        if isinstance(part, Constant)
+    }
 
 
-def _label(leaving: Exit, refused: bool) -> str:
+def exit_label(leaving: Exit) -> str:
+    """What an exit is called; one whose name is data is a record's link."""
     text = leaving.label.strip()
     if not any(c.isalnum() for c in text.replace("…", "")) or text == leaving.node:
         text = "a record's link"
-    if leaving.verb == "press":
-        text = f"press {text}"
-    return f"{text} (message)" if refused else text
+    return f"press {text}" if leaving.verb == "press" else text
 
 
 def _places(workflow: Workflow, edges: list[_Edge]) -> dict[str, tuple[int, int]]:
@@ -184,6 +190,15 @@ def _backward(edge: _Edge, places: dict[str, tuple[int, int]], bottom: int, dept
         f"L{x2 + 6} {low}Q{x2} {low} {x2} {low - 6}L{x2} {y2 + 2}"
     )
     return _drawn(edge, path, (x1 + x2) // 2, low - 5)
+
+
+def _beside(edge: _Edge, places: dict[str, tuple[int, int]]) -> str:
+    """Between pages of one column: round their right sides."""
+    (x, y1), (_, y2) = places[edge.source], places[edge.target]
+    down = y2 > y1
+    x, y1, y2 = x + _WIDTH, y1 + _HEIGHT // 2 + 12, y2 + _HEIGHT // 2 - 12 * (1 if down else -1)
+    path = f"M{x} {y1}C{x + 40} {y1} {x + 40} {y2} {x + 2} {y2}"
+    return _drawn(edge, path, x + 34, (y1 + y2) // 2 + 4, anchor="start")
 
 
 def _loop(edge: _Edge, places: dict[str, tuple[int, int]]) -> str:

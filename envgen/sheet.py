@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from envgen.answers import FILE
-from envgen.diagram import diagram, everywhere
+from envgen.diagram import diagram, everywhere, exit_label
 from envgen.environment import WorkflowEnv
 from envgen.expressions import Choose, Expression, Keep, in_words
 from envgen.gate import GateReport
@@ -84,12 +84,12 @@ def cases(expression: Expression) -> list[tuple[str, Expression]]:
 
 def _step(workflow: Workflow, plan: PagePlan) -> dict[str, Any]:
     page = next(p for p in workflow.pages if p.id == plan.page)
-    labels = {found.node: found.label for found in page.exits}
+    labels = {found.node: exit_label(found) for found in page.exits}
 
     def leaving(expression: Expression) -> str:
         words = in_words(expression)
         for node, label in labels.items():
-            words = words.replace(f"“{node}”", "a record's link" if label == node else f"“{label}”")
+            words = words.replace(f"“{node}”", label if label == "a record's link" else f"“{label}”")
         return words
 
     return {
