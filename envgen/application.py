@@ -149,7 +149,7 @@ class Application:
 
     def options_in(self, control: Control) -> tuple[str, ...]:
         if not control.options_by:
-            return control.options
+            return self.instance.options.get(control.id, control.options)
         by = self.state.drafts.get(control.options_by, "")
         return self.facts.options_for[control.id].get(by, control.options)
 
@@ -192,6 +192,8 @@ class Application:
         state.message_slots = {}
         for control in model.controls:
             value = "" if control.initial is None else evaluate(control.initial, self.context) or ""
+            if control.begins_with_first:
+                value = next(iter(self.options_in(control)), "")
             state.drafts[control.id] = value or ("off" if control.role in CHECKABLE_ROLES else "")
         for view in model.lists:
             state.lists[f"{page}.{view.rows}"] = ("", 0)

@@ -11,6 +11,7 @@ from envgen.entities import entity_models, parameter_models, references
 from envgen.examples import Historian, Known
 from envgen.expressions import Constant, Entered, Expression, FieldOf, Lookup, Test, Told, evaluate, parts
 from envgen.instructions import Instructions, understand
+from envgen.mixed import mixed
 from envgen.modelling import Modeller, Models, page_title, without_mistakes
 from envgen.options import complete_options
 from envgen.program import Program, Programmer
@@ -140,7 +141,7 @@ def _about_recordings(
     behaviour: Behaviour,
     world: World,
 ) -> list[Finding]:
-    findings: list[Finding] = []
+    findings = [found] if (found := mixed(world, behaviour)) is not None else []
     if len(traces) == 1:
         findings.append(
             Finding(

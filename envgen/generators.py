@@ -43,6 +43,7 @@ class Instance:
     instruction: str = ""
     seed: int = 0
     roots: dict[str, str] = field(default_factory=dict)
+    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def bucket(parameters: Mapping[str, str]) -> int:
@@ -63,6 +64,7 @@ class Generator:
         self.entities = {entity.name: entity for entity in workflow.entities}
         self._makers = {name: _Maker(entity, self) for name, entity in self.entities.items()}
         self.roots = {p.name: p.entity for p in workflow.parameters if p.kind == "key"}
+        self._varied = [c for p in workflow.pages for c in p.controls if c.options_seen]
         self._made: dict[tuple[int, Split], Instance] = {}
 
     @cached_property
@@ -110,9 +112,10 @@ class Generator:
             return None
         for entity, maker in self._makers.items():
             self._fill(rng, entity, maker, records)
+        options = {c.id: rng.choice(c.options_seen) for c in self._varied}
         for parameter in self.workflow.parameters:
             if parameter.kind != "key":
-                parameters[parameter.name] = self._parameter(rng, parameter, records, main)
+                parameters[parameter.name] = self._parameter(rng, parameter, records, main, options)
         for maker in self._makers.values():
             maker.settle(rng, records)
         session = {name: rng.choice(texts) for name, texts in self.workflow.session}
@@ -120,7 +123,7 @@ class Generator:
         instruction = rng.choice(self.workflow.instructions)
         for name, text in parameters.items():
             instruction = instruction.replace("{" + name + "}", text)
-        return Instance(records, session, parameters, hidden, instruction, seed, self.roots)
+        return Instance(records, session, parameters, hidden, instruction, seed, self.roots, options)
 
     def _fill(
         self, rng: random.Random, entity: str, maker: _Maker, records: dict[str, dict[str, Record]]
@@ -157,7 +160,12 @@ class Generator:
         parameter: ParameterModel,
         records: dict[str, dict[str, Record]],
         main: Mapping[str, str],
+        options: Mapping[str, tuple[str, ...]],
     ) -> str:
+        offered = [options[c.id] for c in self._varied if parameter.field == c.label]
+        if parameter.kind == "entered" and offered:
+            # What is to be chosen is one of what there is to choose from.
+            return rng.choice([option for option in offered[0] if option] or [""])
         if parameter.kind == "field":
             for root, key in main.items():
                 record = records[self.roots[root]].get(key, {})

@@ -26,6 +26,8 @@ class Control(_Data):
     Attributes:
         id: ``<page>.<node>``, unique in the workflow.
         options: What a select offers when nothing else decides.
+        options_seen: Sets of options that recordings show, where they differ from case to case.
+        begins_with_first: Whether its first option is chosen when the page is opened.
         options_by: Control whose value decides about the options, with ``options_for``.
         initial: What stands in it when the page is opened; None is nothing.
         refreshes: Choosing a value loads the page again: messages go.
@@ -40,6 +42,8 @@ class Control(_Data):
     label: str
     role: str
     options: tuple[str, ...] = ()
+    options_seen: tuple[tuple[str, ...], ...] = ()
+    begins_with_first: bool = False
     options_by: str = ""
     options_for: tuple[tuple[str, tuple[str, ...]], ...] = ()
     initial: Expression | None = None

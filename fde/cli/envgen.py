@@ -1,4 +1,4 @@
-"""``fde envgen``: build, gate, show, play."""
+"""``fde envgen``: build, gate, show, play, export."""
 
 from __future__ import annotations
 
@@ -111,6 +111,31 @@ def play(
         out(twin.url)
         say("Open it in a browser; stop with Ctrl-C.", style="cyan")
         threading.Event().wait()
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    name: NameArgument,
+    to: Annotated[str, typer.Option("--to", help="What for: jsonl or gymnasium.")],
+    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")],
+    tasks: Annotated[int, typer.Option(help="How many tasks, over all splits (jsonl).")] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a compiled workflow for another tool: tasks as JSON lines, or a Gymnasium package.
+
+    Example: fde envgen export code-invoice --to gymnasium --out code-invoice-env
+    """
+    from envgen import stage
+    from envgen.exports import export as write
+
+    workflow = stage.load_workflow(ctx.obj.engagement().latest("envgen"), name)
+    written = write(workflow, to, folder, tasks=tasks)
+    if as_json:
+        emit({"files": [str(path) for path in written]})
+        return
+    for path in written:
+        out(str(path))
 
 
 def _risks(texts: list[str]) -> dict[str, str]:
