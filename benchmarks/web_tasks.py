@@ -135,7 +135,8 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="where recordings lie, to be used again")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    results = []
+    results: list[dict[str, Any]] = []
+    right = total = 0
     with tempfile.TemporaryDirectory(prefix="miniwob-") as scratch:
         folder = options.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
@@ -144,21 +145,20 @@ def main() -> None:
                 outcomes = held_out(recordings_of(task, options.recordings, folder))
             except FdeError as error:
                 outcomes = [(task, False, error.message)]
-            passed = sum(right for _, right, _ in outcomes)
+            passed = sum(passes for _, passes, _ in outcomes)
+            right, total = right + passed, total + len(outcomes)
             results.append({"name": f"{task}: held out", "value": passed, "unit": f"of {len(outcomes)}",
                             "peer": None, "peer_value": None, "ratio": None})  # fmt: skip
             if not options.json:
                 print(f"{task:<20} {passed:>3} of {len(outcomes)} held-out recordings pass", flush=True)
-                for name, right, why in outcomes:
-                    if not right:
+                for name, passes, why in outcomes:
+                    if not passes:
                         print(f"  {name}: {why[:300]}", flush=True)
-    total = sum(int(r["unit"].split()[1]) for r in results)
-    passed = sum(int(r["value"]) for r in results)
     if options.json:
         print(json.dumps({"results": results}, indent=1))
     else:
-        low, high = wilson(passed, total) or (0.0, 0.0)
-        print(f"{'all':<20} {passed:>3} of {total} ({passed / total:.1%}; 95%: {low:.1%} to {high:.1%})")
+        low, high = wilson(right, total) or (0.0, 0.0)
+        print(f"{'all':<20} {right:>3} of {total} ({right / total:.1%}; 95%: {low:.1%} to {high:.1%})")
 
 
 if __name__ == "__main__":
