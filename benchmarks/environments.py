@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import sys
 import time
 from pathlib import Path
@@ -22,15 +23,22 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from envgen.choices import choices  # noqa: E402
 from envgen.compile import compile_workflow  # noqa: E402
 from envgen.environment import WorkflowEnv  # noqa: E402
 from envgen.gate import gate  # noqa: E402
+from envgen.parity import compare  # noqa: E402
+from envgen.session import Task  # noqa: E402
 from envgen.tasks import make_tasks  # noqa: E402
-from envgen.workflow import Workflow  # noqa: E402
+from envgen.workflow import PageModel, Workflow  # noqa: E402
+from ingest.action import Action  # noqa: E402
 from ingest.document import Document  # noqa: E402
-from ingest.recording import Recording  # noqa: E402
+from ingest.recording import RecordedStep, Recording, Snapshot  # noqa: E402
 from ingest.recordings import read_recording  # noqa: E402
+from ingest.snapshot import render  # noqa: E402
 
+CHEAP_TASKS = 400
+PARITY_STEPS = 340
 RECORDINGS = ROOT / "playbooks" / "quickstart" / "recordings"
 DOCUMENTS = ROOT / "playbooks" / "quickstart" / "documents"
 
@@ -48,28 +56,75 @@ def load() -> tuple[dict[str, list[Recording]], list[Document]]:
     return found, documents
 
 
-def steps_per_second(workflow: Workflow, seconds: float) -> float:
-    """Environment steps per second of one core: resets, observations and potentials included."""
+def program_path(env: WorkflowEnv, task: Task) -> list[Action]:
+    """The program's actions in a task."""
+    view, path = env.reset(task), []
+    while not view.finished:
+        action = env.next_action()
+        assert action is not None
+        path.append(action)
+        view = env.step(action)
+    return path
+
+
+def steps_per_second(workflow: Workflow, seconds: float, *, fresh: bool) -> float:
+    """Environment steps per second of one core: resets, observations and potentials included.
+
+    Args:
+        fresh: Every task once, its data and its right work being made on the way; else the same 20
+            again and again, as the rollouts of a training do.
+    """
     env = WorkflowEnv(workflow)
-    tasks = make_tasks(workflow, "train", 20)
-    paths = []
-    for task in tasks:
-        view, path = env.reset(task), []
+    tasks = make_tasks(workflow, "train", 100 if fresh else 20)
+    paths = [program_path(env, task) for task in tasks]
+    if fresh:
+        env = WorkflowEnv(workflow)
+    steps, at = 0, 0
+    began = time.process_time()
+    while time.process_time() - began < seconds and not (fresh and at == len(tasks)):
+        env.reset(tasks[at % len(tasks)])
+        for action in paths[at % len(tasks)]:
+            env.step(action)
+            steps += 1
+        at += 1
+    return steps / (time.process_time() - began)
+
+
+def made_up(workflow: Workflow, count: int, steps: int) -> list[Recording]:
+    """Recordings of a length, made in the environment: the program's work, with detours before it."""
+    env = WorkflowEnv(workflow)
+    pages = {page.id: page for page in workflow.pages}
+    rng = random.Random("made up")
+    found = []
+    for number, task in enumerate(make_tasks(workflow, "train", count)):
+        work = len(program_path(env, task))
+        view = env.reset(task)
+        done: list[RecordedStep] = []
         while not view.finished:
             action = env.next_action()
+            links = [c for c in choices(view.page) if c.text.startswith("click link")]
+            if len(done) + work < steps and links:
+                action = Action.parse(rng.choice(links).text)
             assert action is not None
-            path.append(action)
+            before = _snapshot(env, pages)
             view = env.step(action)
-        paths.append(path)
-    steps = 0
-    began = time.process_time()
-    while time.process_time() - began < seconds:
-        for task, path in zip(tasks, paths, strict=True):
-            env.reset(task)
-            for action in path:
-                env.step(action)
-                steps += 1
-    return steps / (time.process_time() - began)
+            if action.verb != "done":
+                done.append(RecordedStep(before=before, action=action, after=_snapshot(env, pages)))
+        found.append(
+            Recording(
+                id=f"made-up-{number:02d}",
+                workflow=workflow.name,
+                instruction=task.instruction,
+                source_format="made up",
+                steps=tuple(done),
+            )
+        )
+    return found
+
+
+def _snapshot(env: WorkflowEnv, pages: dict[str, PageModel]) -> Snapshot:
+    address = pages[env.state.page].address.replace("*", "1")
+    return Snapshot(url=f"http://replica.test{address}", text=render(env.rendered.page))
 
 
 def row(name: str, value: float | None, unit: str) -> dict[str, Any]:
@@ -83,14 +138,27 @@ def measure(quick: bool) -> list[dict[str, Any]]:
         began = time.process_time()
         workflow = compile_workflow(group, documents)
         results.append(row(f"{name}: compile {len(group)} recordings", time.process_time() - began, "s"))
-        results.append(row(f"{name}: steps", steps_per_second(workflow, 1 if quick else 5), "steps/s"))
-        if not quick:
-            report = gate(workflow, group, documents)
-            results.append(row(f"{name}: kill rate", report.kill_rate, "share"))
-            results.append(row(f"{name}: false rejects", report.false_reject_rate, "share"))
-            results.append(
-                row(f"{name}: held out passing", report.held_out_pass, f"of {report.held_out_total}")
-            )
+        seconds = 1.0 if quick else 5.0
+        for fresh, what in ((False, "tasks come back"), (True, "every task new")):
+            speed = steps_per_second(workflow, seconds, fresh=fresh)
+            results.append(row(f"{name}: steps, {what}", speed, "steps/s"))
+        if quick:
+            continue
+        long = made_up(workflow, 30, 40)
+        began = time.process_time()
+        compile_workflow(long, documents)
+        longest = max(len(recording.steps) for recording in long)
+        results.append(
+            row(f"{name}: compile 30 recordings of {longest} steps", time.process_time() - began, "s")
+        )
+        report = gate(workflow, group, documents, cheap_tasks=CHEAP_TASKS)
+        results.append(row(f"{name}: kill rate, {report.mutants} mutants", report.kill_rate, "share"))
+        results += [row(f"{name}: caught, {k}", s.rate, f"of {s.total}") for k, s in report.families.items()]
+        results += [row(f"{name}: passes, {k}", s.rate, f"of {s.total}") for k, s in report.cheap.items()]
+        results.append(row(f"{name}: false rejects", report.false_reject_rate, "share"))
+        results.append(row(f"{name}: held out passing", report.held_out_pass, f"of {report.held_out_total}"))
+        parity = compare(workflow, steps=PARITY_STEPS)
+        results.append(row(f"{name}: pages unlike in the twin", len(parity.different), f"of {parity.steps}"))
     return results
 
 
@@ -98,7 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="speed only")
+    parser.add_argument("--quick", action="store_true", help="speed only, no browser")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     results = measure(options.quick)

@@ -7,12 +7,13 @@ page to page) become one ``rows`` node; the rest is aligned into columns.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from envgen.templates import CONTROL_ROLES, ENTERED_STATES, MESSAGE_ROLES, TemplateNode
+from envgen.templates import CONTROL_ROLES, ENTERED_STATES, MESSAGE_ROLES, TemplateNode, entered
 from envgen.texts import Pattern, induce, tokens
 from ingest.snapshot import Node
 
@@ -29,6 +30,11 @@ _NAMED_ROLES = CONTROL_ROLES | {
 }
 _ROW_ROLES = frozenset({"row", "listitem", "article", "treeitem"})
 _STATIC_SHARE = 0.5
+# Shorter entries stand in messages by accident.
+_TELLING = 3
+_COMPARED = 20
+# Labels that share so many words are sentences, not names.
+_SENTENCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +174,22 @@ class Aligner:
                         break
                 else:
                     groups.append({index: node})
-        return [self._node(group, optional=len(group) < pages) for group in groups]
+        found = []
+        for group in groups:
+            part = self._node(group, optional=len(group) < pages)
+            if column.role in MESSAGE_ROLES:
+                part = _with_holes(part, self._entered(group))
+            found.append(part)
+        return found
+
+    def _entered(self, indices: Iterable[int]) -> list[str]:
+        """What each recording of some pages shows entered on one of them at least, the longest first."""
+        shown: dict[str, set[str]] = {}
+        for index in indices:
+            found = shown.setdefault(self._instances[index].recording, set())
+            found |= {entered(n) for n in self._instances[index].node.walk() if n.role in CONTROL_ROLES}
+        texts = set.intersection(*shown.values())
+        return sorted((text for text in texts if len(text) >= _TELLING), key=lambda t: (-len(t), t))
 
     # Rows of data
 
@@ -202,6 +223,8 @@ class Aligner:
                 where.setdefault(_label(node), set()).add(self._instances[index].recording)
         if recordings == 1:
             return False
+        if _reordered([[_label(node) for node in group] for group in sized.values()]):
+            return True
         fixed = sum(1 for found in where.values() if len(found) >= max(2, _STATIC_SHARE * recordings))
         return fixed * 2 < max(len(g) for g in sized.values())
 
@@ -274,9 +297,8 @@ class Aligner:
             return 4.0 if text else 1.5
         if node.role in _NAMED_ROLES and node.name:
             known = next(iter(column.texts))
-            if node.role == "clickable" or self._is_data(text, known):
-                return 1.0
-            return 0.0
+            same = self._is_data(text, known) or _worded_alike(node.role, text, known)
+            return 1.0 if same or node.role == "clickable" else 0.0
         shape = {child.role for child in node.children}
         other = {child.role for child in next(iter(column.nodes.values())).children}
         if not shape and not other:
@@ -293,6 +315,35 @@ class Aligner:
         if masked(text) == masked(known) and text != known:
             return True
         return text in self._data and known in self._data
+
+
+def _worded_alike(role: str, text: str, known: str) -> bool:
+    """Whether two labels of fields are one sentence about different things."""
+    if role not in CONTROL_ROLES:
+        return False
+    words, others = set(text.split()), set(known.split())
+    return len(words & others) >= _SENTENCE and len(words & others) * 2 > len(words | others)
+
+
+def _with_holes(node: TemplateNode, texts: Sequence[str]) -> TemplateNode:
+    """A message that always said the same, with what was entered on its page taken out: it names that."""
+
+    def holed(pattern: Pattern, slot: str) -> Pattern:
+        if len(pattern) > 1:
+            return pattern
+        for text in texts:
+            match = re.search(rf"(?<!\w){re.escape(text)}(?!\w)", pattern[0])
+            if match:
+                return (pattern[0][: match.start()], slot, pattern[0][match.end() :])
+        return pattern
+
+    return node.model_copy(
+        update={
+            "name": holed(node.name, f"{node.id}.name"),
+            "value": None if node.value is None else holed(node.value, f"{node.id}.value"),
+            "children": tuple(_with_holes(child, texts) for child in node.children),
+        }
+    )
 
 
 def _words(node: Node) -> set[str]:
@@ -314,6 +365,17 @@ def _label(node: Node) -> str:
     return next(
         (n.name or n.value or "" for n in node.walk() if n is not node and (n.name or n.value)), node.name
     )
+
+
+def _reordered(sequences: Iterable[Sequence[str]]) -> bool:
+    """Whether two labels follow each other in one order here and in the other there: no fixed form does."""
+    before: set[tuple[str, str]] = set()
+    for labels in dict.fromkeys(tuple(labels) for labels in sequences):
+        pairs = set(itertools.combinations(labels[:_COMPARED], 2))
+        if any((b, a) in before and a != b for a, b in pairs):
+            return True
+        before |= pairs
+    return False
 
 
 def _children_text(node: Node) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ingest.action import (
@@ -11,6 +12,7 @@ from ingest.action import (
     FILLABLE_ROLES,
     SELECTABLE_ROLES,
     Action,
+    Target,
     target_of,
 )
 from ingest.snapshot import Node
@@ -36,9 +38,11 @@ def choices(page: Node) -> tuple[Choice, ...]:
     Disabled elements offer nothing. ``press`` and ``goto`` are understood by
     sessions but not offered: what they reach, a click reaches.
     """
+    paths = list(_elements(page, (page,)))
+    equals = Counter((path[-1].role, path[-1].name) for path in paths)
     found: dict[str, Choice] = {}
-    for path in _elements(page, (page,)):
-        for choice in _element_choices(page, path):
+    for path in paths:
+        for choice in _element_choices(page, path, equals):
             found.setdefault(choice.text, choice)
     return (*found.values(), Choice("done"))
 
@@ -51,13 +55,17 @@ def _elements(node: Node, path: tuple[Node, ...]) -> Iterator[tuple[Node, ...]]:
         yield from _elements(child, (*path, child))
 
 
-def _element_choices(page: Node, path: tuple[Node, ...]) -> Iterator[Choice]:
+def _element_choices(
+    page: Node, path: tuple[Node, ...], equals: Mapping[tuple[str, str], int]
+) -> Iterator[Choice]:
     node = path[-1]
     role = node.role
     interactive = CLICKABLE_ROLES | FILLABLE_ROLES | SELECTABLE_ROLES | CHECKABLE_ROLES
     if role not in interactive or not node.name or node.state("disabled") is not None:
         return
-    target = target_of(page, path)
+    # What has a name of its own needs no search for others like it.
+    unique = equals[role, node.name] == 1 and role != "option"
+    target = Target(role=role, name=node.name) if unique else target_of(page, path)
     if role in FILLABLE_ROLES:
         yield Choice(f"fill {target.text()}:", open=True)
     elif role in SELECTABLE_ROLES:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from envgen.answers import FILE, Answer, Answers
 from envgen.behaviour import Behaviour, explain_body, observe, request_pattern
 from envgen.documents import Knowledge
 from envgen.entities import entity_models, parameter_models, references
 from envgen.examples import Historian, Known
 from envgen.expressions import Constant, Entered, Expression, FieldOf, Lookup, Test, Told, evaluate, parts
 from envgen.instructions import Instructions, understand
+from envgen.mixed import mixed
 from envgen.modelling import Modeller, Models, page_title, without_mistakes
 from envgen.options import complete_options
 from envgen.program import Program, Programmer
@@ -23,13 +25,18 @@ from ingest.recording import Recording
 
 
 def compile_workflow(
-    recordings: Sequence[Recording], documents: Sequence[Document] = (), *, parser: Parser | None = None
+    recordings: Sequence[Recording],
+    documents: Sequence[Document] = (),
+    *,
+    parser: Parser | None = None,
+    answers: Mapping[str, Answer] | None = None,
 ) -> Workflow:
     """Compile recordings of one workflow.
 
     Args:
         recordings: All of one workflow; its name is taken from them.
         documents: What rules may be found in.
+        answers: An expert's answers to questions of an earlier compilation, by the question's name.
         parser: Shared between compilations of the same recordings, to parse pages once.
 
     Raises:
@@ -53,10 +60,12 @@ def compile_workflow(
     )
     contexts = {t.recording: historian.contexts(t.recording) for t in traces}
     models = Modeller(world, behaviour, historian, contexts, knowledge).run()
-    program = Programmer(world, behaviour, instructions, contexts, knowledge).run()
+    given = Answers(dict(answers or {}))
+    program = Programmer(world, behaviour, instructions, contexts, knowledge, given).run()
     without_mistakes(models, program.plans, contexts)
     writes = _writes(world, behaviour, contexts, knowledge)
     findings += _about_recordings(recordings, traces, instructions, behaviour, world)
+    findings += _unasked(given)
     expressions = list(_expressions(models, program, writes))
     used = {p.table for e in expressions for p in parts(e) if isinstance(p, Lookup)}
     pages = [complete_options(page, program.plans, knowledge) for page in models.pages]
@@ -85,6 +94,17 @@ def compile_workflow(
         findings=tuple(findings + models.findings + program.findings),
         longest=program.longest,
     )
+
+
+def _unasked(answers: Answers) -> list[Finding]:
+    return [
+        Finding(
+            kind="unasked",
+            severity="warning",
+            text=f"{FILE} answers {name}, which nobody asked: it is settled, or another question now.",
+        )
+        for name in answers.unused
+    ]
 
 
 def _usable(recordings: Sequence[Recording], parser: Parser) -> tuple[list[Trace], list[Finding]]:
@@ -121,7 +141,7 @@ def _about_recordings(
     behaviour: Behaviour,
     world: World,
 ) -> list[Finding]:
-    findings: list[Finding] = []
+    findings = [found] if (found := mixed(world, behaviour)) is not None else []
     if len(traces) == 1:
         findings.append(
             Finding(

@@ -81,7 +81,7 @@ def overlay_page(below: Rendered, overlay: Overlay) -> Rendered:
     children = (Node("text", value=overlay.text), Node("button", overlay.button))
     dialog = Node("dialog", overlay.title, children=children)
     page = below.page.with_children((dialog,))
-    return Rendered(page, {("button", overlay.button): [Place("")]})
+    return Rendered(page, [(("button", overlay.button), Place(""))])
 
 
 def reorder_fields(page: Node, seed: int) -> Node:

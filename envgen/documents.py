@@ -81,19 +81,9 @@ class Knowledge:
             rows = tuple(tuple(cell.strip() for cell in row) for row in table.rows)
             self.tables.append(TableFact(table_id, document.source, dated, header, rows))
             for row in rows:
-                self._numbers(" | ".join(row), document.source, dated)
+                self.numbers += number_facts(" | ".join(row), document.source, dated)
         for sentence in _SENTENCE.split(document.text):
-            self._numbers(sentence.strip(), document.source, dated)
-
-    def _numbers(self, sentence: str, source: str, dated: str) -> None:
-        for match in _NUMBER.finditer(sentence):
-            value = number(match[0])
-            if value is None:
-                continue
-            before = sentence[max(0, match.start() - _WINDOW) : match.start()]
-            after = sentence[match.end() : match.end() + _WINDOW]
-            fact = NumberFact(value, source, dated, sentence[:300], _inclusive(before, after))
-            self.numbers.append(fact)
+            self.numbers += number_facts(sentence.strip(), document.source, dated)
 
     @cached_property
     def _passages(self) -> list[frozenset[str]]:
@@ -148,6 +138,19 @@ class Knowledge:
         return sorted(
             found, key=lambda f: (self.on_topic(f, wanted), f.inclusive is not None, f.dated), reverse=True
         )
+
+
+def number_facts(sentence: str, source: str, dated: str = "") -> list[NumberFact]:
+    """The numbers of a sentence, with what its wording says about the side the number itself is on."""
+    found = []
+    for match in _NUMBER.finditer(sentence):
+        value = number(match[0])
+        if value is None:
+            continue
+        before = sentence[max(0, match.start() - _WINDOW) : match.start()]
+        after = sentence[match.end() : match.end() + _WINDOW]
+        found.append(NumberFact(value, source, dated, sentence[:300], _inclusive(before, after)))
+    return found
 
 
 def _words(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -300,6 +300,24 @@ def parts(expression: Expression | Test) -> Iterator[Expression | Test]:
         case All():
             for inner in expression.tests:
                 yield from parts(inner)
+
+
+def replaced(expression: Expression, old: Expression | Test, new: Expression | Test) -> Expression:
+    """The expression with one part of it exchanged for another wherever it stands."""
+    found: Expression = _replaced(expression, old, new)
+    return found
+
+
+def _replaced(part: Any, old: Any, new: Any) -> Any:
+    if part == old:
+        return new
+    inner = {}
+    for name in ("of", "test", "then", "otherwise", "left", "right"):
+        if hasattr(part, name):
+            inner[name] = _replaced(getattr(part, name), old, new)
+    if isinstance(part, All):
+        inner["tests"] = tuple(_replaced(test, old, new) for test in part.tests)
+    return part.model_copy(update=inner) if inner else part
 
 
 def in_words(expression: Expression | Test, names: Mapping[str, str] | None = None) -> str:

@@ -28,6 +28,8 @@ SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 # Parameters are dealt to the splits by a digest, so that no parameter is ever in two of them.
 _BUCKETS: dict[Split, range] = {"train": range(70), "dev": range(70, 80), "test": range(80, 100)}
 _TRIES = 400
+# Whoever draws tasks begins them soon after.
+_KEPT = 128
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class Instance:
     instruction: str = ""
     seed: int = 0
     roots: dict[str, str] = field(default_factory=dict)
+    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def bucket(parameters: Mapping[str, str]) -> int:
@@ -61,6 +64,8 @@ class Generator:
         self.entities = {entity.name: entity for entity in workflow.entities}
         self._makers = {name: _Maker(entity, self) for name, entity in self.entities.items()}
         self.roots = {p.name: p.entity for p in workflow.parameters if p.kind == "key"}
+        self._varied = [c for p in workflow.pages for c in p.controls if c.options_seen]
+        self._made: dict[tuple[int, Split], Instance] = {}
 
     @cached_property
     def expressions(self) -> list[Expression | Test]:
@@ -78,26 +83,39 @@ class Generator:
 
     def instance(self, seed: int, split: Split) -> Instance:
         """The instance of a seed. The same arguments always give the same instance."""
+        made = self._made.pop((seed, split), None) or self._instance_of(seed, split)
+        self._made[seed, split] = made
+        if len(self._made) > _KEPT:
+            del self._made[next(iter(self._made))]
+        return made
+
+    def _instance_of(self, seed: int, split: Split) -> Instance:
         for attempt in range(_TRIES):
             rng = random.Random(f"{self.workflow.name} {split} {seed} {attempt}")
-            found = self._instance(rng, seed)
-            if not found.parameters or belongs(found.parameters, split):
+            found = self._instance(rng, seed, None if attempt == _TRIES - 1 else split)
+            if found is not None and (not found.parameters or belongs(found.parameters, split)):
                 return found
+        assert found is not None
         # So few different parameters that a split has none of its own: said by a finding of the gate.
         return found
 
-    def _instance(self, rng: random.Random, seed: int) -> Instance:
+    def _instance(self, rng: random.Random, seed: int, split: Split | None) -> Instance | None:
+        """An instance; None as soon as its parameters turn out to be of another split than wanted."""
         records: dict[str, dict[str, Record]] = {name: {} for name in self.entities}
         parameters: dict[str, str] = {}
         for name, entity in self.roots.items():
             record = self._makers[entity].record(rng, records, target=True)
             parameters[name] = record[self.entities[entity].key_field]
         main = dict(parameters)
+        only_keys = main and len(main) == len(self.workflow.parameters)
+        if split is not None and only_keys and not belongs(main, split):
+            return None
         for entity, maker in self._makers.items():
             self._fill(rng, entity, maker, records)
+        options = {c.id: rng.choice(c.options_seen) for c in self._varied}
         for parameter in self.workflow.parameters:
             if parameter.kind != "key":
-                parameters[parameter.name] = self._parameter(rng, parameter, records, main)
+                parameters[parameter.name] = self._parameter(rng, parameter, records, main, options)
         for maker in self._makers.values():
             maker.settle(rng, records)
         session = {name: rng.choice(texts) for name, texts in self.workflow.session}
@@ -105,7 +123,7 @@ class Generator:
         instruction = rng.choice(self.workflow.instructions)
         for name, text in parameters.items():
             instruction = instruction.replace("{" + name + "}", text)
-        return Instance(records, session, parameters, hidden, instruction, seed, self.roots)
+        return Instance(records, session, parameters, hidden, instruction, seed, self.roots, options)
 
     def _fill(
         self, rng: random.Random, entity: str, maker: _Maker, records: dict[str, dict[str, Record]]
@@ -142,7 +160,12 @@ class Generator:
         parameter: ParameterModel,
         records: dict[str, dict[str, Record]],
         main: Mapping[str, str],
+        options: Mapping[str, tuple[str, ...]],
     ) -> str:
+        offered = [options[c.id] for c in self._varied if parameter.field == c.label]
+        if parameter.kind == "entered" and offered:
+            # What is to be chosen is one of what there is to choose from.
+            return rng.choice([option for option in offered[0] if option] or [""])
         if parameter.kind == "field":
             for root, key in main.items():
                 record = records[self.roots[root]].get(key, {})
@@ -207,7 +230,7 @@ class _Maker:
             return record
         record[key_field] = key
         own[key] = record
-        for name in self.mutual & record.keys():
+        for name in sorted(self.mutual & record.keys()):
             self._twin(rng, own, record, name)
         return record
 
@@ -258,7 +281,7 @@ class _Maker:
         for other, text in model.items():
             if other not in compared and self.fields[other].kind == "category" and _steady(others, other):
                 twin[other] = text
-        for field_name in compared & twin.keys():
+        for field_name in sorted(compared & twin.keys()):
             if rng.random() < 0.4:
                 twin[field_name] = near(rng, twin[field_name])
         for _ in range(_TRIES):

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from envgen.values import written_otherwise
 from envgen.world import World
 
 # A parameter must be named in this share of the recordings to be one.
@@ -84,15 +85,26 @@ def understand(world: World) -> Instructions:
 def _matches(world: World, recording: str, instruction: str) -> dict[Origin, tuple[int, int, str]]:
     """Where the instruction says something that was seen or entered, by what that is."""
     candidates: dict[Origin, list[str]] = defaultdict(list)
+    touched = {(v.page, v.target) for v in world.all_visits() if v.verb in ("fill", "select")}
     opened: Mapping[str, list[str]] = defaultdict(list)
     for visit in world.visits[recording]:
+        if visit.verb in ("click", "press"):
+            # What stands there already need not be entered, and counts as if it was.
+            for control, value in visit.reading.controls.items():
+                if (visit.page, control) in touched and value:
+                    label = _label_of(world, visit.page, control)
+                    candidates[Origin("entered", visit.page, label)] += [value, *written_otherwise(value)]
         for page, key in ((visit.page, visit.before_key), (visit.next_page, visit.after_key)):
             if key:
                 candidates[Origin("key", world.kinds[page].entity)].append(key)
                 opened[world.kinds[page].entity].append(key)
-        if visit.verb in ("fill", "select") and visit.value and visit.moment.action.target is not None:
-            label = visit.moment.action.target.name
-            candidates[Origin("entered", visit.page, label)].append(visit.value)
+        for rows_id, rows in world.kinds[visit.page].lists.items():
+            # A row may be named that is never opened: what it says is all that is asked for.
+            keys = [row.slots.get(rows.key_slot, "") for row in visit.reading.rows.get(rows_id, ())]
+            candidates[Origin("key", rows.entity)] += [key for key in keys if key]
+        if visit.verb in ("fill", "select") and visit.value and visit.target:
+            label = _label_of(world, visit.page, visit.target)
+            candidates[Origin("entered", visit.page, label)] += [visit.value, *written_otherwise(visit.value)]
     for entity, keys in opened.items():
         for key in keys:
             for name, text in world.records[recording].get(entity, {}).get(key, {}).items():
@@ -110,6 +122,12 @@ def _matches(world: World, recording: str, instruction: str) -> dict[Origin, tup
         if best is not None:
             found[origin] = best
     return found
+
+
+def _label_of(world: World, page: str, control: str) -> str:
+    """What a field is called; where that is data, by its place."""
+    label = world.kinds[page].nodes[control].label()
+    return label if any(c.isalpha() for c in label) else control
 
 
 def _telling(text: str) -> bool:

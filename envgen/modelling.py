@@ -20,6 +20,7 @@ from envgen.expressions import (
     Expression,
     FieldOf,
     Mapped,
+    Parameter,
     Told,
     Valid,
     evaluate,
@@ -223,10 +224,18 @@ class Modeller:
         entered = dict.fromkeys(c for s in seen for c in s.context.controls if "#" not in c)
         atoms: list[Expression] = [Entered(control=c, label=self._control_label(c)) for c in entered]
         atoms += self._page_atoms(kind, seen)
+        # Pages may repeat what the task is about.
+        atoms += [Parameter(name=n) for n in dict.fromkeys(n for s in seen for n in s.context.parameters)]
         # What a page says is new when something led to it; while fields are filled it only stays.
         fresh = [s for s in seen if s.after and s.visit.verb not in ENTRY_VERBS] or list(seen)
         examples = _distinct([Example(s.context, s.reading.slots[slot]) for s in fresh])
         result = Search(examples, atoms, self._knowledge, equalities=False, max_leaves=4).run()
+        if isinstance(result.expression, Constant):
+            # Said once: what it names is what was entered, not always the same.
+            texts = {e.output for e in examples}
+            for atom in atoms:
+                if isinstance(atom, Entered) and {evaluate(atom, e.context) for e in examples} == texts:
+                    return atom
         return result.expression
 
     def _control_label(self, control: str) -> str:
@@ -242,6 +251,7 @@ class Modeller:
     def _control(self, kind: PageKind, node: TemplateNode) -> Control:
         seen = [s for s in self._seen[kind.id] if node.id in s.reading.controls]
         options: tuple[str, ...] = ()
+        varied: tuple[tuple[str, ...], ...] = ()
         by, table = "", None
         if node.role in SELECTABLE_ROLES:
             offered = Counter(s.reading.options.get(node.id, ()) for s in seen)
@@ -251,12 +261,15 @@ class Modeller:
                 by, table = self._option_map(kind, node, seen)
                 merged = dict.fromkeys(o for known in offered for o in known)
                 options = tuple(merged)
+                varied = () if by else tuple(known for known in offered if known)
         return Control(
             id=f"{kind.id}.{node.id}",
             node=node.id,
             label=node.label(),
             role=node.role,
             options=options,
+            options_seen=varied if len(varied) > 1 else (),
+            begins_with_first=len(varied) > 1 and self._begins_with_first(kind, node),
             options_by=by,
             options_for=tuple(sorted((table or {}).items())),
             initial=self._initial(kind, node),
@@ -281,8 +294,8 @@ class Modeller:
             Finding(
                 kind="options",
                 severity="warning",
-                text=f"Nothing seen explains which options “{node.label()}” offers; all recorded ones "
-                "are offered.",
+                text=f"Nothing seen explains which options “{node.label()}” offers: each task has those of a "
+                "recording.",
             )
         )
         return "", None
@@ -293,6 +306,12 @@ class Modeller:
             v for v in self._world.all_visits()
             if v.next_page == page and (v.page != page or v.before_key != v.after_key)
         ]  # fmt: skip
+
+    def _begins_with_first(self, kind: PageKind, node: TemplateNode) -> bool:
+        fresh = [v.next_reading for v in self._arrivals(kind.id)]
+        fresh += [v.reading for v in self._world.all_visits() if v.index == 0 and v.page == kind.id]
+        shown = [(r.controls[node.id], r.options.get(node.id, ())) for r in fresh if node.id in r.controls]
+        return bool(shown) and all(options and value == options[0] for value, options in shown)
 
     def _initial(self, kind: PageKind, node: TemplateNode) -> Expression | None:
         if any(node.id == b.search_control for (p, _), b in self._behaviour.lists.items() if p == kind.id):

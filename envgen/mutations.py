@@ -9,6 +9,7 @@ from dataclasses import replace
 from envgen.environment import WorkflowEnv
 from envgen.generators import near
 from envgen.session import Task
+from envgen.state import Write
 from ingest.action import Action, Target
 
 _DONE = Action(verb="done")
@@ -106,7 +107,9 @@ def _until_write(env: WorkflowEnv) -> list[Action] | None:
     return None
 
 
-def on_another_record(env: WorkflowEnv, task: Task, rng: random.Random) -> list[Action] | None:
+def on_another_record(
+    env: WorkflowEnv, task: Task, path: Sequence[Action], rng: random.Random
+) -> list[Action] | None:
     """The whole work, done on another record than the task's."""
     env.reset(task)
     for key in _others(env, rng):
@@ -125,7 +128,7 @@ def _after(env: WorkflowEnv, task: Task, path: Sequence[Action]) -> list[Action]
     return done
 
 
-def repeated(env: WorkflowEnv, task: Task, path: Sequence[Action]) -> list[Action] | None:
+def repeated(env: WorkflowEnv, task: Task, path: Sequence[Action], rng: random.Random) -> list[Action] | None:
     """The right work, and the same submission once more; None where the application prevents it."""
     done = _after(env, task, path)
     root = next(iter(env.instance.roots), None)
@@ -184,3 +187,26 @@ def overwritten(
             done.append(fitting)
             other.step(fitting)
     return [*done, _DONE] if other.state.writes else None
+
+
+def mutated_writes(env: WorkflowEnv, rng: random.Random) -> Iterator[tuple[str, tuple[Write, ...]]]:
+    """The changes of right work with one of them altered: what is wrong, and the changes."""
+    right = env.expected.writes
+    free = set(env.workflow.free_fields)
+    labels = {c.id: c.label for page in env.workflow.pages for c in page.controls}
+    controls = {kind.id: kind.controls for kind in env.workflow.writes}
+    for at, write in enumerate(right):
+        before, after = right[:at], right[at + 1 :]
+        yield f"{write.kind} missing", (*before, *after)
+        yield f"{write.kind} twice", (*before, write, write, *after)
+        others = [key for key in env.state.records.get(write.entity, {}) if key != write.key]
+        if others:
+            moved = write._replace(key=rng.choice(others))
+            yield f"{write.kind} on {moved.key}", (*before, moved, *after)
+            yield f"{write.kind} on {moved.key} as well", (*right, moved)
+        judged = {labels[c] for c in controls[write.kind] if c not in free}
+        for label, value in write.values:
+            if label in judged:
+                other = near(rng, value) if value else "x"
+                values = tuple((n, other if n == label else v) for n, v in write.values)
+                yield f"{label}: {other}", (*before, write._replace(values=values), *after)

@@ -35,6 +35,8 @@ _OPTIONS_TOLD = 5
 # Fewer new lines than this are an answer on the way, not another page.
 _FRESH_LINES = 3
 _PAGES_REMEMBERED = 3
+# Told nodes kept, so that a page told again costs little.
+_KEPT = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,25 @@ class Line:
     text: str
     fact: bool = False
     frame: bool = False
+
+
+Known = dict[int, tuple[Node, "Line | None"]]
+"""A node by its ``id()``, and the one line that tells it; the node is held, so that the id stays its own."""
+
+
+class Screen:
+    """A page as it is told: its lines, and what is asked of them again and again.
+
+    Args:
+        known: Lines of nodes that were told before, by ``id()``; kept by whoever keeps the nodes.
+    """
+
+    __slots__ = ("heading", "lines", "texts")
+
+    def __init__(self, page: Node, known: Known | None = None) -> None:
+        self.lines = page_lines(page, known)
+        self.texts = frozenset(line.text for line in self.lines)
+        self.heading = next((line.text for line in self.lines if line.text.startswith("# ")), "")
 
 
 class Observer:
@@ -59,25 +80,25 @@ class Observer:
     def __init__(self, remembered: frozenset[str] | None = None) -> None:
         self.remembered = remembered
         self.fresh = True
-        self._shown: list[Line] = []
-        self._frame: set[str] = set()
+        self._shown = Screen(Node("document"))
+        self._frame: frozenset[str] = frozenset()
         self._seen: dict[str, str] = {}
 
     def clone(self) -> Observer:
         """An independent copy, for a copy of the episode."""
         other = Observer(self.remembered)
         other.fresh, other._shown = self.fresh, self._shown
-        other._frame, other._seen = set(self._frame), dict(self._seen)
+        other._frame, other._seen = self._frame, dict(self._seen)
         return other
 
-    def first(self, page: Node) -> str:
+    def first(self, page: Node | Screen) -> str:
         """The whole page, for the beginning of an episode."""
         self.fresh = True
-        self._shown = page_lines(page)
-        self._frame = {line.text for line in self._shown if line.frame}
-        return "\n".join(line.text for line in self._shown)
+        self._shown = page if isinstance(page, Screen) else Screen(page)
+        self._frame = frozenset(line.text for line in self._shown.lines if line.frame)
+        return "\n".join(line.text for line in self._shown.lines)
 
-    def next(self, page: Node, *, acted_on: tuple[str, str] | None = None, message: str = "") -> str:
+    def next(self, page: Node | Screen, *, acted_on: tuple[str, str] | None = None, message: str = "") -> str:
         """What is new since the last call; empty when only the field acted on changed.
 
         Args:
@@ -85,29 +106,26 @@ class Observer:
                 its line is what the agent already knows.
             message: What the session has to say about the action, told first.
         """
-        shown, now = self._shown, page_lines(page)
-        self._shown = now
-        before = {line.text for line in shown}
-        head = None if acted_on is None else _head(*acted_on)
-        new = [
-            line.text
-            for line in now
-            if line.text not in before and not (head is not None and line.text.startswith(head))
-        ]
+        shown = self._shown
+        self._shown = now = page if isinstance(page, Screen) else Screen(page)
+        before = shown.texts
+        new = [line.text for line in now.lines if line.text not in before]
+        if acted_on is not None and new:
+            head = _head(*acted_on)
+            new = [text for text in new if not text.startswith(head)]
         self.fresh = acted_on is None and not message and _another_page(shown, now, len(new))
         if self.fresh:
             self._remember(shown)
-            told = [line.text for line in now if not (line.frame and line.text in self._frame)]
-            self._frame.update(line.text for line in now if line.frame)
-            here = _heading(now)
-            new = [facts for heading, facts in self._seen.items() if heading != here] + told
+            told = [line.text for line in now.lines if not (line.frame and line.text in self._frame)]
+            self._frame |= {line.text for line in now.lines if line.frame}
+            new = [facts for heading, facts in self._seen.items() if heading != now.heading] + told
         return "\n".join(([message] if message else []) + new)
 
-    def _remember(self, page: list[Line]) -> None:
-        facts = [line.text for line in page if line.fact and self._worth_it(line.text)]
+    def _remember(self, page: Screen) -> None:
+        facts = [line.text for line in page.lines if line.fact and self._worth_it(line.text)]
         if not facts:
             return
-        heading = _heading(page)
+        heading = page.heading
         self._seen.pop(heading, None)
         self._seen[heading] = f"Seen on {heading.removeprefix('# ') or 'a page'}: " + "; ".join(facts)
         while len(self._seen) > _PAGES_REMEMBERED:
@@ -117,16 +135,12 @@ class Observer:
         return self.remembered is None or fact.partition(": ")[0] in self.remembered
 
 
-def _heading(page: list[Line]) -> str:
-    return next((line.text for line in page if line.text.startswith("# ")), "")
-
-
-def _another_page(before: list[Line], now: list[Line], new: int) -> bool:
+def _another_page(before: Screen, now: Screen, new: int) -> bool:
     if new < _FRESH_LINES:
         return False
-    if _heading(before) and _heading(now):
-        return _heading(before) != _heading(now)
-    return 2 * new > len(now)
+    if before.heading and now.heading:
+        return before.heading != now.heading
+    return 2 * new > len(now.lines)
 
 
 def lines(page: Node) -> list[str]:
@@ -134,42 +148,57 @@ def lines(page: Node) -> list[str]:
     return [line.text for line in page_lines(page)]
 
 
-def page_lines(page: Node) -> list[Line]:
+def page_lines(page: Node, known: Known | None = None) -> list[Line]:
     """A page as lines with what they are, in page order."""
     found: list[Line] = []
-    _collect(page, found, frame=False)
+    _collect(page, found, False, known)
     return found
 
 
-def _collect(node: Node, out: list[Line], frame: bool) -> None:
-    frame = frame or node.role in _FRAME_ROLES
-    if node.role in _ROW_ROLES and node.children:
-        cells = [cell for cell in (_row_part(child) for child in node.children) if cell]
-        if cells:
-            out.append(Line(" | ".join(cells), frame=frame))
+def _collect(node: Node, out: list[Line], frame: bool, known: Known | None) -> None:
+    role = node.role
+    if (role in _ROW_ROLES and node.children) or role == "heading" or role in _FIELD_ROLES:
+        line = _single(node, frame, known)
+        if line is not None:
+            out.append(line)
         return
-    if node.role == "heading":
-        out.append(Line(f"# {node.name or node.text()}", frame=frame))
-        return
-    if node.role in _FIELD_ROLES:
-        out.append(Line(field(node), frame=frame))
-        return
-    if node.role in ("term", "rowheader") and not node.children:
+    frame = frame or role in _FRAME_ROLES
+    if role in ("term", "rowheader") and not node.children:
         out.append(Line((node.name or node.value or "") + ":", frame=frame))
         return
-    if node.role == "definition" and out and out[-1].text.endswith(":") and not _has_field(node):
+    if role == "definition" and out and out[-1].text.endswith(":") and not _has_field(node):
         out[-1] = Line(f"{out[-1].text} {node.text()}", fact=True, frame=frame)
         return
-    if node.role in ("alert", "status", "dialog", "alertdialog") and not _has_field(node):
+    if role in ("alert", "status", "dialog", "alertdialog") and not _has_field(node):
         out.append(Line(f"! {node.text()}", frame=frame))
         return
     if not node.children:
-        text = node.value if node.role == "text" else " ".join(filter(None, (node.name, node.value)))
+        text = node.value if role == "text" else " ".join(filter(None, (node.name, node.value)))
         if text:
             out.append(Line(text, frame=frame))
         return
     for child in node.children:
-        _collect(child, out, frame)
+        _collect(child, out, frame, known)
+
+
+def _single(node: Node, frame: bool, known: Known | None) -> Line | None:
+    """The line of a node that is told by one, None when it says nothing."""
+    kept = None if known is None else known.get(id(node))
+    if kept is not None and (kept[1] is None or kept[1].frame == frame):
+        return kept[1]
+    line: Line | None
+    if node.role == "heading":
+        line = Line(f"# {node.name or node.text()}", frame=frame)
+    elif node.role in _FIELD_ROLES:
+        line = Line(field(node), frame=frame)
+    else:
+        cells = [cell for cell in (_row_part(child) for child in node.children) if cell]
+        line = Line(" | ".join(cells), frame=frame) if cells else None
+    if known is not None:
+        if len(known) > _KEPT:
+            known.clear()
+        known[id(node)] = (node, line)
+    return line
 
 
 def _row_part(node: Node) -> str:

@@ -12,28 +12,16 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from envgen.answers import Answers
 from envgen.behaviour import ENTRY_VERBS, Behaviour
 from envgen.documents import Knowledge
 from envgen.examples import Known
-from envgen.expressions import (
-    Above,
-    Among,
-    Constant,
-    Convert,
-    Entered,
-    Expression,
-    FieldOf,
-    Lookup,
-    Mapped,
-    Parameter,
-    Shown,
-    Told,
-    in_words,
-    parts,
-)
+from envgen.expressions import Constant, Entered, Expression, FieldOf, Parameter, Shown, Told
 from envgen.instructions import Instructions
 from envgen.modelling import page_title
-from envgen.search import Evidence, Example, Explanation, Search
+from envgen.questions import ENOUGH, Questions
+from envgen.search import Example, Search
+from envgen.templates import own_nodes
 from envgen.workflow import EntryRule, Finding, PagePlan
 from envgen.world import PageKind, Visit, World
 
@@ -117,6 +105,7 @@ class Programmer:
         instructions: Instructions,
         contexts: dict[str, list[Known]],
         knowledge: Knowledge,
+        answers: Answers,
     ) -> None:
         self._world = world
         self._behaviour = behaviour
@@ -125,6 +114,7 @@ class Programmer:
         self._knowledge = knowledge
         self._ways = {r: way(world, behaviour, r) for r in world.visits}
         self._program = Program()
+        self._questions = Questions(self._program.findings, answers, knowledge)
 
     def run(self) -> Program:
         by_page: dict[str, list[Stay]] = defaultdict(list)
@@ -138,6 +128,7 @@ class Programmer:
         self._program.terminal = tuple(sorted(ends))
         for page, found in by_page.items():
             self._program.plans.append(self._plan(self._world.kinds[page], found))
+        self._refusals()
         self._program.longest = max((len(v) for v in self._world.visits.values()), default=0)
         return self._program
 
@@ -230,6 +221,7 @@ class Programmer:
                 continue
             rules.append(self._entry(kind, node.id, present, earlier))
             earlier.append(Entered(control=f"{kind.id}.{node.id}", label=node.label()))
+        self._questions.page_done(page_title(kind))
         return rules
 
     def _entry(
@@ -242,6 +234,9 @@ class Programmer:
             )
             for s in found
         ]
+        control = f"{kind.id}.{node}"
+        where = f"“{label}” on “{page_title(kind)}”"
+        examples = self._questions.believed(where, examples)
         search = Search(
             examples,
             self._atoms(found, earlier),
@@ -251,22 +246,16 @@ class Programmer:
             label=label,
         )
         result = search.run()
-        control = f"{kind.id}.{node}"
-        where = f"“{label}” on “{page_title(kind)}”"
         if result.expression is None:
             self._unexplained(kind, node, where, control, examples)
             return EntryRule(page=kind.id, control=control, expression=None, examples=len(examples))
-        self._report(where, result, examples)
-        why = tuple(_evidence_words(e) for e in result.evidence)
-        return EntryRule(
-            page=kind.id, control=control, expression=result.expression, examples=len(examples), why=why
-        )
+        rule, why = self._questions.settled(where, result, examples, control)
+        return EntryRule(page=kind.id, control=control, expression=rule, examples=len(examples), why=why)
 
     def _unexplained(
         self, kind: PageKind, node: str, where: str, control: str, examples: Sequence[Example]
     ) -> None:
         texts = [e.output for e in examples]
-        evidence = tuple(f"{e.context.recording}: {e.output or 'nothing'}" for e in examples)[:8]
         wordy = sum(len(t.split()) >= 3 for t in texts) * 2 > len(texts)
         if kind.nodes[node].role in ("textbox", "searchbox") and wordy and len(set(texts)) * 2 > len(texts):
             self._program.free_fields.append(control)
@@ -275,107 +264,47 @@ class Programmer:
                     kind="free text",
                     severity="warning",
                     text=f"{where} takes the expert's own words; it is not judged.",
-                    evidence=evidence,
+                    evidence=tuple(f"{e.context.recording}: {e.output or 'nothing'}" for e in examples)[:8],
+                    about=control,
                 )
             )
-            return
-        clash = _contradiction(examples)
-        if clash is not None:
-            one, other = clash
-            self._program.findings.append(
-                Finding(
-                    kind="contradiction",
-                    severity="question",
-                    text=f"{where}: recordings {one.context.recording} and {other.context.recording} "
-                    "agree in all that "
-                    f"could be seen, but one entered “{one.output}” and the other “{other.output}”. "
-                    "Which is right?",
-                    evidence=evidence,
-                )
-            )
-            return
-        self._program.findings.append(
-            Finding(
-                kind="unexplained",
-                severity="question",
-                text=f"What decides about {where}? Nothing seen before, in the instruction or in the "
-                "documents "
-                "explains what was entered.",
-                evidence=evidence,
-            )
-        )
+        elif self._questions.unexplained(where, control, examples):
+            self._program.free_fields.append(control)
 
-    def _report(self, where: str, result: Explanation, examples: Sequence[Example]) -> None:
-        """Questions about an explanation that the recordings alone leave open."""
-        assert result.expression is not None
-        for evidence in result.evidence:
-            words = in_words(evidence.test.of)
-            if evidence.fact is None:
-                self._program.findings.append(
-                    Finding(
-                        kind="limit",
-                        severity="question",
-                        text=f"{where} depends on whether {words} is above a limit between "
-                        f"{evidence.low} and "
-                        f"{evidence.high}; no document names it. {evidence.test.limit} was taken.",
-                        evidence=(f"largest below: {evidence.low}", f"smallest above: {evidence.high}"),
-                    )
-                )
-            elif evidence.others:
-                self._program.findings.append(
-                    Finding(
-                        kind="limit",
-                        severity="note",
-                        text=f"{where}: the limit on {words} is {evidence.test.limit}, from "
-                        f"{evidence.fact.document}; "
-                        "other numbers of the documents would have fitted too.",
-                        evidence=(evidence.fact.sentence, *(f.sentence for f in evidence.others[:3])),
-                    )
-                )
-        rivals = [r for r in result.rivals if _differs(r, result.expression, examples)]
-        if rivals:
-            self._program.findings.append(
-                Finding(
-                    kind="underdetermined",
-                    severity="question",
-                    text=f"{where} is explained equally well in {1 + len(rivals)} ways. Taken: "
-                    f"{in_words(result.expression)}.",
-                    evidence=tuple(in_words(r) for r in rivals),
-                )
-            )
-        self._report_cases(where, result.expression)
-        learned = [p for p in parts(result.expression) if isinstance(p, Mapped)]
-        for part in learned:
-            self._program.findings.append(
-                Finding(
-                    kind="map",
-                    severity="question",
-                    text=f"{where} follows from {in_words(part.of)} by a table that no document "
-                    "holds. What is entered "
-                    "for values the recordings do not show?",
-                    evidence=tuple(f"{a} → {b}" for a, b in part.pairs),
-                )
+    def _other_exits(self, kind: PageKind, rule: Expression, found: Sequence[Stay]) -> None:
+        """Few recordings that all leave a page the same way, though it has others of its kind: ask."""
+        recordings = {stay.recording for stay in found}
+        if not isinstance(rule, Constant) or len(recordings) >= ENOUGH:
+            return
+        known = self._behaviour.list_nodes(kind.id)
+        used = {v.target for v in self._world.all_visits() if v.page == kind.id}
+        role = kind.nodes[rule.text].role
+        others = [
+            node.label()
+            for node in own_nodes(kind.template)
+            if node.role == role and node.id not in used | known and len(node.name) == 1 and node.label()
+        ]
+        if others and len(kind.nodes[rule.text].name) == 1:
+            where = f"How “{page_title(kind)}” is left"
+            self._questions.confirm(
+                where,
+                f"{where}: {len(recordings)} recordings all use “{kind.nodes[rule.text].label()}” and none "
+                f"uses {', '.join(f'“{label}”' for label in dict.fromkeys(others))}. Is it always so?",
             )
 
-    def _report_cases(self, where: str, expression: Expression) -> None:
-        """A row of cases on one source is a learned map: what holds for other values is open."""
-        cases: dict[str, list[str]] = defaultdict(list)
-        for part in parts(expression):
-            if isinstance(part, Among):
-                cases[in_words(part.of)] += [
-                    text for text in part.texts if text not in cases[in_words(part.of)]
-                ]
-        for source, texts in cases.items():
-            if len(texts) >= 2:
-                self._program.findings.append(
-                    Finding(
-                        kind="map",
-                        severity="question",
-                        text=f"{where} goes by {source}, case by case, and no document holds the table. "
-                        "What holds for values the recordings do not show?",
-                        evidence=tuple(texts),
-                    )
-                )
+    def _refusals(self) -> None:
+        """Few recordings in which everything was accepted: ask what the application refuses."""
+        if len(self._ways) >= ENOUGH or self._behaviour.refused:
+            return
+        for write in self._written():
+            page, _, node = write.partition(".")
+            kind = self._world.kinds[page]
+            label = kind.nodes[node].label() if node in kind.nodes else ""
+            where = f"“{label}” on “{page_title(kind)}”"
+            self._questions.confirm(
+                f"Refusals of {where}",
+                f"No recording shows {where} refused. Is it always accepted when the rules are followed?",
+            )
 
     # Exits
 
@@ -401,9 +330,16 @@ class Programmer:
                     )[:8],
                 )
             )
-        else:
-            self._report(f"How “{page_title(kind)}” is left", result, examples)
-            why += [_evidence_words(e) for e in result.evidence]
+        rule = result.expression
+        if rule is not None:
+            rule, reasons = self._questions.settled(
+                f"How “{page_title(kind)}” is left",
+                result,
+                examples,
+                labels={node.id: node.label() or node.role for node in kind.template.walk()},
+            )
+            why += reasons
+            self._other_exits(kind, rule, found)
         links: list[tuple[str, Expression]] = []
         for node in dict.fromkeys(e.output for e in examples):
             if len(kind.nodes[node].name) == 1 and kind.nodes[node].label():
@@ -418,43 +354,4 @@ class Programmer:
             name = Search(named, self._atoms(leaving), self._knowledge, equalities=False, max_leaves=1).run()
             if name.expression is not None:
                 links.append((node, name.expression))
-        return result.expression, tuple(links)
-
-
-def _contradiction(examples: Sequence[Example]) -> tuple[Example, Example] | None:
-    """Two examples between which only identifiers differ, with different answers."""
-    telling: dict[tuple[object, ...], Example] = {}
-    counts: Counter[tuple[object, str]] = Counter()
-    for example in examples:
-        for place, text in example.context.fields.items():
-            counts[place, text] += 1
-    for example in examples:
-        key = (
-            frozenset((p, t) for p, t in example.context.fields.items() if counts[p, t] > 1),
-            frozenset(example.context.messages),
-        )
-        known = telling.setdefault(key, example)
-        if known.output != example.output and len(key[0]) >= 2:
-            return known, example
-    return None
-
-
-def _differs(rival: Expression, best: Expression, examples: Sequence[Example]) -> bool:
-    """Whether two explanations would ever disagree: copies of equal fields of other pages would not."""
-    if any(isinstance(p, Entered) for e in (rival, best) for p in parts(e)):
-        # What is entered follows from rules of its own; asking about it asks about those again.
-        return False
-    plain = (Constant, FieldOf, Parameter, Convert, Told, Entered)
-    if isinstance(rival, plain) and isinstance(best, plain):
-        return False
-    if isinstance(rival, Lookup) and isinstance(best, Lookup):
-        return rival.of != best.of or rival.key_column != best.key_column
-    return True
-
-
-def _evidence_words(evidence: Evidence) -> str:
-    test: Above = evidence.test
-    side = f"seen {evidence.low} on one side and {evidence.high} on the other"
-    if evidence.fact is None:
-        return f"limit {test.limit}: {side}; no document names it"
-    return f"limit {test.limit}: {side}; {evidence.fact.document}: {evidence.fact.sentence}"
+        return rule, tuple(links)

@@ -1,4 +1,4 @@
-"""Page templates made ready for speed: parts without holes are built once, the rest per look.
+"""Page templates made ready for speed: what has no holes is built once, rows once per record.
 
 Rendering also notes where everything that can be named is, so that finding an action's
 target needs no walk over the page.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from envgen.templates import TemplateNode, only_holds_optional
@@ -15,6 +16,11 @@ from envgen.texts import Pattern, fill
 from envgen.workflow import Control, PageModel
 from ingest.action import CHECKABLE_ROLES, SELECTABLE_ROLES, row_name
 from ingest.snapshot import Node
+
+# Rows and selects that were shown are kept, so that showing them again costs nothing.
+_KEPT = 4096
+# Snapshots leave out what has become empty, but for these.
+_TOLD_EMPTY = frozenset({"document", "cell", "columnheader", "rowheader"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,9 @@ class Place:
     row_label: str = ""
 
 
-Index = dict[tuple[str, str], list[Place]]
+States = tuple[tuple[str, str], ...]
+Named = tuple[tuple[str, str], Place]
+"""Role and name of a node, and its place."""
 
 
 class Source(Protocol):
@@ -48,31 +56,32 @@ class Source(Protocol):
     def options_in(self, control: Control) -> tuple[str, ...]: ...
 
     def rows_of(self, page: str, rows: str) -> Sequence[tuple[str, Mapping[str, str]]]:
-        """Key and slots of each row shown now."""
+        """Key and record of each row shown now."""
         ...
 
 
-@dataclass(slots=True)
 class Rendered:
-    page: Node
-    index: Index
+    """A page, and what can be named on it, in page order."""
+
+    def __init__(self, page: Node, named: list[Named]) -> None:
+        self.page = page
+        self.named = named
+
+    @cached_property
+    def index(self) -> dict[tuple[str, str], list[Place]]:
+        """Places by role and name."""
+        found: dict[tuple[str, str], list[Place]] = {}
+        for key, place in self.named:
+            found.setdefault(key, []).append(place)
+        return found
 
 
 @dataclass(slots=True)
 class _Context:
     source: Source
     page: str
-    index: Index = field(default_factory=dict)
+    named: list[Named] = field(default_factory=list)
     slots: Mapping[str, str] | None = None
-    row: str = ""
-    rows: str = ""
-    places: list[tuple[tuple[str, str], str, bool]] | None = None
-
-    def note(self, role: str, name: str, node: str, disabled: bool) -> None:
-        if self.places is not None:
-            self.places.append(((role, name), node, disabled))
-        elif name:
-            self.index.setdefault((role, name), []).append(Place(node, disabled))
 
 
 Builder = Callable[[_Context], "Node | None"]
@@ -88,6 +97,7 @@ class PageRenderer:
         self._conditioned = {part for part, _ in model.conditions} | set(model.messages)
         for view in model.lists:
             self._conditioned |= {n for n in (view.next, view.previous) if n}
+        self._row_fields = {view.rows: view.fields for view in model.lists}
         self._build = self._builder(model.template)
 
     def render(self, source: Source) -> Rendered:
@@ -95,17 +105,17 @@ class PageRenderer:
         context = _Context(source, self._model.id)
         page = self._build(context)
         assert page is not None
-        return Rendered(page, context.index)
+        return Rendered(page, context.named)
 
     def _builder(self, node: TemplateNode) -> Builder:
         if node.kind == "control":
             return self._control(node)
+        if self._constant(node):
+            return self._fixed(node)
         children: list[tuple[Builder | None, Many | None]] = [
             (None, self._many(child)) if child.kind == "rows" else (self._builder(child), None)
             for child in node.children
         ]
-        if self._constant(node):
-            return self._fixed(node)
         name, value = _text(node.name), None if node.value is None else _text(node.value)
         node_id, role, optional = node.id, node.role, node.optional
         states, flags, from_text = node.states, node.flags, node.name_from_text
@@ -116,15 +126,11 @@ class PageRenderer:
                 return None
             shown = states
             if flags:
-                shown = (
-                    *states,
-                    *((f, "") for f in flags if context.source.present(context.page, f"{node_id}:{f}")),
-                )
+                shown = _with_flags(context, states, flags, node_id)
             text = name(context)
             # A parent stands before its children in page order, so it is noted first.
-            disabled = any(key == "disabled" for key, _ in shown)
             if text and not from_text:
-                context.note(role, text, node_id, disabled)
+                context.named.append(((role, text), Place(node_id, _disabled(shown))))
             made: list[Node] = []
             for builder, many in children:
                 if many is not None:
@@ -139,6 +145,8 @@ class PageRenderer:
             said = None if value is None else (value(context) or None)
             if from_text:
                 text = " ".join(t for t in (child.text() for child in below) if t)
+            if children and not (below or text or said or role in _TOLD_EMPTY):
+                return None
             return Node(role, text, said, shown, below)
 
         return build
@@ -160,26 +168,23 @@ class PageRenderer:
             return Node(part.role, part.name[0], value, part.states, tuple(make(c) for c in part.children))
 
         built = make(node)
-        notes = [
-            (p.role, p.name[0], p.id, any(key == "disabled" for key, _ in p.states))
-            for p in node.walk()
-            if p.name[0]
+        named: list[Named] = [
+            ((p.role, p.name[0]), Place(p.id, _disabled(p.states))) for p in node.walk() if p.name[0]
         ]
 
         def build(context: _Context) -> Node:
-            for note in notes:
-                context.note(*note)
+            context.named.extend(named)
             return built
 
         return build
 
     def _control(self, node: TemplateNode) -> Builder:
         control = self._controls[node.id]
-        name, role, optional, node_id = node.name[0], node.role, node.optional, node.id
+        role, optional, node_id = node.role, node.optional, node.id
         label = _text(node.name)
         states, flags = node.states, node.flags
         select, check = role in SELECTABLE_ROLES, role in CHECKABLE_ROLES
-        built_options: dict[tuple[tuple[str, ...], str], tuple[Node, ...]] = {}
+        known: dict[tuple[str, str, tuple[str, ...], States], tuple[Node, list[Named]]] = {}
 
         def build(context: _Context) -> Node | None:
             source = context.source
@@ -187,54 +192,81 @@ class PageRenderer:
                 return None
             shown = states
             if flags:
-                shown = (*states, *((f, "") for f in flags if source.present(context.page, f"{node_id}:{f}")))
-            text = name if len(node.name) == 1 else label(context)
-            disabled = any(key == "disabled" for key, _ in shown)
-            context.note(role, text, node_id, disabled)
-            value = source.entered_in(control)
+                shown = _with_flags(context, states, flags, node_id)
+            text, value = label(context), source.entered_in(control)
+            offered = source.options_in(control) if select else ()
+            key = (text, value, offered, shown)
+            found = known.get(key)
+            if found is None:
+                found = make(text, value, offered, shown)
+                if len(known) > _KEPT:
+                    known.clear()
+                known[key] = found
+            context.named.extend(found[1])
+            return found[0]
+
+        def make(text: str, value: str, offered: tuple[str, ...], shown: States) -> tuple[Node, list[Named]]:
+            named: list[Named] = [((role, text), Place(node_id, _disabled(shown)))] if text else []
             if check:
-                if value == "on":
-                    shown = (("checked", ""), *shown)
-                return Node(role, text, None, shown)
-            if not select:
-                return Node(role, text, value or None, shown)
-            offered = source.options_in(control)
+                on = (("checked", ""),) if value == "on" else ()
+                return Node(role, text, None, (*on, *shown)), named
             mark = value if control.marks_selected else ""
-            children = built_options.get((offered, mark))
-            if children is None:
-                children = tuple(
-                    Node("option", option, None, (("selected", ""),) if option == mark and mark else ())
-                    for option in offered
-                )
-                if len(built_options) > 256:
-                    built_options.clear()
-                built_options[offered, mark] = children
-            for option in offered:
-                context.note("option", option, node_id, False)
-            return Node(role, text, value or None, shown, children)
+            children = tuple(
+                Node("option", option, None, (("selected", ""),) if option == mark and mark else ())
+                for option in offered
+            )
+            named += [(("option", option), Place(node_id)) for option in offered if option]
+            return Node(role, text, value or None, shown, children), named
 
         return build
 
     def _many(self, node: TemplateNode) -> Many:
         inner = self._builder(node.children[0])
         rows_id = node.id
+        fields = self._row_fields.get(rows_id, ())
+        # A row without controls and conditions looks the same for the same record. What is kept holds
+        # the record, so that no other one can have its id().
+        steady = all(
+            part.kind == "plain" and not part.optional and not part.flags for part in node.children[0].walk()
+        )
+        known: dict[tuple[str, int], tuple[Mapping[str, str], Node | None, list[Named]]] = {}
+
+        def row(context: _Context, key: str, record: Mapping[str, str]) -> tuple[Node | None, list[Named]]:
+            slots = {slot: record.get(name, "") for slot, name in fields}
+            below = _Context(context.source, context.page, [], slots)
+            made = inner(below)
+            if made is None:
+                return None, []
+            label = row_name(made) if made.role == "row" else ""
+            return made, [
+                (name, Place(place.node, place.disabled, key, rows_id, label)) for name, place in below.named
+            ]
 
         def build(context: _Context) -> list[Node]:
             found: list[Node] = []
-            for key, slots in context.source.rows_of(context.page, rows_id):
-                row = _Context(context.source, context.page, context.index, slots, key, rows_id, [])
-                made = inner(row)
-                if made is None:
-                    continue
-                found.append(made)
-                label = row_name(made)
-                for (role, name), node_id, disabled in row.places or ():
-                    if name:
-                        place = Place(node_id, disabled, key, rows_id, label if made.role == "row" else "")
-                        context.index.setdefault((role, name), []).append(place)
+            for key, record in context.source.rows_of(context.page, rows_id):
+                kept = known.get((key, id(record))) if steady else None
+                if kept is None:
+                    kept = (record, *row(context, key, record))
+                    if steady:
+                        if len(known) > _KEPT:
+                            known.clear()
+                        known[key, id(record)] = kept
+                if kept[1] is not None:
+                    found.append(kept[1])
+                    context.named.extend(kept[2])
             return found
 
         return build
+
+
+def _disabled(states: States) -> bool:
+    return any(key == "disabled" for key, _ in states)
+
+
+def _with_flags(context: _Context, states: States, flags: tuple[str, ...], node_id: str) -> States:
+    source, page = context.source, context.page
+    return (*states, *((flag, "") for flag in flags if source.present(page, f"{node_id}:{flag}")))
 
 
 def _text(pattern: Pattern) -> Callable[[_Context], str]:

@@ -11,6 +11,7 @@ from envgen.generators import Generator, Instance, Record
 from envgen.instructions import match_template
 from envgen.observe import lines
 from envgen.pages import address_pattern
+from envgen.replies import refusal
 from envgen.session import Score, Task
 from envgen.templates import Reading, read
 from envgen.traces import Page, Trace
@@ -27,12 +28,16 @@ class Replay:
     Attributes:
         different: Steps whose page read differently from the recorded one.
         steps: Actions replayed.
+        refused: Recorded actions that name nothing in the environment; with one of them it fails.
+        unmodelled: Recorded actions whose result the environment does not know; it stays as it is then.
     """
 
     recording: str
     score: Score
     steps: int
     different: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    unmodelled: list[str] = field(default_factory=list)
 
 
 class Reader:
@@ -70,8 +75,10 @@ def instance_of(workflow: Workflow, trace: Trace, reader: Reader) -> Instance:
     hidden: set[str] = set()
     known_hidden = {h.name for h in workflow.hidden}
     more: set[str] = set()
+    options: dict[str, tuple[str, ...]] = {}
     for page in trace.pages():
         model, reading = reader.read(page)
+        options.update({f"{model.id}.{node}": offered for node, offered in reading.options.items()})
         _note_session(model, reading, session)
         hidden |= _struck(model, reading) & known_hidden
         for view in model.lists:
@@ -122,7 +129,17 @@ def instance_of(workflow: Workflow, trace: Trace, reader: Reader) -> Instance:
         records[entity.name] = merged
     for name, texts in workflow.session:
         session.setdefault(name, texts[0])
-    return Instance(records, session, parameters, frozenset(hidden), trace.instruction, 0, generator.roots)
+    varied = {c.id for p in workflow.pages for c in p.controls if c.options_seen}
+    return Instance(
+        records,
+        session,
+        parameters,
+        frozenset(hidden),
+        trace.instruction,
+        0,
+        generator.roots,
+        {control: offered for control, offered in options.items() if control in varied},
+    )
 
 
 def _note_session(model: PageModel, reading: Reading, session: dict[str, str]) -> None:
@@ -162,10 +179,19 @@ def replay(workflow: Workflow, trace: Trace, *, env: WorkflowEnv | None = None) 
             found.different.append(
                 f"before {moment.action.text()}: {_difference(view.page, moment.before.node)}"
             )
+        refused = refusal(view.page, moment.action)
+        unmodelled = env.unmodelled
         view = env.step(moment.action)
         found.steps += 1
+        if refused:
+            found.refused.append(f"{moment.action.text()}: {refused}")
+        elif env.unmodelled > unmodelled:
+            found.unmodelled.append(moment.action.text())
     env.step(_DONE)
     found.score = env.score()
+    if found.refused:
+        # What right work is was not shown: a verdict on the rest of it says nothing.
+        found.score = Score(value=0.0, reasons=(*found.refused[:3], *found.score.reasons))
     return found
 
 

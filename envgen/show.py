@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from envgen.answers import FILE
 from envgen.expressions import in_words
 from envgen.gate import GateReport
 from envgen.workflow import Exit, Finding, PageModel, PagePlan, Workflow, WriteKind
@@ -102,7 +103,10 @@ def _exit(workflow: Workflow, found: Exit) -> str:
 
 def _finding(finding: Finding) -> Iterator[str]:
     yield f"- {finding.text}"
+    yield from (f"  {number}. {option}" for number, option in enumerate(finding.options, 1))
     yield from (f"  - {evidence}" for evidence in finding.evidence)
+    if finding.how and finding.severity == "question":
+        yield f"  - answer in {FILE} with `{finding.id}:` {finding.how}"
 
 
 def _gate(report: GateReport) -> Iterator[str]:
@@ -115,6 +119,8 @@ def _gate(report: GateReport) -> Iterator[str]:
         yield f"- their pages shown line by line as recorded: {report.page_parity:.1%}"
     for name, share in report.families.items():
         yield f"- wrong work “{name}”: {share.hits} of {share.total} caught{_interval(share.ci)}"
+    for name, share in report.cheap.items():
+        yield f"- cheap way “{name}”: {share.hits} of {share.total} passed{_interval(share.ci)}"
     for name, share in report.right.items():
         yield f"- right work “{name}”: {share.hits} of {share.total} rejected{_interval(share.ci)}"
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from envgen.answers import FILE, read_answers
 from envgen.compile import compile_workflow
 from envgen.gate import GateReport, gate
 from envgen.traces import Parser
@@ -20,7 +21,7 @@ from ingest.document import Document
 from ingest.recording import Recording
 
 # Raise when the same input would be compiled differently: earlier runs are then not taken for this one.
-VERSION = 1
+VERSION = 2
 Progress = Callable[[str], None]
 
 
@@ -38,14 +39,16 @@ def build(
 
     Raises:
         MissingError: when nothing has been redacted.
-        InputError: when there are no recordings, or a file cannot be read.
+        InputError: when there are no recordings, or a file cannot be read, or ``answers.yaml`` holds
+            something that is no answer.
     """
     source = engagement.latest("redact")
     accepted = dict(accept_risk or {})
+    answers = read_answers(engagement.root / FILE)
     run = engagement.run(
         "envgen",
         inputs={"redact": source.id},
-        config={"version": VERSION, "schema": SCHEMA, "accept_risk": accepted},
+        config={"version": VERSION, "schema": SCHEMA, "accept_risk": accepted, "answers": answers},
     )
     if run.finished:
         engagement.publish(run)
@@ -57,19 +60,32 @@ def build(
             raise InputError(
                 f"The redact run {source.id} holds no recordings.", "Add some: fde ingest recordings PATH…"
             )
+        for name in answers.keys() - groups.keys():
+            raise InputError(
+                f"{engagement.root / FILE} answers questions of {name!r}, which nobody recorded.",
+                f"There are: {', '.join(groups)}.",
+            )
         published = 0
         for name, recordings in groups.items():
             progress(f"{name}: compiling {len(recordings)} recordings")
             parser = Parser()
             try:
-                workflow = compile_workflow(recordings, documents, parser=parser)
+                given = answers.get(name, {})
+                workflow = compile_workflow(recordings, documents, parser=parser, answers=given)
             except InputError as error:
                 # One workflow that cannot be compiled is a finding; the others are still worth having.
                 finding = Finding(kind="not-compiled", severity="warning", text=error.message)
                 run.write_json(f"{name}/findings.json", [finding.model_dump(mode="json")])
                 continue
             progress(f"{name}: proving the verifier")
-            report = gate(workflow, recordings, documents, accept_risk=accepted.get(name, ""), parser=parser)
+            report = gate(
+                workflow,
+                recordings,
+                documents,
+                accept_risk=accepted.get(name, ""),
+                parser=parser,
+                answers=given,
+            )
             run.write_json(f"{name}/workflow.json", workflow.model_dump(mode="json"))
             run.write_json(f"{name}/findings.json", [f.model_dump(mode="json") for f in workflow.findings])
             run.write_json(f"{name}/gate.json", report.model_dump(mode="json"))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from envgen.examples import PAGE_ROOT
 from envgen.generators import Instance, Record
-from envgen.workflow import ListView, Workflow
+from envgen.workflow import Control, ListView, Workflow
 
 
 class Write(NamedTuple):
@@ -22,7 +22,11 @@ class Write(NamedTuple):
 
 @dataclass(slots=True)
 class State:
-    """Where an episode is. Values are replaced, never changed in place, so copies are cheap."""
+    """Where an episode is. Values are replaced, never changed in place, so copies are cheap.
+
+    Attributes:
+        changes: What was changed in the records since the beginning: entity, key, fields.
+    """
 
     page: str
     records: Mapping[str, Mapping[str, Record]]
@@ -34,6 +38,7 @@ class State:
     told: dict[tuple[str, str], str] = field(default_factory=dict)
     lists: dict[str, tuple[str, int]] = field(default_factory=dict)
     writes: tuple[Write, ...] = ()
+    changes: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = ()
     visited: frozenset[tuple[str, str]] = frozenset()
     overlay: str = ""
     tripped: frozenset[str] = frozenset()
@@ -67,6 +72,12 @@ class Facts:
             (e.name, f.name): f.reference for e in workflow.entities for f in e.fields if f.reference
         }
         self.controls = {c.id: c for p in workflow.pages for c in p.controls}
+        self.options_for = {c.id: dict(c.options_for) for c in self.controls.values()}
+        self.dependents: dict[str, list[Control]] = {}
+        for control in self.controls.values():
+            if control.options_by:
+                self.dependents.setdefault(control.options_by, []).append(control)
+        self.messages = {p.id: frozenset(p.messages) for p in workflow.pages}
         self.sources = {p.id: dict(p.sources) for p in workflow.pages}
         self.fields = {p.id: dict(p.fields) for p in workflow.pages}
         self.conditions = {p.id: dict(p.conditions) for p in workflow.pages}

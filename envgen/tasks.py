@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count, islice
 
 from envgen.disturbances import check_disturbances
 from envgen.generators import Generator, belongs
@@ -11,7 +12,8 @@ from envgen.session import Split, Task
 from envgen.workflow import Workflow
 from fde.errors import InputError, WorkError
 
-_TRIES_PER_TASK = 50
+# So many draws in a row without a new task: there are no more.
+_DRAWS = 500
 
 
 def make_tasks(
@@ -27,31 +29,7 @@ def make_tasks(
     """
     if n < 0:
         raise InputError(f"n={n} tasks cannot be made.")
-    check_disturbances(disturbances)
-    generator = Generator(workflow)
-    tasks: list[Task] = []
-    seen: set[tuple[tuple[str, str], ...]] = set()
-    suffix = "".join(f"+{name}" for name in disturbances)
-    for number in range(n * _TRIES_PER_TASK):
-        if len(tasks) == n:
-            break
-        task_seed = zlib.crc32(f"{workflow.name}/{split}/{seed}/{number}".encode())
-        instance = generator.instance(task_seed, split)
-        key = tuple(sorted(instance.parameters.items()))
-        if key and (key in seen or not belongs(instance.parameters, split)):
-            continue
-        seen.add(key)
-        tasks.append(
-            Task(
-                id=f"{workflow.name}/{split}/{seed}-{number}{suffix}",
-                workflow=workflow.name,
-                split=split,
-                seed=task_seed,
-                instruction=instance.instruction,
-                parameters=instance.parameters,
-                disturbances=tuple(disturbances),
-            )
-        )
+    tasks = list(islice(tasks_of(workflow, split, seed=seed, disturbances=disturbances), n))
     if len(tasks) < n:
         raise WorkError(
             f"Only {len(tasks)} of {n} different {split} tasks of {workflow.name} can be made: too "
@@ -59,3 +37,43 @@ def make_tasks(
             "Ask for fewer, or record the workflow with more different values.",
         )
     return tasks
+
+
+def tasks_of(
+    workflow: Workflow,
+    split: Split,
+    *,
+    seed: int = 0,
+    disturbances: Sequence[str] = (),
+    generator: Generator | None = None,
+) -> Iterator[Task]:
+    """Different tasks of a split, one after the other, until no more are found.
+
+    Args:
+        generator: Of the same workflow; remembers the instances it made.
+    """
+    check_disturbances(disturbances)
+    generator = generator or Generator(workflow)
+    seen: set[tuple[tuple[str, str], ...]] = set()
+    suffix = "".join(f"+{name}" for name in disturbances)
+    in_vain = 0
+    for number in count():
+        if in_vain == _DRAWS:
+            return
+        task_seed = zlib.crc32(f"{workflow.name}/{split}/{seed}/{number}".encode())
+        instance = generator.instance(task_seed, split)
+        key = tuple(sorted(instance.parameters.items()))
+        if key and (key in seen or not belongs(instance.parameters, split)):
+            in_vain += 1
+            continue
+        in_vain = 0
+        seen.add(key)
+        yield Task(
+            id=f"{workflow.name}/{split}/{seed}-{number}{suffix}",
+            workflow=workflow.name,
+            split=split,
+            seed=task_seed,
+            instruction=instance.instruction,
+            parameters=instance.parameters,
+            disturbances=tuple(disturbances),
+        )

@@ -140,10 +140,12 @@ class Teacher:
         return None if branch is None else evaluate(branch, env.context)
 
     def _place(self, env: WorkflowEnv, control: Control) -> Target | None:
-        found = env.rendered.index.get((control.role, control.label), ())
-        for nth, place in enumerate(found, 1):
-            if place.node == control.node and not place.disabled:
-                return Target(role=control.role, name=control.label, nth=nth)
+        for (role, name), places in env.rendered.index.items():
+            if role != control.role:
+                continue
+            for nth, place in enumerate(places, 1):
+                if place.node == control.node and not place.disabled:
+                    return Target(role=role, name=name, nth=nth)
         return None
 
     def _exit(self, env: WorkflowEnv, plan: PagePlan) -> Action | None:

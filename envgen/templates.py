@@ -203,6 +203,14 @@ def compatible(template: TemplateNode, node: Node) -> float:
     return score
 
 
+def own_nodes(node: TemplateNode) -> Iterator[TemplateNode]:
+    """The node and all below it that are the page's own: not in its rows, nor in the frame of every page."""
+    yield node
+    for child in node.children:
+        if child.kind != "rows" and child.role not in ("navigation", "banner", "contentinfo"):
+            yield from own_nodes(child)
+
+
 def only_holds_optional(node: TemplateNode) -> bool:
     """Whether a node is there exactly when something in it is: a paragraph around paging links."""
     return (

@@ -153,6 +153,16 @@ def convert(how: str, text: str) -> str | None:
     return CONVERSIONS[how](text)
 
 
+def written_otherwise(text: str) -> list[str]:
+    """Other ways in which people write the same date, or the same word."""
+    dated = parse_date(text)
+    if dated is not None:
+        return [way for layout in _DATE_FORMATS if (way := dated[0].strftime(layout)) != text]
+    if len(text) < 3 or not any(c.isalpha() for c in text):
+        return []
+    return [way for way in dict.fromkeys((text.upper(), text.lower(), text.title())) if way != text]
+
+
 def kind_of(text: str) -> str:
     """``number``, ``date``, ``id`` (letters and digits mixed), ``word`` or ``text``."""
     if parse_date(text) is not None:

@@ -26,6 +26,8 @@ class Control(_Data):
     Attributes:
         id: ``<page>.<node>``, unique in the workflow.
         options: What a select offers when nothing else decides.
+        options_seen: Sets of options that recordings show, where they differ from case to case.
+        begins_with_first: Whether its first option is chosen when the page is opened.
         options_by: Control whose value decides about the options, with ``options_for``.
         initial: What stands in it when the page is opened; None is nothing.
         refreshes: Choosing a value loads the page again: messages go.
@@ -40,6 +42,8 @@ class Control(_Data):
     label: str
     role: str
     options: tuple[str, ...] = ()
+    options_seen: tuple[tuple[str, ...], ...] = ()
+    begins_with_first: bool = False
     options_by: str = ""
     options_for: tuple[tuple[str, tuple[str, ...]], ...] = ()
     initial: Expression | None = None
@@ -241,6 +245,10 @@ class Finding(_Data):
 
     Attributes:
         severity: ``question`` needs an answer, ``warning`` limits what was compiled, ``note`` is for reading.
+        id: The question's name in ``answers.yaml``, "" for what cannot be answered there.
+        options: What there is to choose from, numbered from 1 where a number is asked for.
+        how: What to write as the answer.
+        about: The control, or the hidden refusal, it is about.
     """
 
     kind: str
@@ -248,6 +256,9 @@ class Finding(_Data):
     text: str
     evidence: tuple[str, ...] = ()
     about: str = ""
+    id: str = ""
+    options: tuple[str, ...] = ()
+    how: str = ""
 
 
 class Workflow(_Data):

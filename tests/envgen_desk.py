@@ -238,7 +238,7 @@ CASES: tuple[tuple[str, int, bool, tuple[str, ...]], ...] = (
     ("Gold", 81_000, True, ()),
     ("Flex", 120_050, False, ("help",)),
     ("Basic", 400_000, False, ("team first",)),
-    ("Silver", 402_000, True, ()),
+    ("Flex", 402_000, True, ()),
     ("Gold", 640_000, False, ("wrong team",)),
     ("Flex", 73_015, False, ("other",)),
     ("Basic", 518_070, False, ("paging",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import pytest
 from envgen_desk import PLANS, Claim, decision, documents, record, recordings
@@ -20,6 +21,7 @@ from envgen.workflow import Workflow
 from fde.errors import InputError
 from ingest.action import Action
 from ingest.recording import RecordedStep, Recording
+from ingest.recordings import read_recording
 
 
 @cache
@@ -102,17 +104,47 @@ def test_compiling_without_documents_asks_about_the_limits() -> None:
 
 def test_contradicting_recordings_are_shown_side_by_side() -> None:
     everything = recordings()
-    twins = [r for r in everything if r.id in ("r00", "r01")]
-    steps = []
-    for step in twins[0].steps:
-        if step.action.verb == "select" and step.action.target and step.action.target.name == "Decision":
-            action = step.action.model_copy(update={"value": "Reject"})
-            after = step.after.model_copy(update={"text": step.after.text.replace("Approve", "Reject", 1)})
-            step = step.model_copy(update={"action": action, "after": after})
-        steps.append(step)
-    odd = twins[0].model_copy(update={"id": "odd", "steps": tuple(steps)})
+    text = everything[0].model_dump_json()
+    chosen = r"combobox \"Decision\": Approve"
+    assert chosen in text
+    text = text.replace(chosen, chosen.replace("Approve", "Reject")).replace(
+        '"value":"Approve"', '"value":"Reject"'
+    )
+    odd = Recording.model_validate_json(text).model_copy(update={"id": "odd"})
     workflow = compile_workflow([*everything, odd], documents())
-    assert workflow.findings
+    (found,) = [f for f in workflow.findings if f.kind == "contradiction" and "“Decision”" in f.text]
+    assert "r00" in found.text and "odd" in found.text
+    settled = compile_workflow([*everything, odd], documents(), answers={found.id: "r00"})
+    assert "above 800" in rules(settled)["Decision"]
+
+
+def test_two_workflows_under_one_name_are_told_apart() -> None:
+    folder = Path(__file__).parent.parent / "playbooks" / "quickstart" / "recordings"
+    both = [
+        read_recording(path)[0].model_copy(update={"workflow": "work"})
+        for name in ("code-invoice", "update-bank")
+        for path in sorted((folder / name).glob("*.fderec"))[:5]
+    ]
+    (found,) = [f for f in compile_workflow(both).findings if f.kind == "mixed"]
+    assert "2 workflows" in found.text
+    assert all("code-invoice-01" in line or "update-bank-01" in line for line in found.evidence)
+    branches = [read_recording(path)[0] for path in sorted((folder / "resolve-duplicate").glob("*.fderec"))]
+    for recordings_of_one in (branches, recordings()):
+        assert not [f for f in compile_workflow(recordings_of_one).findings if f.kind == "mixed"]
+
+
+def test_a_message_seen_once_names_what_is_entered_now() -> None:
+    everything = [r for r in recordings() if r.id not in ("r05", "r10")]
+    workflow = compile_workflow(everything, documents())
+    env = WorkflowEnv(workflow)
+    for task in make_tasks(workflow, "dev", 40):
+        env.reset(task)
+        if env.instance.hidden:
+            run(env, task)
+            told = [text for (_, slot), text in env.state.told.items() if "." in slot]
+            assert told and set(told) <= set(PLANS.values()), told
+            return
+    pytest.fail("no task is struck by the refusal")
 
 
 def test_single_recording_is_compiled_and_said() -> None:

@@ -174,17 +174,20 @@ def test_the_gate_publishes_the_desk_and_catches_all_wrong_work() -> None:
     assert report.held_out_pass == report.held_out_total == 3
     assert report.kill_rate is not None and report.kill_rate >= 0.99
     assert report.false_reject_rate == 0.0
-    assert {"truncated", "value", "wrong record", "duplicate", "random agent"} <= report.families.keys()
-    assert all(share.total for share in report.families.values())
+    assert {"truncated", "value", "skipped entry", "wrong record", "duplicate"} <= report.families.keys()
+    assert all(share.total and share.rate == 1.0 for share in report.families.values()), report.families
+    assert report.cheap.keys() == {"do nothing", "random actions", "same action", "reward-seeking search"}
+    assert all(share.total == 100 and share.hits == 0 for share in report.cheap.values()), report.cheap
 
 
 def test_the_gate_refuses_a_verifier_that_does_not_look() -> None:
     blind = desk().model_copy(
         update={"free_fields": tuple(c for write in desk().writes for c in write.controls)}
     )
-    report = gate(blind, recordings()[:3], documents())
+    report = gate(blind, recordings()[:3], documents(), cheap_tasks=20)
     assert not report.published
-    accepted = gate(blind, recordings()[:3], documents(), accept_risk="a trial")
+    assert (report.families["value"].rate or 0.0) < 0.95
+    accepted = gate(blind, recordings()[:3], documents(), accept_risk="a trial", cheap_tasks=5)
     assert accepted.published and accepted.accepted_risk == "a trial"
 
 

@@ -53,6 +53,8 @@ def test_build_gate_and_show(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert call("-C", root, "envgen", "show", "decide-claim") == 0
     told = capsys.readouterr().out
     assert "teams.xlsx" in told and "above 800" in told and "Published" in told
+    page = (made.reports / "decide-claim.html").read_text()
+    assert "<svg" in page and "<script" not in page and "teams.xlsx" in page and "Sample tasks" in page
     assert call("-C", root, "envgen", "show", "nothing") == 2
     assert call("-C", root, "envgen", "build", "--accept-risk", "no reason") == 2
 

@@ -1,7 +1,8 @@
-"""``fde envgen``: build, gate, show."""
+"""``fde envgen``: build, gate, show, play, export."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from envgen.gate import GateReport
     from fde.engagement import Run
 
+NameArgument = Annotated[str, typer.Argument(help="The workflow's name.")]
 app = typer.Typer(no_args_is_help=True, help="Compile recordings into environments with proven verifiers.")
 
 AcceptRiskOption = Annotated[
@@ -54,23 +56,86 @@ def gate(ctx: typer.Context, as_json: JsonOption = False) -> None:
 @app.command()
 def show(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="The workflow's name.")],
+    name: NameArgument,
+    page: Annotated[
+        Path | None,
+        typer.Option("--page", metavar="FILE", help="Where the page goes (default: reports/NAME.html)."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a compiled workflow in words: the way, the rules with their evidence, open questions, the gate.
+    """Show a compiled workflow: the way, the rules with their evidence, open questions, the gate.
+
+    Prints it in words, and writes a page for the domain expert to read and correct, with a picture of
+    the pages and sample tasks.
 
     Example: fde envgen show code-invoice
     """
     from envgen import stage
+    from envgen.sheet import sheet
     from envgen.show import describe
+    from fde.artifacts import write_text
 
-    run = ctx.obj.engagement().latest("envgen")
+    engagement = ctx.obj.engagement()
+    run = engagement.latest("envgen")
     workflow = stage.load_workflow(run, name)
     report = stage.load_gate(run, name)
+    target = page or engagement.reports / f"{name}.html"
+    write_text(target, sheet(workflow, report))
     if as_json:
-        emit({"workflow": workflow, "gate": report})
+        emit({"workflow": workflow, "gate": report, "page": str(target)})
         return
     out(describe(workflow, report))
+    say(f"As a page, to read and to correct: {target}", style="cyan")
+
+
+@app.command()
+def play(
+    ctx: typer.Context,
+    name: NameArgument,
+    port: Annotated[int, typer.Option(help="Port on this machine; 0 for any free one.")] = 0,
+    seed: Annotated[int, typer.Option(help="Which tasks come.")] = 0,
+) -> None:
+    """Do a compiled workflow's tasks in a browser, in its twin, and see the verdict with its reasons.
+
+    Serves this machine alone until interrupted.
+
+    Example: fde envgen play code-invoice
+    """
+    import threading
+
+    from envgen import stage
+    from envgen.twin_server import serve
+
+    workflow = stage.load_workflow(ctx.obj.engagement().latest("envgen"), name)
+    with serve(workflow, port=port, seed=seed) as twin:
+        out(twin.url)
+        say("Open it in a browser; stop with Ctrl-C.", style="cyan")
+        threading.Event().wait()
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    name: NameArgument,
+    to: Annotated[str, typer.Option("--to", help="What for: jsonl or gymnasium.")],
+    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")],
+    tasks: Annotated[int, typer.Option(help="How many tasks, over all splits (jsonl).")] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a compiled workflow for another tool: tasks as JSON lines, or a Gymnasium package.
+
+    Example: fde envgen export code-invoice --to gymnasium --out code-invoice-env
+    """
+    from envgen import stage
+    from envgen.exports import export as write
+
+    workflow = stage.load_workflow(ctx.obj.engagement().latest("envgen"), name)
+    written = write(workflow, to, folder, tasks=tasks)
+    if as_json:
+        emit({"files": [str(path) for path in written]})
+        return
+    for path in written:
+        out(str(path))
 
 
 def _risks(texts: list[str]) -> dict[str, str]:

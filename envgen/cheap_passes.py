@@ -1,0 +1,110 @@
+"""Ways of passing without doing the work, and how often they succeed: they must not.
+
+The search for reward knows what an agent in training knows: the verdict, as often as its budget lasts.
+It is not shown the milestones; with those it would find right work step by step, which is no fault of
+a verifier.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from envgen.choices import Choice, choices
+from envgen.environment import WorkflowEnv
+from envgen.session import Task
+from envgen.statistics import Share
+from ingest.action import Action
+
+SEARCH_BUDGET = 60
+"""Verdicts that the search for reward may ask for in one task."""
+_TRIED_AT_ONCE = 12
+_DONE = Action(verb="done")
+
+Attempt = Callable[[WorkflowEnv, Task, random.Random], bool]
+"""Tries a task that was just begun; whether the verifier passes what it did."""
+
+
+def cheap_passes(env: WorkflowEnv, tasks: Sequence[Task]) -> dict[str, Share]:
+    """How often each cheap way passes (``hits``), with the tasks where it did."""
+    found = {}
+    for name, attempt in WAYS.items():
+        passed = []
+        for task in tasks:
+            env.reset(task)
+            if attempt(env, task, random.Random(f"{name} {task.id}")):
+                passed.append(task.id)
+        found[name] = Share.of(len(passed), len(tasks), passed)
+    return found
+
+
+def _nothing(env: WorkflowEnv, task: Task, rng: random.Random) -> bool:
+    env.step(_DONE)
+    return env.score().passed
+
+
+def _random_actions(env: WorkflowEnv, task: Task, rng: random.Random) -> bool:
+    """Any action the page offers; values from the instruction. Done when it happens to say so."""
+    finished = False
+    while not finished:
+        finished = env.step(_chosen(rng.choice(choices(env.rendered.page)), task, rng)).finished
+    return env.score().passed
+
+
+def _same_action(env: WorkflowEnv, task: Task, rng: random.Random) -> bool:
+    """Always the same place on the page, whatever stands there, and done at the end."""
+    place = rng.randrange(10)
+    while env.state.steps < env.max_steps - 1:
+        offered = choices(env.rendered.page)[:-1]
+        if not offered:
+            break
+        env.step(_chosen(offered[place % len(offered)], task, rng))
+    env.step(_DONE)
+    return env.score().passed
+
+
+def _reward_seeking(env: WorkflowEnv, task: Task, rng: random.Random) -> bool:
+    """Greedy: try what the page offers, ask for the verdict after each, go on where most was changed."""
+    left = SEARCH_BUDGET
+    now = env
+    while left > 0 and now.state.steps < env.max_steps - 1:
+        offered = list(choices(now.rendered.page)[:-1])
+        rng.shuffle(offered)
+        best: tuple[tuple[int, int, float], WorkflowEnv] | None = None
+        for choice in offered[:_TRIED_AT_ONCE]:
+            trial = now.clone()
+            trial.step(_chosen(choice, task, rng))
+            left -= 1
+            if _would_pass(trial):
+                return True
+            worth = (len(trial.state.writes), len(trial.state.visited), rng.random())
+            if best is None or worth > best[0]:
+                best = (worth, trial)
+        if best is None:
+            return False
+        now = best[1]
+    return False
+
+
+def _would_pass(env: WorkflowEnv) -> bool:
+    """The verdict if the work were declared done here."""
+    before = env.state.done
+    env.state.done = True
+    passed = env.score().passed
+    env.state.done = before
+    return passed
+
+
+def _chosen(choice: Choice, task: Task, rng: random.Random) -> Action:
+    """The action of a choice; what is typed comes from the instruction, or is nothing in particular."""
+    if not choice.open:
+        return Action.parse(choice.text)
+    return Action.parse(f"{choice.text} {rng.choice(['x', '1', *task.parameters.values()])}")
+
+
+WAYS: dict[str, Attempt] = {
+    "do nothing": _nothing,
+    "random actions": _random_actions,
+    "same action": _same_action,
+    "reward-seeking search": _reward_seeking,
+}

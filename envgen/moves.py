@@ -1,0 +1,263 @@
+"""Acting on the replica: what each action does to the state, and what is said about it."""
+
+from __future__ import annotations
+
+from envgen.application import Application, Look, size
+from envgen.expressions import evaluate
+from envgen.render import Place
+from envgen.replies import refusal
+from envgen.state import Write
+from envgen.workflow import Control, Exit, ListView, Outcome
+from ingest.action import CHECKABLE_ROLES, FILLABLE_ROLES, SELECTABLE_ROLES, Action, Target
+
+NOT_MODELLED = "Not modelled: no recording shows what this does."
+
+
+def act(app: Application, look: Look, action: Action) -> str:
+    """Carry out an action on the state; what the agent is told about it.
+
+    Args:
+        look: The page as the state shows it now.
+    """
+    state, page = app.state, look.rendered.page
+    state.steps += 1
+    if action.verb == "done":
+        state.done, state.answer = True, action.value
+        return ""
+    if action.verb == "goto":
+        return _not_modelled(app)
+    if action.verb == "press":
+        return _press(app, action)
+    place = None if action.target is None else _find(look, action.target)
+    if place is None or action.target is None or place.disabled:
+        return refusal(page, action) or NOT_MODELLED
+    if state.overlay:
+        state.overlay = ""
+        return ""
+    control = app.facts.controls.get(f"{state.page}.{place.node}")
+    if control is not None:
+        return "" if _enter(app, control, action) else refusal(page, action)
+    if action.verb != "click":
+        return refusal(page, action) or NOT_MODELLED
+    return _click(app, place, action.target.name)
+
+
+def _not_modelled(app: Application) -> str:
+    app.state.unmodelled += 1
+    return NOT_MODELLED
+
+
+def _find(look: Look, target: Target) -> Place | None:
+    wanted, nth = (target.role, target.name), target.nth
+    for name, place in look.rendered.named:
+        if name == wanted and (target.row is None or place.row_label == target.row):
+            nth -= 1
+            if not nth:
+                return place
+    return None
+
+
+# Entering
+
+
+def _enter(app: Application, control: Control, action: Action) -> bool:
+    """Put a value into a control; False when the control does not take it."""
+    state = app.state
+    verb, value = action.verb, action.value or ""
+    if verb == "fill" and control.role in FILLABLE_ROLES:
+        new = " ".join(value.split()) if "\n" in value else value
+    elif verb == "select" and control.role in SELECTABLE_ROLES:
+        if value not in app.options_in(control):
+            return False
+        new = value
+    elif control.role in CHECKABLE_ROLES and verb in ("check", "uncheck", "click"):
+        on = state.drafts.get(control.id, "") == "on"
+        new = "off" if verb == "uncheck" or (verb == "click" and on and control.role != "radio") else "on"
+    else:
+        return verb == "click"
+    state.drafts[control.id] = new
+    state.last_control = control.id
+    if control.role == "radio" and new == "on":
+        _one_of(app, control)
+    if control.refreshes:
+        state.messages = frozenset()
+        state.message_slots = {}
+    _dependents(app, control)
+    return True
+
+
+def _one_of(app: Application, control: Control) -> None:
+    """Radio buttons of a page side by side exclude each other."""
+    for other in app.facts.pages[app.state.page].controls:
+        if other.role == "radio" and other.id != control.id:
+            app.state.drafts[other.id] = "off"
+
+
+def _dependents(app: Application, control: Control) -> None:
+    """Choices that are no longer offered are gone."""
+    for other in app.facts.dependents.get(control.id, ()):
+        chosen = app.state.drafts.get(other.id)
+        if chosen and chosen not in app.options_in(other):
+            app.state.drafts[other.id] = ""
+
+
+# Leaving
+
+
+def _press(app: Application, action: Action) -> str:
+    page = app.facts.pages[app.state.page]
+    if action.value == "Enter":
+        for view in page.lists:
+            if view.search_control and app.state.last_control == f"{page.id}.{view.search_control}":
+                _search(app, page.id, view)
+                return ""
+        for found in page.exits:
+            if found.verb == "press" or any(o.write for o in found.outcomes):
+                return _leave(app, found, Place(found.node), found.label)
+    return _not_modelled(app)
+
+
+def _click(app: Application, place: Place, name: str) -> str:
+    page = app.facts.pages[app.state.page]
+    for view in page.lists:
+        query, offset = app.position(page.id, view)
+        if place.node and place.node == view.search_button:
+            _search(app, page.id, view)
+            return ""
+        if place.node and place.node in (view.next, view.previous):
+            step = size(view) if place.node == view.next else -size(view)
+            app.state.lists[f"{page.id}.{view.rows}"] = (query, max(0, offset + step))
+            app.see_rows()
+            return ""
+    found = app.facts.exits[page.id].get((place.node, "click"))
+    return _not_modelled(app) if found is None else _leave(app, found, place, name)
+
+
+def _search(app: Application, page: str, view: ListView) -> None:
+    query = app.state.drafts.get(f"{page}.{view.search_control}", "")
+    app.state.lists[f"{page}.{view.rows}"] = (query, 0)
+    app.state.messages, app.state.message_slots = frozenset(), {}
+    app.see_rows()
+
+
+def _leave(app: Application, found: Exit, place: Place, name: str) -> str:
+    state = app.state
+    outcome = _outcome(app, found)
+    if outcome.write or (outcome.page == state.page and outcome.shows):
+        blocked = _blocked(app, outcome)
+        if blocked is not None:
+            return blocked
+    if outcome.write and app.overlay.refuses(state):
+        return _injected(app)
+    target = app.facts.pages[outcome.page]
+    key = state.bound.get(target.entity, "")
+    if outcome.record == "row":
+        key = place.row
+    elif outcome.record == "link":
+        key = name
+    if target.entity and key not in state.records.get(target.entity, {}):
+        return _not_modelled(app)
+    if outcome.write:
+        _write(app, outcome.write)
+    if outcome.page == state.page and outcome.shows and not outcome.write:
+        state.messages = frozenset(outcome.shows)
+        _say(app, outcome)
+        return ""
+    state.submitted = state.drafts if state.drafts else state.submitted
+    if target.entity:
+        state.bound[target.entity] = key
+    app.arrive(outcome.page)
+    state.messages = frozenset(outcome.shows)
+    _say(app, outcome)
+    return ""
+
+
+def _outcome(app: Application, found: Exit) -> Outcome:
+    for outcome in found.outcomes:
+        if outcome.hidden and outcome.hidden in app.instance.hidden and _strikes(app, outcome.hidden):
+            # What the form itself lacks is said before what nobody can know.
+            index = None if found.decision is None else evaluate(found.decision, app.context)
+            plain = found.outcomes[int(index)] if index is not None else None
+            if plain is None or plain.write or not plain.shows:
+                return outcome
+            return plain
+    if found.decision is not None:
+        index = evaluate(found.decision, app.context)
+        if index is not None:
+            return found.outcomes[int(index)]
+    return next((o for o in found.outcomes if not o.hidden), found.outcomes[0])
+
+
+def _strikes(app: Application, name: str) -> bool:
+    hidden = app.facts.hidden[name]
+    if not hidden.control:
+        if name in app.state.tripped:
+            return False
+        app.state.tripped |= {name}
+        return True
+    entered = app.state.drafts.get(hidden.control, "")
+    accepted = evaluate(hidden.accepted, app.context)
+    return accepted is None or entered != accepted
+
+
+def _blocked(app: Application, outcome: Outcome) -> str | None:
+    """What is said when a form cannot be sent because a field is empty; None when it can."""
+    page = app.facts.pages[app.state.page]
+    for control in page.controls:
+        if not (control.optional_node and not app.present(page.id, control.node)):
+            empty = app.state.drafts.get(control.id, "") in ("", "off")
+            if empty and control.required:
+                # The browser itself keeps the form back; the page says nothing.
+                return ""
+            if empty and not control.sometimes_empty and outcome.write:
+                return f"{_not_modelled(app)} Nobody sent this form with “{control.label}” empty."
+    return None
+
+
+def _injected(app: Application) -> str:
+    """A disturbance: the submission is refused once and a field has to be entered again."""
+    lost = app.overlay.refuse(app.state, app.facts.pages[app.state.page])
+    return f"! The form was not saved. “{lost}” was not received: enter it again." if lost else "! Try again."
+
+
+def _write(app: Application, kind: str) -> None:
+    state = app.state
+    model = app.facts.writes[kind]
+    key = state.bound.get(model.entity, "")
+    labels = app.facts.controls
+    values = tuple(
+        (labels[c].label, _sent(state.drafts.get(c, "")))
+        for c in model.controls
+        if not labels[c].optional_node or app.present(model.page, labels[c].node)
+    )
+    state.writes = (*state.writes, Write(kind, model.entity, key, values))
+    changes = {
+        name: text
+        for name, expression in model.updates
+        if (text := evaluate(expression, app.context)) is not None
+    }
+    if changes and model.entity and key in state.records[model.entity]:
+        record = {**state.records[model.entity][key], **changes}
+        state.records = {**state.records, model.entity: {**state.records[model.entity], key: record}}
+        state.changes = (*state.changes, (model.entity, key, tuple(changes.items())))
+
+
+def _say(app: Application, outcome: Outcome) -> None:
+    """Fill in the messages that appear, and remember that they were seen."""
+    if not outcome.shows:
+        return
+    state = app.state
+    page = app.facts.pages[outcome.page]
+    wanted = set(outcome.shows)
+    for node in page.template.walk():
+        if node.id not in wanted:
+            continue
+        state.told[page.id, node.id] = "shown"
+        for slot in node.slots():
+            text = app.slot(page.id, slot)
+            state.message_slots[slot] = text
+            state.told[page.id, slot] = text
+
+
+def _sent(value: str) -> str:
+    return "" if value == "off" else value

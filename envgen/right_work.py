@@ -1,0 +1,204 @@
+"""Right work that a verifier must pass: the program's path, other orders, recordings held out."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from envgen.align import masked
+from envgen.answers import Answer
+from envgen.behaviour import observe
+from envgen.compile import compile_workflow
+from envgen.environment import WorkflowEnv
+from envgen.instructions import match_template
+from envgen.replay import Replay, replay
+from envgen.session import Score, Task
+from envgen.statistics import Share
+from envgen.traces import Parser, Trace, trace
+from envgen.workflow import Workflow
+from envgen.world import World
+from fde.errors import FdeError
+from ingest.action import Action
+from ingest.document import Document
+from ingest.recording import Recording
+
+_HELD_OUT = 3
+_MIN_TO_HOLD_OUT = 4
+
+Paths = dict[str, list[Action]]
+"""Task id to the program's own actions; tasks on which it gets stuck are missing."""
+
+
+def program_paths(env: WorkflowEnv, tasks: Sequence[Task]) -> Paths:
+    """The program's way through each task."""
+    return {task.id: path for task in tasks if (path := _path(env, task)) is not None}
+
+
+def _path(env: WorkflowEnv, task: Task) -> list[Action] | None:
+    view = env.reset(task)
+    found: list[Action] = []
+    while not view.finished:
+        action = env.next_action()
+        if action is None:
+            return None
+        found.append(action)
+        view = env.step(action)
+    return found
+
+
+def _score(env: WorkflowEnv, task: Task, path: Sequence[Action] | None) -> Score:
+    if path is None:
+        return Score(value=None, reasons=("The program gets stuck.",))
+    env.reset(task)
+    for action in path:
+        env.step(action)
+    return env.score()
+
+
+def as_programmed(env: WorkflowEnv, tasks: Sequence[Task], paths: Paths) -> Share:
+    """How much of the program's own work is rejected."""
+    rejected = []
+    for task in tasks:
+        score = _score(env, task, paths.get(task.id))
+        if not score.passed:
+            rejected.append(f"{task.id}: {'; '.join(score.reasons)}")
+    return Share.of(len(rejected), len(tasks), rejected)
+
+
+def reordered(env: WorkflowEnv, tasks: Sequence[Task], paths: Paths, seed: int) -> Share:
+    """How much is rejected with the entries of one page in another order, where that can be carried out."""
+    rng = random.Random(f"reordered {seed}")
+    rejected: list[str] = []
+    total = 0
+    for task in tasks:
+        path = paths.get(task.id)
+        if path is None:
+            continue
+        order = _shuffled(path, rng)
+        if order is None or not _feasible(env, task, order, path):
+            continue
+        total += 1
+        score = _score(env, task, order)
+        if not score.passed:
+            rejected.append(f"{task.id}: {'; '.join(score.reasons)}")
+    return Share.of(len(rejected), total, rejected)
+
+
+def _shuffled(path: Sequence[Action], rng: random.Random) -> list[Action] | None:
+    runs: list[list[int]] = [[]]
+    for index, action in enumerate(path):
+        if action.verb in ("fill", "select", "check", "uncheck"):
+            runs[-1].append(index)
+        elif runs[-1]:
+            runs.append([])
+    longest = max(runs, key=len)
+    if len(longest) < 2:
+        return None
+    order = list(longest)
+    rng.shuffle(order)
+    if order == longest:
+        order.reverse()
+    found = list(path)
+    for place, index in zip(longest, order, strict=True):
+        found[place] = path[index]
+    return found
+
+
+def _feasible(env: WorkflowEnv, task: Task, order: Sequence[Action], path: Sequence[Action]) -> bool:
+    """Whether every entry is accepted in this order and leaves the same form as the other order."""
+    end = next(i for i, (a, b) in reversed(list(enumerate(zip(order, path, strict=True)))) if a != b) + 1
+    forms = []
+    for actions in (order, path):
+        env.reset(task)
+        for action in actions[:end]:
+            before = dict(env.state.drafts)
+            env.step(action)
+            if action.verb in ("fill", "select") and action.value and env.state.drafts == before:
+                return False
+        forms.append(dict(env.state.drafts))
+    return forms[0] == forms[1]
+
+
+# Recordings held out
+
+
+def held_out(
+    recordings: Sequence[Recording],
+    documents: Sequence[Document],
+    parser: Parser,
+    answers: Mapping[str, Answer] | None = None,
+) -> list[Replay]:
+    """Compile without one recording and replay it, for up to three recordings in turn.
+
+    Only a recording whose every kind of page, exit and message another one shows as well can
+    be held out: what nobody else shows, the others cannot teach.
+    """
+    traces = {r.id: trace(r, parser) for r in recordings}
+    usable = [r for r in recordings if traces[r.id].moments]
+    if len(usable) < _MIN_TO_HOLD_OUT:
+        return []
+    shown = _shown(World([traces[r.id] for r in usable]))
+    counts = Counter(thing for things in shown.values() for thing in things)
+    common = [r for r in usable if all(counts[thing] > 1 for thing in shown[r.id])]
+    step = max(1, len(common) // _HELD_OUT)
+    found = []
+    for one in common[step // 2 :: step][:_HELD_OUT]:
+        kept = [r for r in recordings if r.id != one.id]
+        found.append(_replayed(traces[one.id], kept, documents, parser, answers))
+    return found
+
+
+def _shown(world: World) -> dict[str, set[tuple[str, ...]]]:
+    """Per recording, the kinds of pages, exits and messages it shows."""
+    messages = observe(world).messages
+    shown: dict[str, set[tuple[str, ...]]] = {}
+    for recording, visits in world.visits.items():
+        things: set[tuple[str, ...]] = set()
+        for visit in visits:
+            things |= {
+                ("page", visit.page),
+                ("page", visit.next_page),
+                (visit.verb, visit.page, visit.target),
+            }
+            things |= {
+                ("message", visit.next_page, m)
+                for m in messages[visit.next_page] & visit.next_reading.present
+            }
+        shown[recording] = things
+    return shown
+
+
+def _replayed(
+    one: Trace,
+    kept: Sequence[Recording],
+    documents: Sequence[Document],
+    parser: Parser,
+    answers: Mapping[str, Answer] | None,
+) -> Replay:
+    try:
+        workflow = compile_workflow(kept, documents, parser=parser, answers=answers)
+    except FdeError as error:
+        return Replay(
+            one.recording, Score(value=0.0, reasons=(f"The rest does not compile: {error.message}",)), 0
+        )
+    if match_template(workflow.instructions, one.instruction) is None:
+        # Worded as no other recording: what its parameters are has to be told by the values.
+        one = _reworded(workflow, one)
+    return replay(workflow, one)
+
+
+def _reworded(workflow: Workflow, one: Trace) -> Trace:
+    """The same trace under a known wording, its parameters found as the samples' look-alikes."""
+    values: dict[str, str] = {}
+    for parameter in workflow.parameters:
+        shapes = {masked(sample) for sample in parameter.samples}
+        for match in re.finditer(r"\S+", one.instruction):
+            text = match[0].strip(".,;:!?\"'()")
+            if masked(text) in shapes:
+                values[parameter.name] = text
+    wording = workflow.instructions[0]
+    for name, text in values.items():
+        wording = wording.replace("{" + name + "}", text)
+    return Trace(one.recording, wording, one.moments, one.start, one.skipped, one.recorded_at)

@@ -1,0 +1,100 @@
+"""Questions the compiler asks about the claims desk, and what an expert's answers do."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+from envgen_desk import documents, recordings
+
+from envgen.answers import read_answers
+from envgen.compile import compile_workflow
+from envgen.expressions import in_words
+from envgen.values import number
+from envgen.workflow import Finding, Workflow
+from fde.errors import InputError
+
+
+@cache
+def undocumented() -> Workflow:
+    return compile_workflow(recordings())
+
+
+def question(workflow: Workflow, kind: str, word: str) -> Finding:
+    return next(
+        f for f in workflow.findings if f.severity == "question" and f.kind == kind and word in f.text
+    )
+
+
+def rule(workflow: Workflow, label: str) -> str:
+    controls = {c.id: c.label for p in workflow.pages for c in p.controls}
+    return next(
+        in_words(r.expression)
+        for plan in workflow.plans
+        for r in plan.entries
+        if controls[r.control] == label and r.expression is not None
+    )
+
+
+def test_a_limit_is_asked_for_with_the_recordings_that_leave_it_open() -> None:
+    asked = question(undocumented(), "limit", "“Decision”")
+    assert asked.id.startswith("limit-") and "NUMBER" in asked.how
+    assert any("r" in line and "(" in line for line in asked.evidence)
+    low, high = (line.split(": ")[1].split(" ")[0] for line in asked.evidence)
+    answer = f"at least {high}"
+    answered = compile_workflow(recordings(), answers={asked.id: answer})
+    assert f"at least {number(high)!s}".removesuffix(".00") in rule(answered, "Decision")
+    assert not [f for f in answered.findings if f.id == asked.id and f.severity == "question"]
+    assert any(f.kind == "answered" and f.id == asked.id for f in answered.findings)
+    refused = compile_workflow(recordings(), answers={asked.id: "over 9999999"})
+    again = next(f for f in refused.findings if f.id == asked.id)
+    assert again.severity == "question" and "refused" in again.text and low in again.evidence[0]
+
+
+def test_a_table_nobody_wrote_down_is_completed_by_the_answer() -> None:
+    asked = question(undocumented(), "map", "“Team”")
+    answered = compile_workflow(recordings(), answers={asked.id: {"Senior": "Team East"}})
+    assert "answers.yaml" in rule(answered, "Team")
+    (table,) = [t for t in answered.tables if t.id.startswith("answers.yaml")]
+    assert ("Senior", "Team East") in table.rows and len(table.rows) == 5
+    assert not [f for f in answered.findings if f.id == asked.id and f.severity == "question"]
+
+
+def test_an_answer_nobody_asked_for_is_said() -> None:
+    workflow = compile_workflow(recordings(), documents(), answers={"limit-0000": "5"})
+    assert any(f.kind == "unasked" and "limit-0000" in f.text for f in workflow.findings)
+
+
+def test_answers_are_read_and_wrong_lines_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "answers.yaml"
+    assert read_answers(path) == {}
+    path.write_text("decide-claim:\n  limit-1: over 800\n  map-2:\n    Senior: Team East\n")
+    assert read_answers(path) == {"decide-claim": {"limit-1": "over 800", "map-2": {"Senior": "Team East"}}}
+    for text, told in (
+        ("decide-claim:\n  - a\n", "line 2"),
+        ("decide-claim:\n  a: [1]\n", "line 2"),
+        ("a:\n  b: 1\n  b: 2\n", "line 3"),
+        ("a: {b: !!python/object:os.system 1}\n", "answers.yaml"),
+        ("a: [", "not YAML"),
+    ):
+        path.write_text(text)
+        if "python" in text:
+            # A tag is only text here: nothing is made from it.
+            assert read_answers(path) == {"a": {"b": "1"}}
+            continue
+        with pytest.raises(InputError, match=told):
+            read_answers(path)
+
+
+def test_few_recordings_are_said_to_be_few() -> None:
+    few = compile_workflow(recordings(5), documents())
+    asked = [f for f in few.findings if f.kind == "few"]
+    about = " ".join(f.text for f in asked)
+    for label in ("Decision", "Team", "Payout", "Notify member"):
+        named = [f for f in few.findings if f.severity == "question" and f"“{label}”" in f.text]
+        assert named, f"nothing is asked about {label}: {about}"
+    whole = {f.id: f.how.partition(",")[0] for f in asked}
+    confirmed = compile_workflow(recordings(5), documents(), answers=whole)
+    assert not [f for f in confirmed.findings if f.kind == "few"]
+    assert not [f for f in compile_workflow(recordings(), documents()).findings if f.kind == "few"]
