@@ -165,7 +165,7 @@ def documents() -> Iterator[dict[str, Any]]:
     texts = [
         piece
         for file in files
-        for document in read_document(file)
+        for document in read_document(file).documents
         for start, end, _, _ in regions(document.text)
         if (piece := document.text[start:end]).strip()
     ]
@@ -259,7 +259,7 @@ def company(read: Sequence[Recording], occurring: float) -> Iterator[dict[str, A
     from redact.stage import redact
     from redact.vault import KEY_FILE_VARIABLE
 
-    documents = [d for file in sorted(DOCUMENTS.iterdir()) for d in read_document(file)]
+    documents = [d for file in sorted(DOCUMENTS.iterdir()) for d in read_document(file).documents]
     with tempfile.TemporaryDirectory(prefix="fde-bench-") as scratch:
         os.environ[KEY_FILE_VARIABLE] = str(Path(scratch) / "the.key")
         client = Engagement.create(Path(scratch) / "client", '[redact]\nscreenshots = "drop"\n')
