@@ -97,10 +97,15 @@ class Sft(Train):
         passes: How often each piece is visited, where there is no budget of seconds or updates.
         seconds_of: Earlier training stages whose seconds, added up, are the budget: for a
             comparison at equal time.
+        objective, teacher, ema, skip: Imitation, or distillation on the model's own work.
     """
 
     demonstrations: Literal["recordings", "program", "both"] | None = None
     count: int | None = Field(default=None, ge=1)
+    objective: Literal["imitation", "sdft", "distil"] | None = None
+    teacher: str | None = None
+    ema: float | None = Field(default=None, ge=0, le=1)
+    skip: int | None = Field(default=None, ge=0)
     updates: int | None = Field(default=None, ge=1)
     passes: float | None = Field(default=None, gt=0)
     start: str | None = None
@@ -117,6 +122,7 @@ class Rl(Train):
     Attributes:
         start: The earlier training stage it goes on from.
         groups, samples: Groups of an iteration, and episodes of a group.
+        target: Dev success after which it ends; ``patience`` evaluations without a better one end it too.
     """
 
     start: str | None = None
@@ -136,6 +142,9 @@ class Rl(Train):
     reach: float | None = Field(default=None, ge=0, le=1)
     hold: float | None = Field(default=None, ge=0)
     max_kl: float | None = Field(default=None, gt=0)
+    correct: bool | None = None
+    target: float | None = Field(default=None, gt=0, le=1)
+    patience: int | None = Field(default=None, ge=1)
 
     @property
     def after(self) -> tuple[str, ...]:

@@ -49,8 +49,9 @@ class Ear:
     def _listen(self) -> None:
         with suppress(OSError):
             while True:
-                self._socket.accept()[0].close()
+                connection = self._socket.accept()[0]
                 self.heard += 1
+                connection.close()
 
     def close(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
@@ -63,8 +64,8 @@ def ear() -> Iterator[Ear]:
     listening = Ear()
     yield listening
     assert listening.heard == 0
-    with socket.create_connection(("127.0.0.1", int(listening.url.rpartition(":")[2]))):
-        pass  # it does hear
+    with socket.create_connection(("127.0.0.1", int(listening.url.rpartition(":")[2]))) as heard:
+        assert heard.recv(1) == b""  # it does hear, and hangs up
     listening.close()
     assert listening.heard == 1
 
