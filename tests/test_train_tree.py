@@ -278,3 +278,14 @@ def test_clipping_stops_what_has_moved_far_enough() -> None:
         losses.value.backward()
         assert (float(logs.grad) != 0.0) == moves
         assert losses.clipped == (not moves)
+
+
+def test_gradients_of_rows_taken_often_are_the_same_bits_every_time() -> None:
+    from train.loss import _rows
+
+    chance = torch.Generator().manual_seed(0)
+    values = torch.randn(300, 576, generator=chance, requires_grad=True)
+    where = torch.randint(0, 40, (400,), generator=chance)
+    weights = torch.randn(400, 576, generator=chance)
+    found = [torch.autograd.grad((_rows(values, where) * weights).sum(), values)[0] for _ in range(20)]
+    assert all(torch.equal(found[0], each) for each in found)

@@ -94,6 +94,11 @@ def choice_log_probs(engine: LocalEngine, hidden: Tensor, targets: list[Target])
     return found
 
 
+def _rows(values: Tensor, where: Tensor) -> Tensor:
+    """``values[where]`` whose gradient is summed in order: that of an index is summed as threads come by."""
+    return values.index_select(0, where)
+
+
 def _tables(
     engine: LocalEngine, hidden: Tensor, targets: list[Target]
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -111,7 +116,7 @@ def _tables(
         owners = torch.repeat_interleave(torch.arange(len(closed), device=device), counts)
         ids = torch.tensor([token for tokens in allowed for token in tokens], device=device)
         where = torch.tensor(closed, device=device)
-        logits = engine.body.some_logits(hidden[where][owners], ids)
+        logits = engine.body.some_logits(_rows(_rows(hidden, where), owners), ids)
         # A table with -inf where a position has fewer tokens than the widest.
         table = logits.new_full((len(closed), int(counts.max())), float("-inf"))
         column = torch.arange(len(ids), device=device) - torch.repeat_interleave(
@@ -129,7 +134,7 @@ def _tables(
         assert mask is not None
         where = torch.tensor(free[first : first + _FREE_CHUNK], device=device)
         chosen = torch.tensor([targets[i].decision.chosen for i in where.tolist()], device=device)
-        logits = engine.body.logits(hidden[where]).masked_fill(mask, float("-inf"))
+        logits = engine.body.logits(_rows(hidden, where)).masked_fill(mask, float("-inf"))
         yield where, logits.log_softmax(-1), chosen
 
 
@@ -268,7 +273,7 @@ def loss_of(engine: LocalEngine, packed: Packed, normaliser: float, rule: Clip |
     """The loss of one packed forward by its rule: see :func:`policy_loss`, :func:`distillation_loss`."""
     if isinstance(rule, Divergence):
         hidden, _ = engine.body.run(packed.ids, packed.positions, packed.plan, lower=packed.lower)
-        return distillation_loss(engine, hidden[packed.predictors], packed.targets, normaliser, rule)
+        return distillation_loss(engine, _rows(hidden, packed.predictors), packed.targets, normaliser, rule)
     log_probs = forward(engine, packed)
     return policy_loss(log_probs, packed.targets, normaliser, rule, packed.sequences)
 
@@ -278,10 +283,10 @@ def forward(engine: LocalEngine, packed: Packed) -> Tensor:
     hidden, _ = engine.body.run(packed.ids, packed.positions, packed.plan, lower=packed.lower)
     firsts, places = _distinct(packed.targets)
     if len(firsts) == len(packed.targets):
-        return choice_log_probs(engine, hidden[packed.predictors], packed.targets)
+        return choice_log_probs(engine, _rows(hidden, packed.predictors), packed.targets)
     where = torch.tensor(firsts, device=hidden.device)
     found = choice_log_probs(
-        engine, hidden[packed.predictors[where]], [packed.targets[first] for first in firsts]
+        engine, _rows(hidden, packed.predictors[where]), [packed.targets[first] for first in firsts]
     )
     return found[torch.tensor(places, device=hidden.device)]
 
