@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 # Exit code of what Ctrl-C ended; the command line library's own.
 INTERRUPTED = 130
@@ -48,6 +52,12 @@ class WorkError(FdeError, RuntimeError):
 
 class LeakError(WorkError):
     """Personal data would have left the redacted side; nothing was published."""
+
+
+def first_fault(error: ValidationError) -> str:
+    """Where the first thing stands that is wrong, and what is wrong with it."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def explain_os_error(error: OSError) -> InputError | None:

@@ -97,11 +97,9 @@ class _Worker:
 
     def end(self) -> None:
         """End it and everything it started."""
-        with contextlib.suppress(psutil.Error):
-            found = psutil.Process(self.process.pid)
-            for process in (*found.children(recursive=True), found):
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
+        for process in reversed(_tree(self.process.pid)):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
         self.close()
 
     def close(self) -> int:
@@ -113,10 +111,9 @@ class _Worker:
         try:
             return self.process.wait(10)
         except subprocess.TimeoutExpired:
-            with contextlib.suppress(psutil.Error):
-                for process in psutil.Process(self.process.pid).children(recursive=True):
+            for process in reversed(_tree(self.process.pid)):
+                with contextlib.suppress(psutil.Error):
                     process.kill()
-            self.process.kill()
             return self.process.wait()
 
 
@@ -236,15 +233,19 @@ def _cause(code: int) -> str:
     return f"its reader ended with exit code {code}"
 
 
-def _tree_bytes(pid: int) -> int:
-    """Resident memory of a process and of all it started."""
+def _tree(pid: int) -> list[psutil.Process]:
+    """A process and all it started, itself first; empty when it is gone."""
     try:
         found = psutil.Process(pid)
-        processes = [found, *found.children(recursive=True)]
+        return [found, *found.children(recursive=True)]
     except psutil.Error:
-        return 0
+        return []
+
+
+def _tree_bytes(pid: int) -> int:
+    """Resident memory of a process and of all it started."""
     total = 0
-    for process in processes:
+    for process in _tree(pid):
         with contextlib.suppress(psutil.Error):
             total += process.memory_info().rss
     return total

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fde.artifacts import PRIVATE_FILE, write_text
 from fde.engagement import Engagement
-from fde.errors import InputError
+from fde.errors import InputError, first_fault
 from redact.rewrite import compact_key
 from redact.spans import TYPES
 
@@ -75,9 +75,8 @@ def read(path: Path) -> Decisions:
             f"Cannot read {path}: {error.strerror}.", "Name the file that the review page saved."
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
         raise InputError(
-            f"{path} holds no decisions: {'.'.join(map(str, first['loc']))}: {first['msg']}.",
+            f"{path} holds no decisions: {first_fault(error)}.",
             "Save it again with the button of the review page.",
         ) from error
     for number, decision in enumerate(found.decisions, 1):

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from fde.artifacts import digest_tree
 from fde.engagement import Engagement, Run
-from fde.errors import InputError, LeakError, MissingError
+from fde.errors import InputError, LeakError, MissingError, first_fault
 from ingest import ocr
 from ingest.document import Document
 from ingest.recording import Recording
@@ -243,11 +243,7 @@ def _read(path: Path, model: type[T]) -> T:
     try:
         return model.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(
-            f"{path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}.",
-            "Ingest it again.",
-        ) from error
+        raise InputError(f"{path} is damaged: {first_fault(error)}.", "Ingest it again.") from error
 
 
 def _safe(name: str) -> str:

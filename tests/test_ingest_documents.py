@@ -7,6 +7,7 @@ import zipfile
 from email.message import EmailMessage
 from pathlib import Path
 
+import ingest_files
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -278,28 +279,11 @@ def test_markdown() -> None:
 def pdf(*lines: tuple[int, str]) -> bytes:
     """A one-page PDF with lines of text of the given sizes."""
     y = 760
-    content = ""
-    for size, text in lines:
-        content += f"BT /F1 {size} Tf 50 {y} Td ({text}) Tj ET\n"
+    drawn = []
+    for size, words in lines:
+        drawn.append(ingest_files.text(50, y, words, size))
         y -= size + 6
-    objects = [
-        "<< /Type /Catalog /Pages 2 0 R >>",
-        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents 4 0 R"
-        " /Resources << /Font << /F1 5 0 R >> >> >>",
-        f"<< /Length {len(content)} >>\nstream\n{content}endstream",
-        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-    ]
-    out = "%PDF-1.4\n"
-    offsets = []
-    for number, body in enumerate(objects, 1):
-        offsets.append(len(out))
-        out += f"{number} 0 obj\n{body}\nendobj\n"
-    start = len(out)
-    out += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n"
-    out += "".join(f"{offset:010d} 00000 n \n" for offset in offsets)
-    out += f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n"
-    return out.encode()
+    return ingest_files.pdf(drawn)
 
 
 def test_pdf() -> None:

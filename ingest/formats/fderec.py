@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fde.artifacts import write_bytes
-from fde.errors import InputError
+from fde.errors import InputError, first_fault
 from ingest.formats.base import Archive, Read, entry_names
 from ingest.recording import Recording
 from ingest.snapshot import parse
@@ -76,9 +76,7 @@ def _recording(path: Path, data: bytes) -> Recording:
     try:
         return Recording.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: {RECORDING}: {where}: {first['msg']}.") from error
+        raise InputError(f"{path}: {RECORDING}: {first_fault(error)}.") from error
 
 
 def write_recording(path: Path, recording: Recording, blobs: Mapping[str, bytes]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ingest.action import Target
@@ -169,9 +169,9 @@ def _only_picks(part: str) -> bool:
     )
 
 
-def _parts(selector: str) -> list[str]:
-    """A chained selector's parts; ``>>`` inside quotes is text."""
-    parts, start, quote, skip = [], 0, "", False
+def _bare(selector: str) -> Iterator[tuple[int, str]]:
+    """The characters that stand outside quotes and are not escaped, each with its place."""
+    quote, skip = "", False
     for i, char in enumerate(selector):
         if skip:
             skip = False
@@ -181,7 +181,15 @@ def _parts(selector: str) -> list[str]:
             quote = "" if char == quote else quote
         elif char in "\"'":
             quote = char
-        elif char == ">" and selector[i : i + 2] == ">>" and i >= start:
+        else:
+            yield i, char
+
+
+def _parts(selector: str) -> list[str]:
+    """A chained selector's parts; ``>>`` inside quotes is text."""
+    parts, start = [], 0
+    for i, char in _bare(selector):
+        if char == ">" and selector[i : i + 2] == ">>" and i >= start:
             parts.append(selector[start:i].strip())
             start = i + 2
     parts.append(selector[start:].strip())
@@ -190,17 +198,9 @@ def _parts(selector: str) -> list[str]:
 
 def _last(selector: str, separators: str) -> str:
     """What follows the last separator that is not inside brackets or quotes."""
-    depth, quote, start, skip = 0, "", 0, False
-    for i, char in enumerate(selector):
-        if skip:
-            skip = False
-        elif char == "\\":
-            skip = True
-        elif quote:
-            quote = "" if char == quote else quote
-        elif char in "\"'":
-            quote = char
-        elif char in "[(":
+    depth, start = 0, 0
+    for i, char in _bare(selector):
+        if char in "[(":
             depth += 1
         elif char in "])":
             depth -= 1
