@@ -14,7 +14,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +35,9 @@ T = TypeVar("T")
 _SECOND_LOOK_MS = 300
 # How long a busy machine may take to begin with the page that follows signing in.
 _SIGN_IN_LIMIT_S = 10.0
+# A second time, because a browser on a busy machine was seen to send the form empty; not more often,
+# because applications lock accounts.
+_SIGN_IN_ATTEMPTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,27 +183,51 @@ class LiveSession:
         return self._view(self._observer.first(self._node))
 
     def _sign_in(self, start: Start) -> None:
-        from ingest.page import perform
-
-        for number, action in enumerate(start.sign_in, 1):
-            # Not the value: it may be a password.
-            what = f"{action.verb} {action.target.text() if action.target else ''}".rstrip()
-            if not self._timed(partial(perform, self._current(), action)):
-                raise _Broken(
-                    f"Signing in failed at step {number}: there is no place for '{what}' on the page."
-                )
-        fields = [a.target for a in start.sign_in if a.verb == "fill" and a.target is not None]
-        if fields:
-            self._look()
-            patience = time.monotonic() + _SIGN_IN_LIMIT_S
-            while all(self._asks_for(field, filled=True) for field in fields) and time.monotonic() < patience:
-                self._timed(partial(self._current().wait_for_timeout, _SECOND_LOOK_MS))
-                self._look()
-            if all(self._asks_for(field) for field in fields):
-                asked = " and ".join(field.text() for field in fields)
-                raise _Broken(f"Signing in failed: the page still asks for {asked}.")
+        for attempt in range(_SIGN_IN_ATTEMPTS):
+            if attempt:
+                self._go(start.url)
+            self._write_and_send(start.sign_in)
+            asked = self._still_asked(start.sign_in)
+            if not asked:
+                break
+        else:
+            raise _Broken(f"Signing in failed: the page still asks for {asked}.")
         if start.then:
             self._go(urljoin(start.url, start.then))
+
+    def _write_and_send(self, actions: Sequence[Action]) -> None:
+        from ingest.page import perform
+
+        for number, action in enumerate(actions, 1):
+            # Not the value: it may be a password.
+            what = f"{action.verb} {action.target.text() if action.target else ''}".rstrip()
+            patience = time.monotonic() + _SIGN_IN_LIMIT_S
+            while True:
+                if not self._timed(partial(perform, self._current(), action)):
+                    raise _Broken(
+                        f"Signing in failed at step {number}: there is no place for '{what}' on the page."
+                    )
+                if self._took(action) or time.monotonic() > patience:
+                    break
+
+    def _still_asked(self, actions: Sequence[Action]) -> str:
+        """The fields that signing in filled, when all of them are still there; empty when not."""
+        fields = [a.target for a in actions if a.verb == "fill" and a.target is not None]
+        if not fields:
+            return ""
+        self._look()
+        patience = time.monotonic() + _SIGN_IN_LIMIT_S
+        while all(self._asks_for(field, filled=True) for field in fields) and time.monotonic() < patience:
+            self._timed(partial(self._current().wait_for_timeout, _SECOND_LOOK_MS))
+            self._look()
+        return " and ".join(f.text() for f in fields) if all(self._asks_for(f) for f in fields) else ""
+
+    def _took(self, action: Action) -> bool:
+        """Whether what was written stands in its field: on a busy machine writing can come too late."""
+        if action.verb != "fill" or action.target is None or not action.value:
+            return True
+        self._look(settled=True)
+        return not self._asks_for(action.target) or self._asks_for(action.target, filled=True)
 
     def _asks_for(self, field: Target, *, filled: bool = False) -> bool:
         """Whether the field is on the page; ``filled``: and still holds what was written into it."""

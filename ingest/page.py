@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Dialog, ElementHandle, Frame, Page, Request
 
 RETRIES = 20
-INPUT_TIMEOUT_MS = 2_000
+# A busy machine may need seconds to reach an element; one that is covered costs an agent this long.
+INPUT_TIMEOUT_MS = 5_000
 QUIET_S = 0.05
 SETTLE_LIMIT_S = 15.0
 # A data request that takes longer is a connection kept open, not part of an answer.

@@ -27,6 +27,11 @@ PAGES = {
   else if (said === 'slow') setTimeout(() => location = '/', 1000);
   else this.form.reset()">Go</button>
 </form>""",
+    "/wiped": """<h1>Sign in</h1><label>User <input id="u"
+ oninput="if (!window.wiped) this.value = ''; window.wiped = true"></label>
+<button onclick="if (u.value === 'ann') location = '/'">Go</button>""",
+    "/once": """<h1>Sign in</h1><label>User <input id="u"></label>
+<button onclick="location = sessionStorage.again ? '/' : '/once'; sessionStorage.again = 1">Go</button>""",
 }
 
 

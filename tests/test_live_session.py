@@ -237,6 +237,12 @@ def test_signing_in() -> None:
             slow = (lines[0], 'fill textbox "Password": slow', lines[2])
             session.application = Desk(server, "/login", slow)
             assert session.reset(task(2)).text == first.text, "a busy machine begins late with the next page"
+            session.application = Desk(server, "/wiped", (lines[0], lines[2]))
+            assert session.reset(task(2)).text == first.text, (
+                "what did not stay in the field is written again"
+            )
+            session.application = Desk(server, "/once", (lines[0], lines[2]))
+            assert session.reset(task(2)).text == first.text, "it is tried a second time"
             session.application = Desk(server, "/login", ('fill textbox "Pin": s3cret',))
             assert session.reset(task(3)).finished
             reason = session.score().reasons[0]
