@@ -47,6 +47,9 @@ _EXPECTED_TOKENS = 512
 # Exploring heats choices of which the policy is less sure than this: elsewhere it knows its way, and a
 # slip there hides what the other choices were worth. Free text stays as it is.
 _SURE = 0.9
+# On a CPU the model and the browsers of live sessions take the cores from each other, and a feed costs nearly
+# the same for one row as for eight: the model waits this long for all sessions, then feeds them together.
+_PATIENCE_S = 1.0
 
 SessionFactory = Callable[[Task], Session]
 T = TypeVar("T")
@@ -131,7 +134,9 @@ class Agent:
         """Go on with the sessions that have answered; wait for one when there is nothing else to do."""
         if not self._away:
             return
-        answered, _ = wait(self._away, timeout=0 if self._active else None, return_when=FIRST_COMPLETED)
+        if not self._active:
+            wait(self._away, return_when=FIRST_COMPLETED)
+        answered, _ = wait(self._away, timeout=_PATIENCE_S if self.engine.body.device.type == "cpu" else 0)
         for future in [each for each in self._away if each in answered]:
             self._away.pop(future)(future)
 
