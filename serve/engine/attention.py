@@ -246,10 +246,15 @@ class Row:
 
 @dataclass(slots=True)
 class CachePlan:
-    """Inference: flat tokens ``spans[i]`` continue ``rows[i]``."""
+    """Inference: flat tokens ``spans[i]`` continue ``rows[i]``.
+
+    Attributes:
+        narrow: A layer in which only the last token of each span asks; the others' answers are zero.
+    """
 
     rows: Sequence[Row]
     spans: Sequence[tuple[int, int]]
+    narrow: int | None = None
 
     @property
     def longest(self) -> int:
@@ -260,10 +265,12 @@ class CachePlan:
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float
     ) -> Tensor:
-        out = torch.empty_like(query)
+        narrow = layer == self.narrow
+        out = torch.zeros_like(query) if narrow else torch.empty_like(query)
         near: dict[int, list[_Near]] = {}
         for row, (start, stop) in zip(self.rows, self.spans, strict=True):
             keys, values = row.write(layer, key[:, :, start:stop], value[:, :, start:stop])
+            start = stop - 1 if narrow else start
             mine = query[:, :, start:stop]
             if row.base is None:
                 out[:, :, start:stop] = causal(mine, keys, values, scale, softcap)

@@ -29,11 +29,13 @@ class _Run:
     Attributes:
         lower: What the lower layers would make of it, ``[1, T, width]``: they are skipped.
         upper: Whether the upper layers are run.
+        wanted: Indices of the tokens whose final states are asked for; None for all.
         captured: The hidden states between the halves.
     """
 
     lower: Tensor | None
     upper: bool
+    wanted: Tensor | None = None
     captured: Tensor | None = None
 
 
@@ -62,6 +64,9 @@ class Body:
         model.set_attn_implementation(attention.NAME)
         for index, layer in enumerate(self.layers):
             layer.forward = self._gate(index, layer.forward)
+        feed_forward = getattr(self.layers[-1], "mlp", None)
+        if isinstance(feed_forward, nn.Module):
+            feed_forward.forward = self._narrow(feed_forward.forward)
         text = model.config.get_text_config()
         self.caps_attention = bool(getattr(text, "attn_logit_softcapping", None))
         self._softcap = float(getattr(text, "final_logit_softcapping", None) or 0.0)
@@ -93,8 +98,31 @@ class Body:
 
         return forward
 
+    def _narrow(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """The last layer's feed-forward part, which treats every token by itself, where it is asked for."""
+
+        def forward(hidden_states: Tensor, *args: Any, **named: Any) -> Any:
+            run = _run.get()
+            if run is None or run.wanted is None:
+                return original(hidden_states, *args, **named)
+            found = original(hidden_states[:, run.wanted], *args, **named)
+            if not isinstance(found, Tensor):  # mixtures of experts tell more than states
+                return original(hidden_states, *args, **named)
+            out = torch.zeros_like(hidden_states)
+            out[:, run.wanted] = found
+            return out
+
+        return forward
+
     def run(
-        self, ids: Tensor, positions: Tensor, plan: Plan, *, lower: Tensor | None = None, upper: bool = True
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        plan: Plan,
+        *,
+        lower: Tensor | None = None,
+        upper: bool = True,
+        wanted: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """One flat forward; several may be under way in threads of their own.
 
@@ -103,12 +131,13 @@ class Body:
             plan: Which token attends to which.
             lower: Hidden states ``[T, width]`` as the lower layers left them: those layers are skipped.
             upper: False to run the lower layers only.
+            wanted: Indices of the tokens whose final states are asked for, ``[n]``; None for all.
 
         Returns:
-            Final hidden states ``[T, width]`` (meaningless when ``upper`` is False),
+            Final hidden states ``[T, width]`` (meaningless where not ``wanted``, or when ``upper`` is False),
             and the hidden states between the halves, ``[T, width]``.
         """
-        run = _Run(None if lower is None else lower.unsqueeze(0), upper)
+        run = _Run(None if lower is None else lower.unsqueeze(0), upper, wanted)
         token = _run.set(run)
         try:
             with attention.planned(plan):

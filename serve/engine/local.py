@@ -305,9 +305,16 @@ class LocalEngine:
             ids.extend(piece.tokens[piece.start : stop])
             positions.extend(range(piece.row.length, piece.row.length + count))
         device = self.body.device
-        plan = CachePlan([piece.row for piece, _ in batch], spans)
+        ends = [end - 1 for _, end in spans]
+        # Of the last layer only what is chosen from is needed: its keys and values, and each piece's end.
+        narrow = len(ends) < len(ids)
+        rows = [piece.row for piece, _ in batch]
         hidden, lower = self.body.run(
-            torch.tensor(ids, device=device), torch.tensor(positions, device=device), plan, lower=known
+            torch.tensor(ids, device=device),
+            torch.tensor(positions, device=device),
+            CachePlan(rows, spans, self.body.depth - 1 if narrow else None),
+            lower=known,
+            wanted=torch.tensor(ends, device=device) if narrow else None,
         )
         for (piece, stop), (first, end) in zip(batch, spans, strict=True):
             piece.row.length += end - first
