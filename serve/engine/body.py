@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from fde.errors import InputError
 from serve.engine import attention
 from serve.engine.attention import CachePlan, Plan, Row
+from serve.engine.in_place import save_memory
 
 
 @dataclass(slots=True)
@@ -63,6 +64,7 @@ class Body:
         self.split = split
         model.set_attn_implementation(attention.NAME)
         for index, layer in enumerate(self.layers):
+            save_memory(layer)
             layer.forward = self._gate(index, layer.forward)
         feed_forward = getattr(self.layers[-1], "mlp", None)
         if isinstance(feed_forward, nn.Module):
