@@ -150,6 +150,7 @@ class WorkflowEnv:
             fresh=fresh,
             finished=state.done or state.steps >= self.max_steps,
             potential=look.potentials[state.done],
+            unforeseen=state.struck,
         )
 
     # The teacher

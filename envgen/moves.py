@@ -179,6 +179,7 @@ def _outcome(app: Application, found: Exit) -> Outcome:
             index = None if found.decision is None else evaluate(found.decision, app.context)
             plain = found.outcomes[int(index)] if index is not None else None
             if plain is None or plain.write or not plain.shows:
+                app.state.struck = True
                 return outcome
             return plain
     if found.decision is not None:

@@ -65,6 +65,8 @@ class View:
         finished: The episode is over (the agent said ``done``, or a limit was hit).
         potential: Share of the milestones reached, 0 to 1; None where unknown
             (the live application). For shaping only, never for judging.
+        unforeseen: Something was told by now that nobody could know when the task began (a budget
+            that is used up). For crediting choices; False where unknown.
     """
 
     page: Node
@@ -72,6 +74,7 @@ class View:
     fresh: bool = False
     finished: bool = False
     potential: float | None = None
+    unforeseen: bool = False
 
 
 class Session(Protocol):

@@ -26,6 +26,7 @@ class State:
 
     Attributes:
         changes: What was changed in the records since the beginning: entity, key, fields.
+        struck: Whether something was said that nobody could know before (see ``Instance.hidden``).
     """
 
     page: str
@@ -42,6 +43,7 @@ class State:
     visited: frozenset[tuple[str, str]] = frozenset()
     overlay: str = ""
     tripped: frozenset[str] = frozenset()
+    struck: bool = False
     last_control: str = ""
     done: bool = False
     answer: str | None = None

@@ -209,7 +209,10 @@ class Agent:
         self._open_page(branch)
 
     def _open_page(self, branch: Branch) -> None:
-        branch.segment.potentials.append((len(branch.segment.tokens), branch.view.potential))
+        segment = branch.segment
+        segment.potentials.append((len(segment.tokens), branch.view.potential))
+        if branch.view.unforeseen and segment.unforeseen is None:
+            segment.unforeseen = len(segment.tokens)
         branch.cursor = Cursor(self.engine.grammar, self.engine.grammar.trie(branch.view.page))
 
     def _prefix_row(self, shared: tuple[int, ...]) -> tuple[Row, Tensor | None]:

@@ -57,6 +57,8 @@ class Segment:
         tokens: As fed and as sampled, never tokenised again.
         potentials: ``(offset, potential)``: after that many tokens of this segment an action
             had been taken, and the share of milestones reached was this.
+        unforeseen: After so many tokens of this segment the agent had been told something that nobody
+            could know before; None when not.
         lower: What the frozen lower layers made of the tokens, ``[n, width]``, when it was
             asked for; it may be shorter than ``tokens`` (the last ones are never computed).
     """
@@ -68,6 +70,7 @@ class Segment:
     tokens: list[int] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     potentials: list[tuple[int, float | None]] = field(default_factory=list)
+    unforeseen: int | None = None
     lower: Any = None
 
 
@@ -133,6 +136,16 @@ class Group:
     def decisions(self, episode: Episode) -> list[Decision]:
         """Everything the episode chose, in order."""
         return [choice for index in episode.path for choice in self.segments[index].decisions]
+
+    def told_by(self, index: int, offset: int) -> bool:
+        """Whether something unforeseen had been told before token ``offset`` of a segment."""
+        told = self.segments[index].unforeseen
+        if told is not None and told <= offset:
+            return True
+        while (index := self.segments[index].parent) >= 0:
+            if self.segments[index].unforeseen is not None:
+                return True
+        return False
 
     @property
     def size(self) -> int:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
-from train.curriculum import Curriculum, Standing
+from train.curriculum import Curriculum, Kind, Standing
 
 
-def one_kind(_disturbed: bool, count: int) -> list[str]:
-    return ["any"] * count
+def alike(names: Iterable[str]) -> list[Kind]:
+    """Kinds that are families of their own."""
+    return [(name, name) for name in names]
+
+
+def one_kind(_disturbed: bool, count: int) -> list[Kind]:
+    return [("any", "any")] * count
 
 
 def test_the_curriculum_goes_where_samples_differ() -> None:
@@ -34,13 +40,13 @@ def test_the_curriculum_goes_to_the_kinds_on_which_samples_stay_behind() -> None
     curriculum = Curriculum(1, again=0.0, disturbed=0.0, whole=0.0)
     stratum = curriculum.strata[1]
 
-    def kinds(_disturbed: bool, count: int) -> list[str]:
-        return ["rare" if number % 10 == 0 else f"usual {number % 3}" for number in range(count)]
+    def kinds(_disturbed: bool, count: int) -> list[Kind]:
+        return alike("rare" if number % 10 == 0 else f"usual {number % 3}" for number in range(count))
 
     drawn: list[int] = []
     for step in range(8):
         for _, task in curriculum.draw(10, f"{step}", kinds):
-            kind = kinds(False, task + 1)[task]
+            _, kind = kinds(False, task + 1)[task]
             behind = 0.6 if kind == "rare" else 0.0
             stratum.seen(task, kind, taught=False, tokens=300, behind=behind, lost=kind == "rare")
             drawn.append(task)
@@ -56,13 +62,13 @@ def test_the_curriculum_tries_every_kind_before_it_returns_to_one() -> None:
     curriculum = Curriculum(1, again=0.0, disturbed=0.0, whole=0.0)
     stratum = curriculum.strata[1]
 
-    def kinds(_disturbed: bool, count: int) -> list[str]:
-        return [f"kind {number % 12}" for number in range(count)]
+    def kinds(_disturbed: bool, count: int) -> list[Kind]:
+        return alike(f"kind {number % 12}" for number in range(count))
 
     met: list[str] = []
     for step in range(3):
         for _, task in curriculum.draw(6, f"{step}", kinds):
-            met.append(kinds(False, task + 1)[task])
+            met.append(kinds(False, task + 1)[task][1])
             stratum.seen(task, met[-1], taught=True, tokens=300, behind=0.1, lost=False)
     assert len(set(met[:12])) >= 10
     assert len(set(met)) == 12
@@ -77,3 +83,19 @@ def test_what_exploring_found_is_explored_on_until_most_find_it() -> None:
     assert standing.lost == 1
     standing.learn(0.2, lost=False)
     assert standing.lost == 0
+
+
+def test_what_turns_up_now_and_then_is_not_practised_more_often_than_it_turns_up() -> None:
+    curriculum = Curriculum(1, again=0.0, disturbed=0.0, whole=0.0)
+    stratum = curriculum.strata[1]
+
+    def kinds(_disturbed: bool, count: int) -> list[Kind]:
+        return [(f"{n % 6}", f"{n % 6}{' refused' if n // 6 % 4 == 3 else ''}") for n in range(count)]
+
+    refused = 0
+    for step in range(10):
+        for _, task in curriculum.draw(12, f"{step}", kinds):
+            _, kind = kinds(False, task + 1)[task]
+            refused += kind.endswith("refused")
+            stratum.seen(task, kind, taught=True, tokens=300, behind=0.5, lost=False)
+    assert 20 <= refused <= 36, "a quarter of 120"

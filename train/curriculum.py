@@ -3,10 +3,13 @@
 Only a group whose samples fare differently has a gradient. How often that happens
 is counted per stratum (scene of the task, disturbance), and strata are drawn by what
 they teach for what they cost. Within a stratum tasks are of kinds (what the compiled
-program chooses in them): every kind is tried early, then more tasks are drawn of those
-on which samples stay further behind the program; where none of them comes near, what
-would be right was never tried: such kinds are explored. Tasks that taught are soon
-tried again.
+program chooses in them) and kinds of families (what it chooses first): every family is
+tried early, then more tasks are drawn of those on which samples stay further behind the
+program. Within a family tasks come as they are, but for kinds that are known already:
+what turns up in the course of one task in four must not turn up in every second that is
+practised, or guessing it beforehand pays. Where no sample comes near the program, what
+would be right was never tried: such kinds are explored. Tasks that taught are soon tried
+again.
 """
 
 from __future__ import annotations
@@ -31,7 +34,9 @@ _MOSTLY_BEHIND = 0.4
 # New tasks are chosen among so many.
 _WINDOW = 160
 
-Kinds = Callable[[bool, int], Sequence[str]]
+Kind = tuple[str, str]
+"""A task's family and its kind."""
+Kinds = Callable[[bool, int], Sequence[Kind]]
 
 
 @dataclass(slots=True)
@@ -116,28 +121,39 @@ class Stratum:
             self.hard = [*self.hard, task][-_KEPT_HARD:]
         self.kinds.setdefault(kind, Standing()).learn(behind, lost=lost)
 
-    def task(self, kinds: Sequence[str], taken: Counter[str], again: bool, chance: random.Random) -> int:
-        """A task to try: rather of a kind on which samples stay behind, and that is not taken yet.
+    def task(self, kinds: Sequence[Kind], taken: Counter[str], again: bool, chance: random.Random) -> int:
+        """A task to try: rather of a family in which samples stay behind, and that is not taken yet.
 
         Args:
             kinds: Of the list's first tasks, those that were tried among them.
-            taken: How often each kind was drawn for this scene in the same batch.
+            taken: How often each family was drawn for this scene in the same batch.
             again: Rather one that taught than a new one.
         """
+        behind: dict[str, float] = {}
+        for family, kind in set(kinds):
+            if kind in self.kinds:
+                behind[family] = max(behind.get(family, _LEAST_BEHIND), self.kinds[kind].behind)
+
+        def known(number: int) -> bool:
+            """Whether samples do well on this kind, and not yet on another of the family."""
+            family, kind = kinds[number]
+            return kind in self.kinds and self.kinds[kind].behind <= _LEAST_BEHIND < behind[family]
+
         choice: dict[str, list[int]] = {}
         if again:
             for number in self.hard:
-                choice.setdefault(kinds[number], []).append(number)
+                if not known(number):
+                    choice.setdefault(kinds[number][0], []).append(number)
         if not choice:
             done = set(self.tried)
-            for number, kind in enumerate(kinds):
-                if number not in done and kind not in choice:
-                    choice[kind] = [number]
+            new = [number for number in range(len(kinds)) if number not in done]
+            for number in [n for n in new if not known(n)] or new:
+                choice.setdefault(kinds[number][0], [number])
         names = sorted(choice)
-        weights = [max(_LEAST_BEHIND, self.standing(name).behind) / (1 + taken[name]) ** 2 for name in names]
-        kind = chance.choices(names, weights=weights)[0]
-        taken[kind] += 1
-        return chance.choice(choice[kind])
+        weights = [behind.get(name, _PRIOR_BEHIND) / (1 + taken[name]) ** 2 for name in names]
+        family = chance.choices(names, weights=weights)[0]
+        taken[family] += 1
+        return chance.choice(choice[family])
 
 
 class Curriculum:
@@ -166,7 +182,7 @@ class Curriculum:
         """``count`` rollouts: their stratum, and the number of the task in its list.
 
         Args:
-            kinds: ``kinds(disturbed, n)``: kinds of the first ``n`` tasks of that list.
+            kinds: ``kinds(disturbed, n)``: families and kinds of the first ``n`` tasks of that list.
         """
         chance = random.Random(seed)
         for plain, disturbed in self._twins():

@@ -268,6 +268,7 @@ class _Loop:
         for (stratum, task), group, targets in zip(
             drawn, groups, self.algorithm.judge(groups, self.credit), strict=True
         ):
+            targets = self.rollouts.credible(stratum, task, group, targets)
             taught += bool(targets)
             self.rollouts.learn_where(stratum, task, group, taught=bool(targets))
             if targets and self.clip.hold:

@@ -11,10 +11,11 @@ from serve.engine.local import LocalEngine
 from serve.episodes import Episode, Group
 from serve.prompt import Prompt
 from train.algorithms.returns import Credit, outcome
-from train.curriculum import Curriculum, Stratum
+from train.curriculum import Curriculum, Kind, Stratum
 from train.settings import RlConfig
 from train.source import Source
 from train.starts import Midway, Start, Way, way
+from train.tree import Target
 
 _LOOKED_AT_FOR_SCENES = 5
 # Each time a kind of task is lost again its choices are drawn at so many times the temperature.
@@ -83,6 +84,16 @@ class Rollouts:
             keep_lower=self.engine.body.split > 0,
         )
 
+    def credible(self, stratum: Stratum, number: int, group: Group, targets: list[Target]) -> list[Target]:
+        """The targets without those that were judged by luck.
+
+        Where the program itself meets what nobody could know, choices made before that are right or
+        wrong by what happened to be drawn: who guessed it would be credited for the guess.
+        """
+        if not self._way(self._start(stratum, number).task).unforeseen:
+            return targets
+        return [target for target in targets if group.told_by(target.segment, target.decision.offset)]
+
     def learn_where(self, stratum: Stratum, number: int, group: Group, *, taught: bool) -> None:
         """Tell the curriculum how a group fared, beside what the program reaches from the same start."""
         start = self._start(stratum, number)
@@ -126,5 +137,6 @@ class Rollouts:
             self._ways[task.id] = way(self.source.session(task), task)
         return self._ways[task.id]
 
-    def _kinds(self, disturbed: bool, count: int) -> list[str]:
-        return [self._way(task).kind for task in self._task_list(disturbed, count)[:count]]
+    def _kinds(self, disturbed: bool, count: int) -> list[Kind]:
+        ways = [self._way(task) for task in self._task_list(disturbed, count)[:count]]
+        return [(way.family, way.kind) for way in ways]

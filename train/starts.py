@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from envgen.session import Score, Task, Teacher, View
 from fde.errors import WorkError
-from ingest.action import Action
+from ingest.action import Action, Target
 
 _MAX_STEPS = 60
 _CHOOSING = ("select", "check", "uncheck")
@@ -90,11 +90,18 @@ class Way:
 
     Attributes:
         reached: Milestones (0 to 1) at the end of each scene (of each fresh page), of one at least.
-        kind: What it chooses from what is offered: equal in tasks that call for the same.
+        kind: What it chooses from what is offered, and which fields it fills in: equal in tasks that
+            call for the same.
+        family: The same, but of each field only what comes first. What is chosen there again answers
+            something that nobody could know before (a budget that is used up): tasks of a family begin
+            alike.
+        unforeseen: Whether it meets something of that sort.
     """
 
     reached: tuple[float | None, ...]
     kind: str
+    family: str
+    unforeseen: bool = False
 
     @property
     def scenes(self) -> int:
@@ -106,17 +113,26 @@ def way(session: Teacher, task: Task) -> Way:
     view = session.reset(task)
     reached: list[float | None] = []
     chosen: list[str] = []
+    first: dict[Target | None, str] = {}
     for _ in range(_MAX_STEPS):
         action = session.next_action()
         if action is None:
             break
-        if action.verb in _CHOOSING:
-            chosen.append(action.text())
+        if action.verb in _CHOOSING or (action.verb == "fill" and action.target is not None):
+            # Of a field that is filled in only that it is: every task has values of its own.
+            text = action.text() if action.verb in _CHOOSING else f"fill {action.target.text()}"
+            chosen.append(text)
+            first.setdefault(action.target, text)
         view = session.step(action)
         if view.finished:
             break
         if view.fresh:
             reached.append(view.potential)
     session.close()
-    # What it has to choose twice, after a disturbance, makes no other kind.
-    return Way((*reached, view.potential), "; ".join(dict.fromkeys(chosen)))
+    return Way(
+        reached=(*reached, view.potential),
+        # What it has to choose twice, after a disturbance, makes no other kind.
+        kind="; ".join(dict.fromkeys(chosen)),
+        family="; ".join(first.values()),
+        unforeseen=view.unforeseen,
+    )
