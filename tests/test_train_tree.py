@@ -60,6 +60,18 @@ def random_lines(chance: random.Random, count: int) -> list[Line]:
     return lines
 
 
+def test_choices_after_something_unforeseen_are_told_from_those_before() -> None:
+    segments = [
+        Segment(-1, 0, (0, 1, 2), fresh=True, tokens=[1] * 8),
+        Segment(0, 8, (0, 1), tokens=[2] * 6, unforeseen=4),
+        Segment(1, 14, (0,), tokens=[3] * 3),
+        Segment(0, 8, (2,), tokens=[4] * 6),
+    ]
+    group = Group(make_tasks(1)[0], segments)
+    assert not group.told_by(0, 7) and not group.told_by(1, 3) and not group.told_by(3, 5)
+    assert group.told_by(1, 4) and group.told_by(2, 0)
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("split", [0, 1])
 def test_gradients_of_a_tree_equal_those_of_its_sequences(seed: int, split: int) -> None:

@@ -14,7 +14,7 @@ from fde.errors import WorkError
 from ingest.action import Action, Target
 
 _MAX_STEPS = 60
-_CHOOSING = ("select", "check", "uncheck")
+_FORM = ("fill", "select", "check", "uncheck")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +113,14 @@ def way(session: Teacher, task: Task) -> Way:
     view = session.reset(task)
     reached: list[float | None] = []
     chosen: list[str] = []
-    first: dict[Target | None, str] = {}
+    first: dict[Target, str] = {}
     for _ in range(_MAX_STEPS):
         action = session.next_action()
         if action is None:
             break
-        if action.verb in _CHOOSING or (action.verb == "fill" and action.target is not None):
+        if action.verb in _FORM and action.target is not None:
             # Of a field that is filled in only that it is: every task has values of its own.
-            text = action.text() if action.verb in _CHOOSING else f"fill {action.target.text()}"
+            text = f"fill {action.target.text()}" if action.verb == "fill" else action.text()
             chosen.append(text)
             first.setdefault(action.target, text)
         view = session.step(action)
