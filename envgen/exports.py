@@ -1,12 +1,12 @@
-"""Compiled workflows for other tools: tasks as JSON lines, and a package that registers with Gymnasium.
+"""Compiled workflows for other tools: tasks as JSON lines, packages for Gymnasium, BrowserGym and OpenEnv.
 
-Both need nothing of the engagement any more. What they hold is redacted, as the workflow is.
+They need nothing of the engagement any more. What they hold is redacted, as the workflow is.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -19,8 +19,9 @@ from envgen.workflow import Workflow
 from fde.artifacts import write_json, write_text
 from fde.errors import InputError, WorkError
 
-TARGETS = ("jsonl", "gymnasium")
+TARGETS = ("jsonl", "gymnasium", "browsergym", "openenv")
 _SHARES: dict[Split, float] = {"train": 0.7, "dev": 0.1, "test": 0.2}
+_DATA = "workflow.json"
 _PROMPT = (
     "Do the task on the application's pages. Answer with one action per line: click, fill, select, check, "
     "uncheck or press an element named by its role and name, and done when the work is done."
@@ -106,34 +107,62 @@ def _card(workflow: Workflow, written: list[Path]) -> str:
     )
 
 
-def _gymnasium(workflow: Workflow, folder: Path, tasks: int) -> list[Path]:
-    """A package that registers the environment when it is imported."""
+def _package(workflow: Workflow, folder: Path, needs: str, files: Mapping[str, str]) -> list[Path]:
+    """A package that holds the workflow and ``files``, and needs this toolkit, perhaps with an extra."""
     module = "fde_" + "".join(c if c.isalnum() else "_" for c in workflow.name.lower())
     package = folder / module
-    files = {
-        package / "__init__.py": (
-            f'"""Registers fde/{workflow.name}-v0 with Gymnasium."""\n\n'
-            "from pathlib import Path\n\nfrom envgen.gym import register\n\n"
-            'ID = register(Path(__file__).parent / "workflow.json")\n'
-        ),
+    texts = {
+        **{package / name: text for name, text in files.items()},
         folder / "pyproject.toml": (
             '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n\n'
             f'[project]\nname = "{module.replace("_", "-")}"\nversion = "0.1.0"\n'
-            'dependencies = ["fde[gymnasium]"]\n\n'
+            f'dependencies = ["{needs}"]\n\n'
             f'[tool.setuptools]\npackages = ["{module}"]\n\n'
             '[tool.setuptools.package-data]\n"*" = ["*.json"]\n'
         ),
     }
-    for path, text in files.items():
+    for path, text in texts.items():
         write_text(path, text)
-    data = package / "workflow.json"
+    data = package / _DATA
     write_json(data, workflow.model_dump(mode="json"))
-    return [*files, data]
+    return [*texts, data]
+
+
+def _registering(workflow: Workflow, library: str, module: str, name: str) -> str:
+    """Code that registers the workflow when it is imported."""
+    return (
+        f'"""Registers {name} with {library}."""\n\n'
+        f"from pathlib import Path\n\nfrom {module} import register\n\n"
+        f'ID = register(Path(__file__).parent / "{_DATA}")\n'
+    )
+
+
+def _gymnasium(workflow: Workflow, folder: Path, tasks: int) -> list[Path]:
+    text = _registering(workflow, "Gymnasium", "envgen.gym", f"fde/{workflow.name}-v0")
+    return _package(workflow, folder, "fde[gymnasium]", {"__init__.py": text})
+
+
+def _browsergym(workflow: Workflow, folder: Path, tasks: int) -> list[Path]:
+    text = _registering(workflow, "BrowserGym", "envgen.browsergym", f"browsergym/fde.{workflow.name}")
+    # What BrowserGym and OpenEnv ask for does not install beside our pins: see docs/envgen.md.
+    return _package(workflow, folder, "fde", {"__init__.py": text})
+
+
+def _openenv(workflow: Workflow, folder: Path, tasks: int) -> list[Path]:
+    server = (
+        f'"""Serves {workflow.name} to OpenEnv\'s clients: uvicorn PACKAGE.server:app"""\n\n'
+        "from pathlib import Path\n\nfrom envgen.openenv import application\n\n"
+        f'app = application(Path(__file__).parent / "{_DATA}")\n'
+    )
+    init = f'"""{workflow.name} as an OpenEnv environment; see server.py."""\n'
+    return _package(workflow, folder, "fde", {"__init__.py": init, "server.py": server})
 
 
 _WRITERS: dict[str, Callable[[Workflow, Path, int], list[Path]]] = {
     "jsonl": _jsonl,
     "gymnasium": _gymnasium,
+    "browsergym": _browsergym,
+    "openenv": _openenv,
 }
 
 __all__ = ["TARGETS", "export"]

@@ -20,14 +20,9 @@ from typing import Any
 
 import gymnasium
 
-from envgen.choices import choices
-from envgen.environment import WorkflowEnv
-from envgen.session import Split, Task, View
-from envgen.tasks import make_tasks
+from envgen.session import Split
+from envgen.textual import TextEpisodes, load_workflow
 from envgen.workflow import Workflow
-from fde.artifacts import read_json
-from fde.errors import InputError
-from ingest.action import Action
 
 
 class AnyText(gymnasium.Space[str]):
@@ -47,11 +42,7 @@ class AnyText(gymnasium.Space[str]):
 
 
 class WorkflowGym(gymnasium.Env[str, str]):
-    """One workflow as a Gymnasium environment.
-
-    The reward is the verifier's verdict when the agent says ``done``; with ``shaped`` the growth of the
-    milestones' share is added (Ng, Harada and Russell 1999). A task that cannot be judged gives 0 and says
-    so: ``info["judged"]``. A line that is no action changes nothing and is answered.
+    """One workflow as a Gymnasium environment; rewards and answers are those of :class:`TextEpisodes`.
 
     Args:
         workflow: A compiled workflow, or the path of its ``workflow.json``.
@@ -69,74 +60,33 @@ class WorkflowGym(gymnasium.Env[str, str]):
         disturbances: Sequence[str] = (),
         render_mode: str | None = None,
     ) -> None:
-        if not isinstance(workflow, Workflow):
-            workflow = Workflow.model_validate(read_json(Path(workflow)))
-        self.workflow = workflow
-        self.split: Split = split
-        self.shaped = shaped
-        self.disturbances = tuple(disturbances)
+        self.episodes = TextEpisodes(workflow, split=split, shaped=shaped, disturbances=disturbances)
         self.render_mode = render_mode
         self.observation_space = AnyText()
         self.action_space = AnyText()
-        self._env = WorkflowEnv(workflow)
-        self._view: View | None = None
-        self._task: Task | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[str, dict[str, Any]]:
         """Begin a task. ``options["task"]`` (an :class:`envgen.session.Task`) names it, else the seed."""
         super().reset(seed=seed)
-        self._task = (options or {}).get("task")
-        if self._task is None:
-            drawn = int(self.np_random.integers(2**31))
-            (self._task,) = make_tasks(self.workflow, self.split, 1, drawn, self.disturbances)
-        self._view = self._env.reset(self._task)
-        return self._told(f"{self._task.instruction}\n\n{self._view.text}"), self._info()
+        task = (options or {}).get("task") or self.episodes.draw(int(self.np_random.integers(2**31)))
+        told = self.episodes.begin(task)
+        return told.text, told.info
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Carry out one action line, see :mod:`ingest.action`."""
-        if self._view is None:
-            raise InputError("No task has begun.", "Call reset() first.")
-        before = self._view.potential or 0.0
-        try:
-            self._view = self._env.step(Action.parse(action))
-        except InputError as error:
-            return f"{error.message} {error.hint or ''}".strip(), 0.0, False, False, self._info()
-        done = self._env.state.done
-        truncated = self._view.finished and not done
-        info = self._info()
-        reward = 0.0
-        if self._view.finished:
-            score = self._env.score()
-            reward = score.value or 0.0
-            info |= {"judged": score.value is not None, "reasons": list(score.reasons)}
-        if self.shaped:
-            reward += (self._view.potential or 0.0) - before
-        return self._told(self._view.text), float(reward), done, truncated, info
+        told = self.episodes.act(action)
+        return told.text, told.reward, told.done, told.truncated, told.info
 
     def render(self) -> str:
         """The page as an agent reads it."""
-        from envgen.observe import lines
-
-        return "" if self._view is None else "\n".join(lines(self._view.page))
-
-    def _told(self, text: str) -> str:
-        return text or "Done."
-
-    def _info(self) -> dict[str, Any]:
-        assert self._view is not None and self._task is not None
-        return {
-            "task": self._task.id,
-            "instruction": self._task.instruction,
-            "choices": [f"{c.text} …" if c.open else c.text for c in choices(self._view.page)],
-        }
+        return self.episodes.page()
 
 
 def register(path: str | Path) -> str:
     """Register a compiled workflow with Gymnasium; the id to make it by: ``fde/<workflow>-v0``."""
-    workflow = Workflow.model_validate(read_json(Path(path)))
-    name = f"fde/{workflow.name}-v0"
+    name = f"fde/{load_workflow(path).name}-v0"
     gymnasium.register(
         id=name, entry_point="envgen.gym:WorkflowGym", kwargs={"workflow": str(path)}, order_enforce=True
     )

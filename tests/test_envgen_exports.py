@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import socket
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -12,8 +17,10 @@ import pytest
 from envgen_desk import documents, recordings
 
 from envgen.compile import compile_workflow
+from envgen.environment import WorkflowEnv
 from envgen.exports import export
 from envgen.tasks import make_tasks
+from envgen.textual import load_workflow
 from envgen.workflow import Workflow
 from fde.errors import InputError
 
@@ -57,7 +64,7 @@ def test_the_package_registers_with_gymnasium(tmp_path: Path, monkeypatch: pytes
     observation, reward, terminated, truncated, info = env.step("dance")
     assert "Not an action" in observation and not terminated and not truncated and reward == 0.0
     total = 0.0
-    teacher = env.unwrapped._env
+    teacher = env.unwrapped.episodes.env
     while not terminated:
         action = teacher.next_action()
         assert action is not None
@@ -71,6 +78,96 @@ def test_the_package_registers_with_gymnasium(tmp_path: Path, monkeypatch: pytes
     gained = [shaped.step(a)[1] for a in (f'fill searchbox "Find": {task.parameters["claim"]}', "done")]
     assert gained[-1] <= 0.0
     sys.modules.pop("fde_decide_claim")
+
+
+@pytest.mark.browser
+def test_browsergym_tasks_are_done_in_the_twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gymnasium = pytest.importorskip("gymnasium")
+    pytest.importorskip("browsergym.core")
+    from playwright.sync_api import BrowserType
+
+    from ingest.browser import executable
+
+    export(desk(), "browsergym", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    package = importlib.import_module("fde_decide_claim")
+    # BrowserGym starts Playwright's own browser, for its chat too; here it is the one that is installed.
+    launch = BrowserType.launch
+    installed = {"executable_path": str(executable()), "chromium_sandbox": False}
+    monkeypatch.setattr(
+        BrowserType, "launch", lambda self, **options: launch(self, **{**options, **installed})
+    )
+    env = gymnasium.make(package.ID, headless=True, disable_env_checker=True)
+    try:
+        observation, info = env.reset(seed=5)
+        task = env.unwrapped.task
+        assert task.task.instruction in observation["goal"] and info["task_info"]["task"] == task.task.id
+        names = {n["name"]["value"] for n in observation["axtree_object"]["nodes"] if "name" in n}
+        assert "Find" in names
+        # Nothing is judged before the agent says that it is done.
+        nodes = observation["axtree_object"]["nodes"]
+        field = next(n for n in nodes if n.get("name", {}).get("value") == "Find")
+        _, reward, terminated, _, _ = env.step(f"fill('{field['browsergym_id']}', 'x')")
+        assert reward == 0.0 and not terminated
+        _, reward, terminated, _, info = env.step("send_msg_to_user('Done.')")
+        assert reward == 0.0 and terminated and info["task_info"]["reasons"]
+        env.reset(seed=6)
+        inner = env.unwrapped
+        inner.task.cheat(inner.page, inner.chat.messages)
+        _, reward, terminated, _, info = env.step("noop()")
+        assert reward == 1.0 and terminated and info["task_info"]["judged"]
+    finally:
+        env.close()
+        sys.modules.pop("fde_decide_claim")
+
+
+def test_openenv_clients_talk_to_the_exported_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    openenv = pytest.importorskip("openenv.core")
+    export(desk(), "openenv", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    server = importlib.import_module("fde_decide_claim.server")
+    with served(server.app) as url, openenv.GenericEnvClient(base_url=url).sync() as client:
+        first = client.reset(seed=3)
+        assert first.observation["text"] and not first.done
+        assert client.reset(seed=3).observation == first.observation
+        found = client.step({"line": "dance"})
+        assert "Not an action" in found.observation["text"] and not found.done
+        exported = load_workflow(tmp_path / "fde_decide_claim" / "workflow.json")
+        (task,) = make_tasks(exported, "train", 1, 3)
+        assert client.state()["instruction"] == task.instruction
+        env = WorkflowEnv(exported)
+        env.reset(task)
+        while not found.done:
+            action = env.next_action()
+            assert action is not None
+            env.step(action)
+            found = client.step({"line": action.text()})
+        assert found.reward == 1.0
+        # Another connection has an episode of its own.
+        with openenv.GenericEnvClient(base_url=url).sync() as other:
+            assert other.reset(seed=4).observation["text"] != first.observation["text"]
+            assert other.step({"line": "done"}).reward == 0.0
+    sys.modules.pop("fde_decide_claim.server")
+    sys.modules.pop("fde_decide_claim")
+
+
+@contextmanager
+def served(app: object) -> Iterator[str]:
+    import uvicorn
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def test_unknown_targets_are_refused(tmp_path: Path) -> None:

@@ -117,12 +117,12 @@ def play(
 def export(
     ctx: typer.Context,
     name: NameArgument,
-    to: Annotated[str, typer.Option("--to", help="What for: jsonl or gymnasium.")],
+    to: Annotated[str, typer.Option("--to", help="What for: jsonl, gymnasium, browsergym or openenv.")],
     folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")],
     tasks: Annotated[int, typer.Option(help="How many tasks, over all splits (jsonl).")] = 100,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a compiled workflow for another tool: tasks as JSON lines, or a Gymnasium package.
+    """Write a compiled workflow for another tool: tasks as JSON lines, or a package for another library.
 
     Example: fde envgen export code-invoice --to gymnasium --out code-invoice-env
     """

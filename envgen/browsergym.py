@@ -1,0 +1,111 @@
+"""A compiled workflow as BrowserGym tasks: an agent works in the twin's pages, in BrowserGym's browser.
+
+::
+
+    import gymnasium
+    from envgen.browsergym import register
+
+    env = gymnasium.make(register("stages/envgen/…/code-invoice/workflow.json"))
+    observation, info = env.reset(seed=7)
+    env.step('send_msg_to_user("It is done.")')      # what ends a task, and has it judged
+
+Needs the optional package ``browsergym-core``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from browsergym.core.registration import register_task
+from browsergym.core.task import AbstractBrowserTask
+
+from envgen.session import Split
+from envgen.tasks import make_tasks
+from envgen.textual import load_workflow
+from envgen.twin_server import Twin, serve
+from envgen.workflow import Workflow
+from fde.errors import InputError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+_DONE = "Send a message to the user when the work is done."
+
+
+class WorkflowTask(AbstractBrowserTask):  # type: ignore[misc]
+    """One task of a workflow, done in its twin; judged when the agent sends a message to the user.
+
+    The reward is the verifier's verdict. Where the task asks for an answer, the message is the answer.
+
+    Args:
+        seed: Picks the task.
+        workflow: A compiled workflow, or the path of its ``workflow.json``.
+        split: Which tasks are drawn.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        workflow: Workflow | str | Path,
+        split: Split = "test",
+        disturbances: Sequence[str] = (),
+    ) -> None:
+        super().__init__(seed)
+        self.slow_mo = 0
+        self.workflow = workflow if isinstance(workflow, Workflow) else load_workflow(workflow)
+        (self.task,) = make_tasks(self.workflow, split, 1, seed, tuple(disturbances))
+        self._stack = ExitStack()
+        self._twin: Twin | None = None
+
+    @classmethod
+    def get_task_id(cls) -> str:
+        return "fde"
+
+    def setup(self, page: Page) -> tuple[str, dict[str, Any]]:
+        """Serve the twin and open it; the goal is the task's instruction."""
+        self._twin = self._stack.enter_context(serve(self.workflow))
+        self._twin.begin(self.task)
+        page.goto(self._twin.url + "page", wait_until="load")
+        return f"{self.task.instruction} {_DONE}", {"task": self.task.id}
+
+    def validate(self, page: Page, chat_messages: list[Any]) -> tuple[float, bool, str, dict[str, Any]]:
+        """The verdict once the agent has sent a message; nothing before."""
+        last = chat_messages[-1] if chat_messages else {}
+        if last.get("role") not in ("assistant", "infeasible"):
+            return 0.0, False, "", {}
+        score = self._open().judge(str(last.get("message", "")))
+        told = {"judged": score.value is not None, "reasons": list(score.reasons)}
+        return score.value or 0.0, True, "", told
+
+    def cheat(self, page: Page, chat_messages: list[Any]) -> None:
+        """Do what the compiled program does."""
+        from ingest.page import perform
+
+        env = self._open().env
+        while True:
+            action = env.next_action()
+            if action is None or action.verb == "done":
+                said = (action.value if action else None) or "Done."
+                chat_messages.append({"role": "assistant", "message": said})
+                return
+            perform(page, action)
+
+    def teardown(self) -> None:
+        """Stop serving."""
+        self._twin = None
+        self._stack.close()
+
+    def _open(self) -> Twin:
+        if self._twin is None:
+            raise InputError("The task has not begun.", "Call setup(page) first.")
+        return self._twin
+
+
+def register(path: str | Path) -> str:
+    """Register a compiled workflow with BrowserGym; the id to make it by: ``browsergym/fde.<workflow>``."""
+    workflow = load_workflow(path)
+    register_task(f"fde.{workflow.name}", WorkflowTask, task_kwargs={"workflow": str(path)})
+    return f"browsergym/fde.{workflow.name}"
