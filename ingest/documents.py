@@ -70,7 +70,8 @@ def read_bytes(data: bytes, source: str, path: Path, *, seconds: float = DEFAULT
     try:
         reader.read(File(source, data), 0)
     except InputError as error:
-        message = error.message if str(path) in error.message else f"{path}: {error.message}."
+        told = error.message.removeprefix(f"{path.name}: ").rstrip(".")
+        message = error.message if str(path) in error.message else f"{path}: {told}."
         raise InputError(message, error.hint) from error
     except RecursionError as error:
         raise InputError(f"{path}: it is nested too deeply.") from error

@@ -70,7 +70,8 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(stream or path)
         except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
-            raise InputError(f"{path}: damaged zip archive: {error}.", "Copy or record it again.") from error
+            told = str(error).rstrip(".")
+            raise InputError(f"{path}: damaged zip archive: {told}.", "Copy or record it again.") from error
         entries = self._zip.infolist()
         try:
             self._check(entries)
