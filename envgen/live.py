@@ -127,6 +127,12 @@ class LiveSession:
         self._deadline = 0.0
         self._origins: frozenset[str] = frozenset()
 
+    @property
+    def address(self) -> str:
+        """Of the page in front; empty when there is none."""
+        pages = [] if self._context is None else self._context.pages
+        return pages[-1].url if pages else ""
+
     def reset(self, task: Task) -> View:
         """Begin the task in a fresh browser profile.
 
