@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from envgen.live import LiveSession
 from envgen.observe import lines
@@ -64,6 +65,9 @@ class Job:
     before: State
     after: State
     rng: random.Random
+
+    def vendor(self, name: str) -> dict[str, Any]:
+        return next(row for row in self.before["vendors"].values() if row["name"] == name)
 
     def other(self, table: str, key: str, **wanted: str) -> str:
         """Another row of a table, one with these values."""
@@ -250,16 +254,14 @@ def _resolve_then_code(hand: Hand, job: Job) -> None:
     """Right, and then another invoice is coded, which nobody asked for."""
     _resolve_right(hand, job)
     hand.do('click link "Inbox"')
-    other = job.other("invoices", job.parameters["invoice"], status="New")
-    _code(hand, job, other, _coding(job, other))
+    _code_other_invoice(hand, job)
 
 
 # Change a vendor's bank account.
 
 
 def _bank(hand: Hand, job: Job, vendor: str, iban: str, *, hold: str = "", order: bool = False) -> None:
-    number = next(key for key, row in job.before["vendors"].items() if row["name"] == vendor)
-    row = job.before["vendors"][number]
+    row = job.vendor(vendor)
     right = "30 days" if iban[:2] != row["country"] or row["risk"] > 6 else "None"
     hand.do('click link "Vendors"')
     hand.open(vendor)
@@ -275,6 +277,10 @@ def _bank(hand: Hand, job: Job, vendor: str, iban: str, *, hold: str = "", order
     hand.do('click button "Save"')
 
 
+def _other_vendor(job: Job) -> dict[str, Any]:
+    return job.before["vendors"][job.other("vendors", job.vendor(job.parameters["vendor"])["number"])]
+
+
 def _bank_right(hand: Hand, job: Job) -> None:
     _bank(hand, job, job.parameters["vendor"], job.parameters["iban"])
 
@@ -285,8 +291,7 @@ def _bank_other_way(hand: Hand, job: Job) -> None:
 
 def _bank_after_a_look(hand: Hand, job: Job) -> None:
     hand.do('click link "Vendors"')
-    number = next(k for k, row in job.before["vendors"].items() if row["name"] == job.parameters["vendor"])
-    hand.open(job.before["vendors"][job.other("vendors", number)]["name"])
+    hand.open(_other_vendor(job)["name"])
     _bank_right(hand, job)
 
 
@@ -304,15 +309,12 @@ def _bank_wrong_hold(hand: Hand, job: Job) -> None:
 
 
 def _bank_other_vendor(hand: Hand, job: Job) -> None:
-    number = next(k for k, row in job.before["vendors"].items() if row["name"] == job.parameters["vendor"])
-    other = job.before["vendors"][job.other("vendors", number)]["name"]
-    _bank(hand, job, other, job.parameters["iban"])
+    _bank(hand, job, _other_vendor(job)["name"], job.parameters["iban"])
 
 
 def _bank_both(hand: Hand, job: Job) -> None:
     _bank_right(hand, job)
-    number = next(k for k, row in job.before["vendors"].items() if row["name"] == job.parameters["vendor"])
-    vendor = job.before["vendors"][job.other("vendors", number)]
+    vendor = _other_vendor(job)
     iban = company.make_iban(vendor["country"], job.rng.randrange(10**17))
     _bank(hand, job, vendor["name"], iban)
 

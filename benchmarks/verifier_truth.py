@@ -18,9 +18,8 @@ import itertools
 import json
 import random
 import sys
-import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,17 +39,16 @@ from envgen.traces import Trace  # noqa: E402
 from envgen.workflow import Workflow  # noqa: E402
 from fde.console import progress  # noqa: E402
 from playbooks.quickstart import truth  # noqa: E402
-from playbooks.quickstart.live import PortalCopy  # noqa: E402
+from playbooks.quickstart.live import PortalCopy, make_live  # noqa: E402
 
 
 @dataclass(frozen=True)
 class Piece:
     """One piece of work to be done: which task, in which way."""
 
-    task: truth.LiveTask
+    task: Task
     way: str
     work: Worker
-    number: int
 
 
 @dataclass(frozen=True)
@@ -71,61 +69,54 @@ class Verdict:
 
 def pieces(workflow: str, right: int, wrong: int, seed: int) -> Iterator[Piece]:
     """Every way of a workflow in turn, each on a task of its own."""
-    tasks = iter(truth.live_tasks(workflow, right + wrong, seed))
-    number = itertools.count()
-    for ways, count in ((RIGHT[workflow], right), (WRONG[workflow], wrong)):
-        for way, work in itertools.islice(itertools.cycle(ways.items()), count):
-            yield Piece(next(tasks), way, work, next(number))
+    make_tasks, _ = make_live(workflow)
+    ways = [
+        *itertools.islice(itertools.cycle(RIGHT[workflow].items()), right),
+        *itertools.islice(itertools.cycle(WRONG[workflow].items()), wrong),
+    ]
+    for task, (way, work) in zip(make_tasks(len(ways), seed), ways, strict=True):
+        yield Piece(task, way, work)
 
 
 def judge(piece: Piece, session: LiveSession, portal: PortalCopy, workflow: Workflow) -> Verdict:
     """Do the work in the real page, then in the environment."""
-    live = piece.task
-    task = Task(
-        id=f"{live.workflow}/{live.seed}",
-        workflow=live.workflow,
-        split="test",
-        seed=live.seed,
-        instruction=live.instruction,
-        parameters=live.parameters,
-    )
+    task = piece.task
     view = session.reset(task)
     before = truth.read_state(portal.database)
-    after = truth.expected(portal.database, live.workflow, live.parameters)
-    rng = random.Random(f"{live.seed} {piece.way}")
+    after = truth.expected(portal.database, task.workflow, task.parameters)
+    rng = random.Random(f"{task.seed} {piece.way}")
     hand = Hand(session, view)
-    piece.work(hand, Job(live.parameters, before, after, rng))
+    piece.work(hand, Job(task.parameters, before, after, rng))
     found = session.score()
     if found.value is None:
         return Verdict(piece, None, False, False, found.reasons)
-    trace = Trace(f"{piece.way} {live.seed}", live.instruction, hand.moments, hand.moments[0].before)
+    trace = Trace(f"{piece.way} {task.seed}", task.instruction, hand.moments, hand.moments[0].before)
     replayed = replay(workflow, trace)
     followed = not (replayed.refused or replayed.unmodelled)
     reasons = replayed.score.reasons or found.reasons
     return Verdict(piece, found.passed, replayed.score.passed, followed, reasons)
 
 
-def verdicts(workflow: Workflow, planned: Sequence[Piece], sessions: int) -> Iterator[Verdict]:
+def verdicts(
+    workflow: Workflow, planned: Sequence[Piece], sessions: int, advance: Callable[[float], None]
+) -> list[Verdict]:
     """Every piece's verdict, from sessions side by side, each in a thread of its own."""
-    mine = threading.local()
 
-    def one(piece: Piece) -> Verdict:
-        if not hasattr(mine, "session"):
-            mine.portal = PortalCopy()
-            mine.session = LiveSession(mine.portal)
-        return judge(piece, mine.session, mine.portal, workflow)
-
-    def close(barrier: threading.Barrier) -> None:
-        barrier.wait()
-        if hasattr(mine, "session"):
-            mine.session.close()
+    def work(share: Sequence[Piece]) -> list[Verdict]:
+        portal = PortalCopy()
+        session = LiveSession(portal)
+        found = []
+        try:
+            for piece in share:
+                found.append(judge(piece, session, portal, workflow))
+                advance(1)
+        finally:
+            session.close()
+        return found
 
     with ThreadPoolExecutor(sessions) as pool:
-        try:
-            yield from pool.map(one, planned)
-        finally:
-            barrier = threading.Barrier(sessions)
-            list(pool.map(close, [barrier] * sessions))
+        shares = pool.map(work, [planned[index::sessions] for index in range(sessions)])
+        return [verdict for found in shares for verdict in found]
 
 
 def summary(name: str, found: Sequence[Verdict]) -> dict[str, Any]:
@@ -176,10 +167,7 @@ def main() -> None:
         for name, group in recordings.items():
             workflow = compile_workflow(group, documents)
             planned = list(pieces(name, options.right // share, options.wrong // share, options.seed))
-            found[name] = []
-            for verdict in verdicts(workflow, planned, options.sessions):
-                found[name].append(verdict)
-                advance(1)
+            found[name] = verdicts(workflow, planned, options.sessions, advance)
     told = [summary(name, group) for name, group in found.items()]
     told.append(summary("all", [v for group in found.values() for v in group]))
     if options.json:

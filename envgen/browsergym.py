@@ -24,9 +24,8 @@ from browsergym.core.task import AbstractBrowserTask
 
 from envgen.session import Split
 from envgen.tasks import make_tasks
-from envgen.textual import load_workflow
 from envgen.twin_server import Twin, serve
-from envgen.workflow import Workflow
+from envgen.workflow import read_workflow
 from fde.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,20 +41,20 @@ class WorkflowTask(AbstractBrowserTask):  # type: ignore[misc]
 
     Args:
         seed: Picks the task.
-        workflow: A compiled workflow, or the path of its ``workflow.json``.
+        workflow: Path of a compiled ``workflow.json``.
         split: Which tasks are drawn.
     """
 
     def __init__(
         self,
         seed: int,
-        workflow: Workflow | str | Path,
+        workflow: str | Path,
         split: Split = "test",
         disturbances: Sequence[str] = (),
     ) -> None:
         super().__init__(seed)
         self.slow_mo = 0
-        self.workflow = workflow if isinstance(workflow, Workflow) else load_workflow(workflow)
+        self.workflow = read_workflow(Path(workflow))
         (self.task,) = make_tasks(self.workflow, split, 1, seed, tuple(disturbances))
         self._stack = ExitStack()
         self._twin: Twin | None = None
@@ -106,6 +105,6 @@ class WorkflowTask(AbstractBrowserTask):  # type: ignore[misc]
 
 def register(path: str | Path) -> str:
     """Register a compiled workflow with BrowserGym; the id to make it by: ``browsergym/fde.<workflow>``."""
-    workflow = load_workflow(path)
-    register_task(f"fde.{workflow.name}", WorkflowTask, task_kwargs={"workflow": str(path)})
-    return f"browsergym/fde.{workflow.name}"
+    name = f"fde.{read_workflow(Path(path)).name}"
+    register_task(name, WorkflowTask, task_kwargs={"workflow": str(path)})
+    return f"browsergym/{name}"

@@ -21,8 +21,8 @@ from typing import Any
 import gymnasium
 
 from envgen.session import Split
-from envgen.textual import TextEpisodes, load_workflow
-from envgen.workflow import Workflow
+from envgen.textual import TextEpisodes
+from envgen.workflow import Workflow, read_workflow
 
 
 class AnyText(gymnasium.Space[str]):
@@ -86,7 +86,7 @@ class WorkflowGym(gymnasium.Env[str, str]):
 
 def register(path: str | Path) -> str:
     """Register a compiled workflow with Gymnasium; the id to make it by: ``fde/<workflow>-v0``."""
-    name = f"fde/{load_workflow(path).name}-v0"
+    name = f"fde/{read_workflow(Path(path)).name}-v0"
     gymnasium.register(
         id=name, entry_point="envgen.gym:WorkflowGym", kwargs={"workflow": str(path)}, order_enforce=True
     )

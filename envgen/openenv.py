@@ -15,17 +15,14 @@ Needs the optional package ``openenv-core``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from openenv.core.env_server import Action, Environment, Observation, State, create_fastapi_app
 from pydantic import Field
 
-from envgen.session import Split
-from envgen.textual import TextEpisodes, Told, load_workflow
-from envgen.workflow import Workflow
+from envgen.textual import TextEpisodes, Told
+from envgen.workflow import read_workflow
 
 # Each holds its own episode, a few megabytes.
 _SESSIONS = 64
@@ -57,17 +54,10 @@ class WorkflowOpenEnv(Environment[LineAction, TextObservation, WorkflowState]): 
 
     SUPPORTS_CONCURRENT_SESSIONS = True
 
-    def __init__(
-        self,
-        workflow: Workflow | str | Path,
-        *,
-        split: Split = "train",
-        shaped: bool = False,
-        disturbances: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, episodes: TextEpisodes) -> None:
         super().__init__()
-        self._episodes = TextEpisodes(workflow, split=split, shaped=shaped, disturbances=disturbances)
-        self._state = WorkflowState(workflow=self._episodes.workflow.name)
+        self._episodes = episodes
+        self._state = WorkflowState(workflow=episodes.workflow.name)
 
     def reset(self, seed: int | None = None, episode_id: str | None = None, **_: Any) -> TextObservation:
         """Begin a task: the same for the same seed, any without one."""
@@ -98,7 +88,10 @@ class WorkflowOpenEnv(Environment[LineAction, TextObservation, WorkflowState]): 
 
 
 def application(path: str | Path, **options: Any) -> Any:
-    """The application that serves a compiled workflow; ``options`` as :class:`WorkflowOpenEnv` takes."""
-    workflow = load_workflow(path)
-    make = partial(WorkflowOpenEnv, workflow, **options)
+    """The application that serves a compiled workflow; ``options`` as :class:`TextEpisodes` takes."""
+    workflow = read_workflow(Path(path))
+
+    def make() -> WorkflowOpenEnv:
+        return WorkflowOpenEnv(TextEpisodes(workflow, **options))
+
     return create_fastapi_app(make, LineAction, TextObservation, max_concurrent_envs=_SESSIONS)

@@ -13,7 +13,7 @@ from envgen.answers import FILE, read_answers
 from envgen.compile import compile_workflow
 from envgen.gate import GateReport, gate
 from envgen.traces import Parser
-from envgen.workflow import SCHEMA, Finding, Workflow
+from envgen.workflow import SCHEMA, Finding, Workflow, read_workflow
 from fde.artifacts import read_json
 from fde.engagement import Engagement, Run
 from fde.errors import InputError, MissingError
@@ -147,12 +147,7 @@ def load_workflow(run: Run, name: str) -> Workflow:
         known = ", ".join(workflow_names(run)) or "none"
         raise MissingError(f"There is no compiled workflow {name!r} in {run.path}; there are: {known}.",
                            "Compile with: fde envgen build")  # fmt: skip
-    try:
-        return Workflow.model_validate(read_json(path))
-    except (ValueError, ValidationError) as error:
-        raise InputError(
-            f"{path} cannot be read: {str(error)[:200]}", "Compile again: fde envgen build"
-        ) from error
+    return read_workflow(path)
 
 
 def load_gate(run: Run, name: str) -> GateReport:

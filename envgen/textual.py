@@ -13,8 +13,7 @@ from envgen.environment import WorkflowEnv
 from envgen.observe import lines
 from envgen.session import Split, Task, View
 from envgen.tasks import make_tasks
-from envgen.workflow import Workflow
-from fde.artifacts import read_json
+from envgen.workflow import Workflow, read_workflow
 from fde.errors import InputError
 from ingest.action import Action
 
@@ -38,11 +37,6 @@ class Told:
     info: dict[str, Any] = field(default_factory=dict)
 
 
-def load_workflow(path: str | Path) -> Workflow:
-    """A compiled workflow from its ``workflow.json``."""
-    return Workflow.model_validate(read_json(Path(path)))
-
-
 class TextEpisodes:
     """Episodes of one workflow, one after the other.
 
@@ -63,7 +57,7 @@ class TextEpisodes:
         shaped: bool = False,
         disturbances: Sequence[str] = (),
     ) -> None:
-        self.workflow = workflow if isinstance(workflow, Workflow) else load_workflow(workflow)
+        self.workflow = workflow if isinstance(workflow, Workflow) else read_workflow(Path(workflow))
         self.split: Split = split
         self.shaped = shaped
         self.disturbances = tuple(disturbances)
@@ -81,7 +75,7 @@ class TextEpisodes:
         """Begin a task; the text is its instruction and its first page."""
         self.task = task
         self._view = self.env.reset(task)
-        return Told(f"{task.instruction}\n\n{self._view.text or 'Done.'}", info=self._info())
+        return Told(f"{task.instruction}\n\n{self._view.text}", info=self._info())
 
     def act(self, line: str) -> Told:
         """Carry out one action line, see :mod:`ingest.action`.

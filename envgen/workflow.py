@@ -5,12 +5,15 @@ Nothing of the recordings is needed any more once a :class:`Workflow` is written
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from envgen.expressions import Expression, FieldOf, parts
 from envgen.templates import TemplateNode
+from fde.artifacts import read_json
+from fde.errors import InputError
 
 SCHEMA = 1
 RecordRule = Literal["row", "link", "same", "none"]
@@ -297,3 +300,17 @@ def remembered(workflow: Workflow) -> frozenset[str]:
         for part in parts(rule)
         if isinstance(part, FieldOf) and part.path
     )
+
+
+def read_workflow(path: Path) -> Workflow:
+    """A compiled workflow from its ``workflow.json``.
+
+    Raises:
+        InputError: when it was compiled by another version of the toolkit.
+    """
+    try:
+        return Workflow.model_validate(read_json(path))
+    except (ValueError, ValidationError) as error:
+        raise InputError(
+            f"{path} cannot be read: {str(error)[:200]}", "Compile again: fde envgen build"
+        ) from error

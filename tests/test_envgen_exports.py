@@ -20,8 +20,7 @@ from envgen.compile import compile_workflow
 from envgen.environment import WorkflowEnv
 from envgen.exports import export
 from envgen.tasks import make_tasks
-from envgen.textual import load_workflow
-from envgen.workflow import Workflow
+from envgen.workflow import Workflow, read_workflow
 from fde.errors import InputError
 
 
@@ -132,7 +131,7 @@ def test_openenv_clients_talk_to_the_exported_server(tmp_path: Path, monkeypatch
         assert client.reset(seed=3).observation == first.observation
         found = client.step({"line": "dance"})
         assert "Not an action" in found.observation["text"] and not found.done
-        exported = load_workflow(tmp_path / "fde_decide_claim" / "workflow.json")
+        exported = read_workflow(tmp_path / "fde_decide_claim" / "workflow.json")
         (task,) = make_tasks(exported, "train", 1, 3)
         assert client.state()["instruction"] == task.instruction
         env = WorkflowEnv(exported)

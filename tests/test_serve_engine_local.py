@@ -14,6 +14,7 @@ from fde.errors import InputError, MissingError
 from serve.engine import adapter as adapters
 from serve.engine.adapter import AdapterWeights
 from serve.engine.attention import NAME
+from serve.engine.in_place import save_memory
 from serve.engine.local import LocalEngine, best_dtype
 from train.lora import Lora
 
@@ -48,6 +49,19 @@ def test_rows_fed_together_in_pieces_give_the_stock_logits(kv_heads: int, split:
             stock = stock_logits(0, sequences[index][:stop], kv_heads=kv_heads)[-1]
             assert close(made.body.logits(state[None])[0], stock) <= 1e-4
     assert made.counters.tokens == 273
+
+
+def test_feed_forward_parts_of_the_known_shape_work_in_place_and_others_are_left_alone() -> None:
+    layer = model(0).get_decoder().layers[0]
+    x = torch.randn(1, 5, layer.mlp.gate_proj.in_features)
+    with torch.inference_mode():
+        stock = layer.mlp(x)
+        kept = x.clone()
+        assert save_memory(layer) and torch.equal(layer.mlp(x), stock) and torch.equal(x, kept)
+    other = model(0).get_decoder().layers[0]
+    original = other.mlp.forward
+    other.mlp.forward = lambda states: original(states) * 2
+    assert not save_memory(other)
 
 
 def test_a_feed_longer_than_one_forward_is_cut_and_continued(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ class Way:
     reached: tuple[float | None, ...]
     kind: str
     family: str
-    unforeseen: bool = False
+    unforeseen: bool
 
     @property
     def scenes(self) -> int:
@@ -112,7 +112,8 @@ def way(session: Teacher, task: Task) -> Way:
     """Go the program's way through a task."""
     view = session.reset(task)
     reached: list[float | None] = []
-    chosen: list[str] = []
+    # What it has to choose twice, after a disturbance, makes no other kind.
+    chosen: dict[str, None] = {}
     first: dict[Target, str] = {}
     for _ in range(_MAX_STEPS):
         action = session.next_action()
@@ -121,7 +122,7 @@ def way(session: Teacher, task: Task) -> Way:
         if action.verb in _FORM and action.target is not None:
             # Of a field that is filled in only that it is: every task has values of its own.
             text = f"fill {action.target.text()}" if action.verb == "fill" else action.text()
-            chosen.append(text)
+            chosen[text] = None
             first.setdefault(action.target, text)
         view = session.step(action)
         if view.finished:
@@ -131,8 +132,7 @@ def way(session: Teacher, task: Task) -> Way:
     session.close()
     return Way(
         reached=(*reached, view.potential),
-        # What it has to choose twice, after a disturbance, makes no other kind.
-        kind="; ".join(dict.fromkeys(chosen)),
+        kind="; ".join(chosen),
         family="; ".join(first.values()),
         unforeseen=view.unforeseen,
     )
