@@ -15,7 +15,7 @@ from serve.engine import adapter as adapters
 from serve.engine.adapter import AdapterWeights
 from serve.engine.attention import NAME
 from serve.engine.in_place import save_memory
-from serve.engine.local import LocalEngine, best_dtype
+from serve.engine.local import LocalEngine
 from train.lora import Lora
 
 
@@ -228,5 +228,4 @@ def test_a_sliding_window_that_is_exceeded_is_an_error() -> None:
 def test_the_model_itself_stays_a_stock_model() -> None:
     made = engine()
     assert made.body.model.config._attn_implementation == NAME
-    assert best_dtype("cpu") in (torch.float32, torch.bfloat16)
     assert not any(parameter.requires_grad for parameter in made.body.model.parameters())

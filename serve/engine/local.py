@@ -18,6 +18,7 @@ from serve.engine import adapter as adapters
 from serve.engine.adapter import AdaptedLinear, AdapterWeights
 from serve.engine.attention import CachePlan, Row
 from serve.engine.body import Body
+from serve.engine.family import check_model
 from serve.engine.lanes import Lanes
 from serve.engine.shared import Kept, SharedLower
 from serve.grammar import Grammar
@@ -26,8 +27,6 @@ T = TypeVar("T")
 
 # A forward of more tokens is no faster per token (measured flat from 128 on) and needs more memory.
 MAX_FLAT = 1024
-# bf16 must be this much faster than fp32 on a probe before its rounding is worth it.
-_BF16_GAIN = 1.3
 _FREE_CHUNK = 64
 # A beginning of so many tokens is attended to in one go by all who share it; a shorter one is copied.
 _SHARED_FROM = 128
@@ -105,8 +104,7 @@ class LocalEngine:
         self._free: Tensor | None = None
         text = model.config.get_text_config()
         self.max_tokens = int(getattr(text, "max_position_embeddings", 0) or 1 << 20)
-        probe = torch.arange(10, 26, device=self.body.device) % self.body.vocabulary
-        self.body.check(probe, 1e-4 if self.body.dtype == torch.float32 else 5e-2)
+        check_model(self.body)
 
     @classmethod
     def load(
@@ -122,7 +120,7 @@ class LocalEngine:
         """Load a base model by its name or folder.
 
         Args:
-            dtype: ``float32``, ``bfloat16``, or ``auto`` (measured on this machine).
+            dtype: ``float32``, ``bfloat16``, or ``auto`` (:func:`usual_dtype`).
             device: ``cpu``, ``cuda`` or ``auto``.
             threads: CPU threads; None leaves torch's own choice.
 
@@ -136,7 +134,7 @@ class LocalEngine:
         if threads:
             torch.set_num_threads(threads)
         where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        kind = best_dtype(where) if dtype == "auto" else _dtype(dtype)
+        kind = usual_dtype(where) if dtype == "auto" else _dtype(dtype)
         logging.disable_progress_bar()
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -415,21 +413,13 @@ class LocalEngine:
         self.adapter = None
 
 
-def best_dtype(device: str) -> torch.dtype:
-    """bf16 where this machine computes it natively, else fp32: decided by a small measurement."""
-    if device != "cpu":
-        return torch.bfloat16
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        x, w = torch.ones(256, 576, dtype=dtype), torch.ones(1536, 576, dtype=dtype)
-        best = float("inf")
-        for _ in range(4):
-            began = time.perf_counter()
-            torch.nn.functional.linear(x, w)
-            best = min(best, time.perf_counter() - began)
-        seconds[dtype] = best
-    faster = seconds[torch.float32] / seconds[torch.bfloat16]
-    return torch.bfloat16 if faster >= _BF16_GAIN else torch.float32
+def usual_dtype(device: str) -> torch.dtype:
+    """bf16 on a GPU, fp32 on a CPU.
+
+    Processors that compute bf16 are not always faster with it, and a choice by the clock would give a
+    busy machine another adapter than an idle one.
+    """
+    return torch.float32 if device == "cpu" else torch.bfloat16
 
 
 def _dtype(name: str) -> torch.dtype:
