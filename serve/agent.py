@@ -44,8 +44,8 @@ STUCK_AFTER = 3
 ANSWER_S = 60.0
 # Tokens a scene is expected to have, when episodes are admitted by memory.
 _EXPECTED_TOKENS = 512
-# Exploring heats choices of which the policy is less sure than this: elsewhere it knows its way, and a
-# slip there hides what the other choices were worth. Free text stays as it is.
+# Exploring anywhere heats choices of which the policy is less sure than this: elsewhere it knows its way, and
+# a slip there hides what the other choices were worth. Free text stays as it is.
 _SURE = 0.9
 # On a CPU the model and the browsers of live sessions take the cores from each other, and a feed costs nearly
 # the same for one row as for eight: the model waits this long for all sessions, then feeds them together.
@@ -66,7 +66,7 @@ class Agent:
         prompt: Prompt | Callable[[Task], Prompt] | None = None,
         temperature: float = 0.0,
         min_p: float = 0.0,
-        explored: Mapping[str, float] | None = None,
+        explored: Mapping[str, Mapping[str, float]] | None = None,
         samples_per_task: int = 1,
         max_actions: int = MAX_ACTIONS,
         max_rows: int = MAX_ROWS,
@@ -279,8 +279,8 @@ class Agent:
         place = f"{self.seed}/{branch.group.task.id}/{branch.episodes[0].sample}/{spot}"
         chance = random.Random(place)
         heat, min_p = self.temperature, self.min_p
-        hotter = self.explored.get(branch.group.task.id)
-        if hotter is not None and allowed and float(logs.max()) < math.log(_SURE):
+        hotter = self._hotter(branch, logs) if allowed else None
+        if hotter is not None:
             heat, min_p = heat * hotter, 0.0
         shares = (logs / heat).softmax(-1)
         probabilities = shares.where(shares >= min_p * shares.max(), 0.0).tolist()
@@ -291,6 +291,18 @@ class Agent:
         drawn = [min(bisect.bisect_right(limits, point), len(limits) - 1) for point in points]
         chance.shuffle(drawn)
         return drawn
+
+    def _hotter(self, branch: Branch, logs: Tensor) -> float | None:
+        """How many times the temperature to draw at here; None where nothing is explored."""
+        explored = self.explored.get(branch.group.task.id)
+        if not explored:
+            return None
+        line = branch.cursor.line()
+        for beginning, hotter in explored.items():
+            # However sure the policy is there: it has not been right yet.
+            if beginning and line.startswith(beginning):
+                return hotter
+        return explored.get("") if float(logs.max()) < math.log(_SURE) else None
 
     def _advance(self, branch: Branch) -> None:
         """Go on as far as possible without the model: forced tokens, finished lines, new pages."""
@@ -415,7 +427,7 @@ def run_episodes(
     prompt: Prompt | Callable[[Task], Prompt] | None = None,
     temperature: float = 0.0,
     min_p: float = 0.0,
-    explored: Mapping[str, float] | None = None,
+    explored: Mapping[str, Mapping[str, float]] | None = None,
     samples_per_task: int = 1,
     max_actions: int = MAX_ACTIONS,
     max_rows: int = MAX_ROWS,
@@ -436,8 +448,9 @@ def run_episodes(
         prompt: System message and messages before the task; one for all, or one per task.
         temperature: 0 takes the most likely token; 1 samples from the policy.
         min_p: Tokens less likely than this share of the likeliest are never drawn (arXiv 2407.01082).
-        explored: Ids of tasks to explore: what the policy hesitates to choose there is drawn at so many
-            times the temperature, however unlikely.
+        explored: Ids of tasks to explore, and by the beginning of action lines how many times the temperature
+            what comes next is drawn at, however unlikely it is; by the empty beginning what the policy
+            hesitates to choose anywhere.
         max_actions: An episode ends after this many.
         max_rows: Rows that are fed together.
         seed: Draws depend on it, the task and the place only.

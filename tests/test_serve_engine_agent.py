@@ -251,16 +251,42 @@ def test_explored_tasks_are_tried_in_more_ways_and_the_others_as_before(tiny: Lo
     tasks = make_tasks(6)
     first, rest = tasks[0].id, tasks[1:]
 
-    def ways(explored: dict[str, float]) -> list[set[tuple[str, ...]]]:
+    def ways(explored: dict[str, dict[str, float]]) -> list[set[tuple[str, ...]]]:
         groups = run_episodes(
             tiny, tasks, portal, temperature=1.0, min_p=0.8, explored=explored, samples_per_task=8,
             max_actions=3,
         )  # fmt: skip
         return [{tuple(e.actions) for e in group.episodes} for group in groups]
 
-    usual, some, all_of_them = ways({}), ways({first: 2.0}), ways({task.id: 2.0 for task in tasks})
+    anywhere = {"": 2.0}
+    usual, some = ways({}), ways({first: anywhere})
+    all_of_them = ways({task.id: anywhere for task in tasks})
     assert some[1:] == usual[1:] and some[0] == all_of_them[0]
     assert sum(map(len, all_of_them[1:])) > sum(map(len, usual[1:])) >= len(rest)
+
+
+def test_lines_that_begin_so_are_explored_however_sure_the_policy_is(tiny: LocalEngine) -> None:
+    def said(task: Task, explored: dict[str, float]) -> set[tuple[str, ...]]:
+        (group,) = run_episodes(
+            tiny, [task], portal, temperature=1.0, min_p=1.0, samples_per_task=8, max_actions=6,
+            explored={task.id: explored},
+        )  # fmt: skip
+        return {tuple(episode.actions) for episode in group.episodes}
+
+    usual = {task.id: (task, next(iter(said(task, {})))) for task in make_tasks(8)}
+    # A choice among what the page offers: what is filled in is free text, which is never explored.
+    task, at = next(
+        (task, index)
+        for task, lines in usual.values()
+        for index, line in enumerate(lines)
+        if line.startswith("click link")
+    )
+    lines = usual[task.id][1]
+    assert said(task, {"another line": 50.0}) == {lines}
+    explored = said(task, {"click link": 50.0})
+    assert {way[:at] for way in explored} == {lines[:at]}
+    assert len({way[at] for way in explored}) > 1
+    assert all(way[at].startswith("click link") for way in explored)
 
 
 class NoClone:

@@ -1,15 +1,14 @@
 """Which rollouts to make: the scenes and tasks from which something can be learned.
 
-Only a group whose samples fare differently has a gradient. How often that happens
-is counted per stratum (scene of the task, disturbance), and strata are drawn by what
-they teach for what they cost. Within a stratum tasks are of kinds (what the compiled
-program chooses in them) and kinds of families (what it chooses first): every family is
-tried early, then more tasks are drawn of those on which samples stay further behind the
-program. Within a family tasks come as they are, but for kinds that are known already:
+Only a group whose samples fare differently has a gradient, and it teaches as much as samples
+still fall short. Both are counted per stratum (scene of the task, disturbance), and strata are
+drawn by what they teach for what they cost. Within a stratum tasks are told apart by their calls: each
+choice that the compiled program makes first, each field that it fills in or leaves alone.
+Every call is tried early, then more tasks are drawn that have those which samples fail more
+often. Of tasks with a call one of the next in the list is taken, whatever comes later in it:
 what turns up in the course of one task in four must not turn up in every second that is
-practised, or guessing it beforehand pays. Where no sample comes near the program, what
-would be right was never tried: such kinds are explored. Tasks that taught are soon tried
-again.
+practised, or guessing it beforehand pays. Where no sample does what is called for, it was
+never tried: such calls are explored. Tasks that taught are soon tried again.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -27,35 +26,33 @@ _FLOOR = 0.02
 # A stratum nobody has tried yet is taken to teach this often, at this many tokens.
 _PRIOR_TEACHES, _PRIOR_TOKENS = 0.6, 400.0
 _KEPT_HARD = 64
-# How far samples are taken to stay behind the program on a kind nobody has tried (as far as can be, so
-# that each is soon tried), and at least on any.
+# How many samples are taken to fail a call that nobody has tried (all, so that each is soon tried), and at
+# least any.
 _PRIOR_BEHIND, _LEAST_BEHIND = 1.0, 0.04
 _MOSTLY_BEHIND = 0.4
-# New tasks are chosen among so many.
-_WINDOW = 160
+# New tasks are chosen among so many, and among so many of those with a call.
+_WINDOW, _CANDIDATES = 160, 12
 
-Kind = tuple[str, str]
-"""A task's family and its kind."""
-Kinds = Callable[[bool, int], Sequence[Kind]]
+Calls = Callable[["Stratum", int], Sequence[Sequence[str]]]
 
 
 @dataclass(slots=True)
 class Standing:
-    """How samples fare on a kind of task at one scene.
+    """How samples fare at something that tasks call for, at one scene.
 
     Attributes:
-        behind: How much less than the program they reach.
-        lost: How often in a row no sample reached what the program does. One that does takes back one
-            only, as long as most do not: what was found by exploring is hardly found without.
+        behind: Share of samples that failed it.
+        lost: How often in a row every sample failed. A group in which one did not takes back one
+            only, as long as most do: what was found by exploring is hardly found without.
     """
 
     behind: float = _PRIOR_BEHIND
     lost: int = 0
     seen: bool = False
 
-    def learn(self, behind: float, *, lost: bool) -> None:
+    def learn(self, behind: float) -> None:
         self.behind += (_PACE if self.seen else 1.0) * (behind - self.behind)
-        if lost:
+        if behind >= 1.0:
             self.lost += 1
         elif behind > _MOSTLY_BEHIND:
             self.lost = max(0, self.lost - 1)
@@ -71,12 +68,12 @@ class Stratum:
     Attributes:
         scene: Where it begins; ``whole``: whether it goes on to the task's end.
         disturbed: Whether its tasks are disturbed.
-        prior: Share of its groups that taught before the latest draw: it counts as one more group.
-        tries, taught: Groups since that draw, and those of them whose samples fared differently.
+        prior: What its groups taught before the latest draw: it counts as one more group.
+        tries, taught: Groups since that draw, and what they taught together.
         tokens: Tokens of a group.
         tried: Numbers of the tasks that were drawn.
         hard: Tasks that taught the last time they were tried.
-        kinds: By kind of task, how samples fare.
+        calls: By what is called for, how samples fare.
     """
 
     scene: int
@@ -84,15 +81,15 @@ class Stratum:
     disturbed: bool
     prior: float = _PRIOR_TEACHES
     tries: int = 0
-    taught: int = 0
+    taught: float = 0.0
     tokens: float = _PRIOR_TOKENS
     tried: list[int] = field(default_factory=list)
     hard: list[int] = field(default_factory=list)
-    kinds: dict[str, Standing] = field(default_factory=dict)
+    calls: dict[str, Standing] = field(default_factory=dict)
 
     @property
     def teaches(self) -> float:
-        """Share of its groups from which something can be learned."""
+        """What a group teaches, from 0 to 1."""
         return (self.taught + self.prior) / (self.tries + 1)
 
     @property
@@ -101,59 +98,55 @@ class Stratum:
         # where it seldom teaches it is only looked at, to see whether that has changed.
         return (_FLOOR + self.teaches) ** 2 / math.sqrt(self.tokens)
 
-    def standing(self, kind: str) -> Standing:
-        """How samples fare on a kind, as far as it was tried."""
-        return self.kinds.get(kind) or Standing()
+    def standing(self, call: str) -> Standing:
+        """How samples fare at a call, as far as it was tried."""
+        return self.calls.get(call) or Standing()
 
-    def seen(self, task: int, kind: str, *, taught: bool, tokens: int, behind: float, lost: bool) -> None:
+    def seen(self, task: int, behind: Mapping[str, float], *, lesson: float, tokens: int) -> None:
         """Learn from one group.
 
         Args:
-            behind: How much less than the program its samples reached on average; ``lost`` when
-                every one of them reached less.
+            behind: For each of the task's calls, the share of samples that failed it.
+            lesson: Share of samples that fell short; 0 when they did not fare differently.
         """
         self.tries += 1
-        self.taught += taught
+        self.taught += lesson
         self.tokens += _PACE * (tokens - self.tokens)
         if task in self.hard:
             self.hard.remove(task)
-        if taught:
+        if lesson:
             self.hard = [*self.hard, task][-_KEPT_HARD:]
-        self.kinds.setdefault(kind, Standing()).learn(behind, lost=lost)
+        for call, share in behind.items():
+            self.calls.setdefault(call, Standing()).learn(share)
 
-    def task(self, kinds: Sequence[Kind], taken: Counter[str], again: bool, chance: random.Random) -> int:
-        """A task to try: rather of a family in which samples stay behind, and that is not taken yet.
+    def task(
+        self, calls: Sequence[Sequence[str]], taken: Counter[str], again: bool, chance: random.Random
+    ) -> int:
+        """A task to try: rather with a call that samples fail, and that is not taken yet.
 
         Args:
-            kinds: Of the list's first tasks, those that were tried among them.
-            taken: How often each family was drawn for this scene in the same batch.
+            calls: Of the list's first tasks, those that were tried among them, what each calls for.
+            taken: How often each call was drawn for this scene in the same batch.
             again: Rather one that taught than a new one.
         """
-        behind: dict[str, float] = {}
-        for family, kind in set(kinds):
-            if kind in self.kinds:
-                behind[family] = max(behind.get(family, _LEAST_BEHIND), self.kinds[kind].behind)
+        done = set(self.tried)
+        pool = self.hard if again and self.hard else [n for n in range(len(calls)) if n not in done]
+        having: dict[str, list[int]] = {}
+        for number in pool:
+            for call in calls[number]:
+                having.setdefault(call, []).append(number)
+        names = sorted(having)
 
-        def known(number: int) -> bool:
-            """Whether samples do well on this kind, and not yet on another of the family."""
-            family, kind = kinds[number]
-            return kind in self.kinds and self.kinds[kind].behind <= _LEAST_BEHIND < behind[family]
+        def weight(call: str) -> float:
+            return max(_LEAST_BEHIND, self.standing(call).behind) / (1 + taken[call]) ** 2
 
-        choice: dict[str, list[int]] = {}
-        if again:
-            for number in self.hard:
-                if not known(number):
-                    choice.setdefault(kinds[number][0], []).append(number)
-        if not choice:
-            done = set(self.tried)
-            new = [number for number in range(len(kinds)) if number not in done]
-            for number in [n for n in new if not known(n)] or new:
-                choice.setdefault(kinds[number][0], [number])
-        names = sorted(choice)
-        weights = [behind.get(name, _PRIOR_BEHIND) / (1 + taken[name]) ** 2 for name in names]
-        family = chance.choices(names, weights=weights)[0]
-        taken[family] += 1
-        return chance.choice(choice[family])
+        candidates = having[chance.choices(names, weights=[weight(name) for name in names])[0]]
+        # Of those that have it, rather one with other calls that samples fail, too.
+        candidates = candidates if pool is self.hard else candidates[:_CANDIDATES]
+        weights = [sum(weight(call) for call in calls[number]) for number in candidates]
+        number = chance.choices(candidates, weights=weights)[0]
+        taken.update(calls[number])
+        return number
 
 
 class Curriculum:
@@ -178,11 +171,12 @@ class Curriculum:
         half = len(self.strata) // 2
         return list(zip(self.strata[:half], self.strata[half:], strict=True))
 
-    def draw(self, count: int, seed: str, kinds: Kinds) -> list[tuple[Stratum, int]]:
+    def draw(self, count: int, seed: str, calls: Calls) -> list[tuple[Stratum, int]]:
         """``count`` rollouts: their stratum, and the number of the task in its list.
 
         Args:
-            kinds: ``kinds(disturbed, n)``: families and kinds of the first ``n`` tasks of that list.
+            calls: ``calls(stratum, n)``: what each of the stratum's first ``n`` tasks calls for; of each
+                at least one thing.
         """
         chance = random.Random(seed)
         for plain, disturbed in self._twins():
@@ -211,7 +205,7 @@ class Curriculum:
             known = len(stratum.tried) + _WINDOW
             again = chance.random() < self.again
             of_scene = taken.setdefault((stratum.scene, stratum.whole), Counter())
-            task = stratum.task(kinds(stratum.disturbed, known), of_scene, again, chance)
+            task = stratum.task(calls(stratum, known), of_scene, again, chance)
             if task in stratum.hard:
                 stratum.hard.remove(task)
             else:
@@ -224,7 +218,7 @@ class Curriculum:
 
     def restore(self, state: Sequence[dict[str, Any]]) -> None:
         self.strata = [
-            Stratum(**{**each, "kinds": {kind: Standing(**how) for kind, how in each["kinds"].items()}})
+            Stratum(**{**each, "calls": {call: Standing(**how) for call, how in each["calls"].items()}})
             for each in state
         ]
 

@@ -11,16 +11,20 @@ from serve.engine.local import LocalEngine
 from serve.episodes import Episode, Group
 from serve.prompt import Prompt
 from train.algorithms.returns import Credit, outcome
-from train.curriculum import Curriculum, Kind, Stratum
+from train.curriculum import Curriculum, Stratum
 from train.settings import RlConfig
 from train.source import Source
-from train.starts import Midway, Start, Way, way
+from train.starts import Call, Midway, Start, Way, left_out, way
 from train.tree import Target
 
 _LOOKED_AT_FOR_SCENES = 5
-# Each time a kind of task is lost again its choices are drawn at so many times the temperature.
-_HOTTER, _HOTTEST = 3.0, 9.0
+# Each time what is called for is failed by all samples again, it is drawn at so many times the temperature: the
+# choice in question up to the second, all that the policy hesitates at up to the third.
+_HOTTER, _HOTTEST, _HOTTEST_ANYWHERE = 3.0, 9.0, 3.0
 _WORSE = 0.01
+_LOOKED_AT_FOR_CALLS = 64
+# To do all that the program does.
+_ALL = Call(name="", field="", line="")
 
 Drawn = Sequence[tuple[Stratum, int]]
 
@@ -35,6 +39,7 @@ class Rollouts:
         self.config, self.credit = config, credit
         self._tasks: dict[bool, list[Task]] = {False: [], True: []}
         self._ways: dict[str, Way] = {}
+        self._called: dict[tuple[bool, int, bool], tuple[Call, ...]] = {}
         looked_at = self._task_list(False, _LOOKED_AT_FOR_SCENES)
         self.first = looked_at[0]
         self.curriculum = Curriculum(
@@ -48,7 +53,7 @@ class Rollouts:
         """What the iteration's groups try."""
         # The first is to find out where something can be learned: half as many tell.
         count = self.config.groups if iteration > 1 else -(-self.config.groups // 2)
-        return self.curriculum.draw(count, f"{self.config.seed}/{iteration}", self._kinds)
+        return self.curriculum.draw(count, f"{self.config.seed}/{iteration}", self._names)
 
     def make(self, drawn: Drawn, iteration: int, *, all_tried: bool) -> list[Group]:
         """Run the policy on what was drawn.
@@ -58,14 +63,14 @@ class Rollouts:
         """
         starts: dict[str, Start] = {}
         tasks = []
-        explored: dict[str, float] = {}
+        explored: dict[str, dict[str, float]] = {}
         for stratum, number in drawn:
             start = self._start(stratum, number)
             named = start.as_task
             starts[named.id] = start
             tasks.append(named)
-            if lost := stratum.standing(self._way(start.task).kind).lost:
-                explored[named.id] = min(_HOTTEST, _HOTTER**lost)
+            if heats := self._heats(stratum, start):
+                explored[named.id] = heats
 
         def session(task: Task) -> Session:
             return Midway(self.source.session(task), starts[task.id])
@@ -99,15 +104,16 @@ class Rollouts:
         start = self._start(stratum, number)
         way_there = self._way(start.task)
         reached = 1.0 if stratum.whole else way_there.reached[start.scene] or 0.0
-        values = self.outcomes(group.episodes)
-        stratum.seen(
-            number,
-            way_there.kind,
-            taught=taught,
-            tokens=group.size,
-            behind=reached - fmean(values) if values else 0.0,
-            lost=bool(values) and max(values) < reached - _WORSE,
-        )
+        judged = [(e, value) for e in group.episodes if (value := outcome(e, self.credit)) is not None]
+        short = [episode for episode, value in judged if value < reached - _WORSE]
+        count = max(1, len(judged))
+        behind = {
+            call.name: sum(not call.made(episode.actions) for episode in short) / count
+            for call in self._calls(stratum, start)
+            if judged
+        }
+        lesson = len(short) / count if taught else 0.0
+        stratum.seen(number, behind, lesson=lesson, tokens=group.size)
 
     def reward(self, done: Sequence[Episode]) -> float | None:
         """Mean return of the episodes that could be judged; None when none could."""
@@ -137,6 +143,42 @@ class Rollouts:
             self._ways[task.id] = way(self.source.session(task), task)
         return self._ways[task.id]
 
-    def _kinds(self, disturbed: bool, count: int) -> list[Kind]:
-        ways = [self._way(task) for task in self._task_list(disturbed, count)[:count]]
-        return [(way.family, way.kind) for way in ways]
+    def _known(self, stratum: Stratum) -> tuple[Call, ...]:
+        """What tasks of the list call for where a stratum's rollouts begin."""
+        place = (stratum.disturbed, stratum.scene, stratum.whole)
+        if place not in self._called:
+            tasks = self._task_list(stratum.disturbed, _LOOKED_AT_FOR_CALLS)[:_LOOKED_AT_FOR_CALLS]
+            starts = [self._start(stratum, number) for number in range(len(tasks))]
+            self._called[place] = tuple(
+                dict.fromkeys(call for start in starts for call in self._own_calls(stratum, start))
+            )
+        return self._called[place]
+
+    def _own_calls(self, stratum: Stratum, start: Start) -> tuple[Call, ...]:
+        scenes = self._way(start.task).calls
+        reached = scenes if stratum.whole else scenes[start.scene : start.scene + 1]
+        return tuple(call for scene in reached for call in scene)
+
+    def _calls(self, stratum: Stratum, start: Start) -> tuple[Call, ...]:
+        """What a task calls for where the stratum's rollouts begin, and until they end."""
+        own = self._own_calls(stratum, start)
+        return (*own, *left_out(own, self._known(stratum)), _ALL)
+
+    def _names(self, stratum: Stratum, count: int) -> list[list[str]]:
+        self._task_list(stratum.disturbed, count)
+        starts = [self._start(stratum, number) for number in range(count)]
+        return [[call.name for call in self._calls(stratum, start)][:-1] or [_ALL.name] for start in starts]
+
+    def _heats(self, stratum: Stratum, start: Start) -> dict[str, float]:
+        """How much hotter than usual to draw, by the beginning of lines, where all samples failed."""
+        heats: dict[str, float] = {}
+        for call in self._calls(stratum, start):
+            if lost := stratum.standing(call.name).lost:
+                # Which of the offered is chosen is decided in its line; whether there is a line, anywhere.
+                beginning = call.field if call.offered else ""
+                limit = _HOTTEST if beginning else _HOTTEST_ANYWHERE
+                heats[beginning] = max(heats.get(beginning, 0.0), min(limit, _HOTTER**lost))
+        if len(heats) > 1:
+            # What is known to be wrong is explored alone, so that the rest is right where it is hit.
+            heats.pop("", None)
+        return heats

@@ -7,6 +7,7 @@ begins comes from the teacher: what it does and how that is judged does not.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from envgen.session import Score, Task, Teacher, View
@@ -85,22 +86,44 @@ class Midway:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """Something that a task calls for: a choice from what is offered, a field filled in or left alone.
+
+    Attributes:
+        name: Equal in tasks that call for the same: of what is filled in, that it is; of rows, none.
+        field: How the lines begin that do something to this field.
+        line: The line that the program takes; None where it leaves the field alone.
+    """
+
+    name: str
+    field: str
+    line: str | None
+
+    @property
+    def offered(self) -> bool:
+        """Whether it is a choice among values that the page offers."""
+        return self.line is not None and self.line != self.field and self.line.startswith("select ")
+
+    def made(self, actions: Sequence[str]) -> bool:
+        """Whether these lines do what is called for."""
+        if self.line is None:
+            return not any(line.startswith(self.field) for line in actions)
+        return self.line in actions
+
+
+@dataclass(frozen=True, slots=True)
 class Way:
     """The program's way through a task.
 
     Attributes:
         reached: Milestones (0 to 1) at the end of each scene (of each fresh page), of one at least.
-        kind: What it chooses from what is offered, and which fields it fills in: equal in tasks that
-            call for the same.
-        family: The same, but of each field only what comes first. What is chosen there again answers
-            something that nobody could know before (a budget that is used up): tasks of a family begin
-            alike.
+        calls: What each scene calls for. Of each field only what comes first: what is chosen there again
+            answers something that nobody could know before (a budget that is used up).
         unforeseen: Whether it meets something of that sort.
     """
 
     reached: tuple[float | None, ...]
-    kind: str
-    family: str
+    calls: tuple[tuple[Call, ...], ...]
     unforeseen: bool
 
     @property
@@ -112,27 +135,40 @@ def way(session: Teacher, task: Task) -> Way:
     """Go the program's way through a task."""
     view = session.reset(task)
     reached: list[float | None] = []
-    # What it has to choose twice, after a disturbance, makes no other kind.
-    chosen: dict[str, None] = {}
-    first: dict[Target, str] = {}
+    scenes: list[tuple[Call, ...]] = []
+    calls: dict[Target, Call] = {}
     for _ in range(_MAX_STEPS):
         action = session.next_action()
         if action is None:
             break
         if action.verb in _FORM and action.target is not None:
-            # Of a field that is filled in only that it is: every task has values of its own.
-            text = f"fill {action.target.text()}" if action.verb == "fill" else action.text()
-            chosen[text] = None
-            first.setdefault(action.target, text)
+            calls.setdefault(action.target, _call(action, action.target))
         view = session.step(action)
         if view.finished:
             break
         if view.fresh:
             reached.append(view.potential)
+            scenes.append(tuple(calls.values()))
+            calls = {}
     session.close()
     return Way(
         reached=(*reached, view.potential),
-        kind="; ".join(chosen),
-        family="; ".join(first.values()),
+        calls=(*scenes, tuple(calls.values())),
         unforeseen=view.unforeseen,
     )
+
+
+def _call(action: Action, target: Target) -> Call:
+    # Rows are of one task; the column is what others call for too.
+    name = action.model_copy(update={"target": target.model_copy(update={"row": None})}).text()
+    if action.value is None:
+        return Call(name=name, field=action.text(), line=action.text())
+    field = f"{action.verb} {target.text()}:"
+    return Call(name=field if action.verb == "fill" else name, field=field, line=action.text())
+
+
+def left_out(calls: Sequence[Call], known: Sequence[Call]) -> tuple[Call, ...]:
+    """What others of these calls do and these do not: to leave those fields alone is called for."""
+    done = {call.field for call in calls}
+    fields = dict.fromkeys(call.field for call in known if call.field not in done)
+    return tuple(Call(name=f"not {field}", field=field, line=None) for field in fields)
