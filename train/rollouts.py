@@ -18,8 +18,8 @@ from train.starts import Call, Midway, Start, Way, left_out, way
 from train.tree import Target
 
 _LOOKED_AT_FOR_SCENES = 5
-# Each time what is called for is failed by all samples again, it is drawn at so many times the temperature: the
-# choice in question up to the second, all that the policy hesitates at up to the third.
+# Each time what is called for is failed by all samples again, it is drawn at so many times the temperature:
+# the choice in question up to the second, all that the policy hesitates at up to the third.
 _HOTTER, _HOTTEST, _HOTTEST_ANYWHERE = 3.0, 9.0, 3.0
 _WORSE = 0.01
 _LOOKED_AT_FOR_CALLS = 64
