@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from envgen.answers import FILE, Answer, Answers
 from envgen.behaviour import Behaviour, explain_body, observe, request_pattern
 from envgen.documents import Knowledge
-from envgen.entities import entity_models, parameter_models, references
+from envgen.entities import SESSION, entity_models, parameter_models, references
 from envgen.examples import Historian, Known
 from envgen.expressions import Constant, Entered, Expression, FieldOf, Lookup, Test, Told, evaluate, parts
 from envgen.instructions import Instructions, understand
@@ -83,6 +83,7 @@ def compile_workflow(
         pages=tuple(pages),
         entities=tuple(entity_models(world, references(world), instructions, expressions, knowledge)),
         session=tuple((name, tuple(dict.fromkeys(texts))) for name, texts in session.items()),
+        session_entities=tuple((name, to) for (of, name), to in references(world).items() if of == SESSION),
         writes=tuple(writes),
         hidden=tuple(models.hidden),
         plans=tuple(program.plans),

@@ -19,6 +19,7 @@ from envgen.expressions import (
     Exists,
     Expression,
     FieldOf,
+    Instruction,
     Mapped,
     Parameter,
     Told,
@@ -138,6 +139,8 @@ class Modeller:
             messages=tuple(sorted(self._behaviour.messages.get(kind.id, ()))),
             controls=tuple(self._controls(kind)),
             lists=tuple(self._lists(kind)),
+            next=kind.next,
+            previous=kind.previous,
             exits=tuple(exits),
         )
 
@@ -170,7 +173,7 @@ class Modeller:
     def _conditions(self, kind: PageKind) -> list[tuple[str, Expression]]:
         found: list[tuple[str, Expression]] = []
         behaviour = self._behaviour
-        handled = behaviour.messages.get(kind.id, frozenset()) | behaviour.list_nodes(kind.id)
+        handled = behaviour.messages.get(kind.id, frozenset()) | behaviour.list_nodes(kind.id) | kind.turns
         seen = self._seen[kind.id]
         wanted = [n.id for n in _outside_rows(kind.template) if n.optional and n.id not in handled]
         wanted += [f"{n.id}:{flag}" for n in _outside_rows(kind.template) for flag in n.flags]
@@ -186,7 +189,7 @@ class Modeller:
     def _presence(self, kind: PageKind, part: str, seen: Sequence[_Seen]) -> Expression | None:
         controls = [n for n in kind.template.walk() if n.kind == "control" and n.id != part]
         atoms = self._page_atoms(kind, seen)
-        atoms += [Entered(control=f"{kind.id}.{n.id}", label=n.label()) for n in controls]
+        atoms += [Entered(control=f"{kind.id}.{n.id}", label=kind.label_of(n.id)) for n in controls]
         atoms += [Entered(control=f"{kind.id}.#{rows}", label="number of rows") for rows in kind.lists]
         examples = _distinct([Example(s.context, YES if part in s.reading.present else NO) for s in seen])
         result = Search(examples, atoms, self._knowledge, equalities=False, max_leaves=3).run()
@@ -208,6 +211,9 @@ class Modeller:
         known = set(kind.fields) | {kind.key_slot}
         for slot, name in kind.session.items():
             found.append((slot, FieldOf(root="", path=(name,))))
+            known.add(slot)
+        for slot in sorted(kind.echoes):
+            found.append((slot, Instruction()))
             known.add(slot)
         for node in _outside_rows(kind.template):
             slots = [*slots_of(node.name), *(slots_of(node.value) if node.value is not None else ())]
@@ -241,7 +247,7 @@ class Modeller:
     def _control_label(self, control: str) -> str:
         page, _, node = control.partition(".")
         kind = self._world.kinds.get(page)
-        return kind.nodes[node].label() if kind is not None and node in kind.nodes else control
+        return kind.label_of(node) if kind is not None and node in kind.nodes else control
 
     # Controls
 
@@ -265,7 +271,7 @@ class Modeller:
         return Control(
             id=f"{kind.id}.{node.id}",
             node=node.id,
-            label=node.label(),
+            label=kind.label_of(node.id),
             role=node.role,
             options=options,
             options_seen=varied if len(varied) > 1 else (),
@@ -316,6 +322,9 @@ class Modeller:
     def _initial(self, kind: PageKind, node: TemplateNode) -> Expression | None:
         if any(node.id == b.search_control for (p, _), b in self._behaviour.lists.items() if p == kind.id):
             return None
+        name = self._world.prefilled.get((kind.id, node.id))
+        if name is not None:
+            return FieldOf(root="", path=(name,))
         examples = []
         for visit in self._arrivals(kind.id):
             if node.id in visit.next_reading.controls:
@@ -428,7 +437,9 @@ class Modeller:
         return Exit(node=node_id, verb=verb, label=label, outcomes=tuple(outcomes), decision=decision)
 
     def _record_rule(self, visit: Visit) -> RecordRule:
-        after = self._world.kinds[visit.next_page]
+        kind, after = self._world.kinds[visit.page], self._world.kinds[visit.next_page]
+        if visit.target in kind.turns:
+            return "next" if visit.target == kind.next else "previous"
         if not after.entity:
             return "none"
         if visit.row is not None and visit.rows_id:
@@ -471,7 +482,7 @@ class Modeller:
 
     def _outcome_atoms(self, kind: PageKind, examples: Sequence[Example]) -> list[Expression]:
         atoms: list[Expression] = [
-            Entered(control=f"{kind.id}.{n.id}", label=n.label())
+            Entered(control=f"{kind.id}.{n.id}", label=kind.label_of(n.id))
             for n in kind.template.walk()
             if n.kind == "control"
         ]
@@ -535,7 +546,7 @@ class Modeller:
             found = Search(examples, atoms, self._knowledge, equalities=False, max_leaves=2).run()
             texts = {e.output for e in examples}
             expression = found.expression or Constant(text=sorted(texts)[0])
-        label = kind.nodes[best].label() if best else ""
+        label = kind.label_of(best) if best else ""
         self._models.findings.append(
             Finding(
                 kind="hidden",

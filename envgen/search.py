@@ -10,7 +10,7 @@ explanation: what documents mention is cheaper than what only fits.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -32,6 +32,7 @@ from envgen.expressions import (
     Lookup,
     Mapped,
     Parameter,
+    Says,
     Shown,
     Test,
     Told,
@@ -42,6 +43,7 @@ from envgen.expressions import (
 )
 from envgen.expressions import test as holds
 from envgen.values import CONVERSIONS, FORMATS, convert, number
+from envgen.wording import words_of
 
 MAX_LEAVES = 6
 _MAX_STEPS = 60_000
@@ -122,6 +124,8 @@ class Search:
         writes: Writes whose having happened may be asked about.
         label: What is being explained; fields that documents mention together with it, or with
             one of the answers, are asked about first.
+        spoken: What an answer is called, where the instruction's wording may decide about it; answers
+            that are missing are called what they are. None: the wording is not asked about.
     """
 
     def __init__(
@@ -135,6 +139,7 @@ class Search:
         label: str = "",
         equalities: bool = True,
         max_leaves: int = MAX_LEAVES,
+        spoken: Mapping[str, str] | None = None,
     ) -> None:
         self._examples = examples
         self._knowledge = knowledge
@@ -149,6 +154,8 @@ class Search:
             self._values.append((atom, row))
         self._shown = shown
         self._writes = writes
+        self._spoken = spoken
+        self._any_word = False
         self._equalities = equalities
         self._entities = list(dict.fromkeys(entity for e in examples for entity in e.context.records))
         self._topics = [label, *dict.fromkeys(e.output for e in examples)]
@@ -162,6 +169,15 @@ class Search:
         """Search; see :class:`Explanation`."""
         if not self._examples:
             return Explanation(Keep())
+        found = self._explain()
+        if found.expression is None and self._spoken is not None:
+            # Wording that does not name the answer is asked about when nothing else is left.
+            self._any_word = True
+            self._leaf_memo = {}
+            found = self._explain()
+        return found
+
+    def _explain(self) -> Explanation:
         self._candidates = self._make_candidates()
         whole = [c for c in self._candidates if c.mask == self._all]
         if whole and not isinstance(whole[0].expression, Mapped):
@@ -280,7 +296,7 @@ class Search:
         for how in [how for how in CONVERSIONS if how in wanted]:
             converted = [None if v is None else convert(how, v) for v in values]
             # A short piece of a long text fits by accident too easily.
-            cost = 0.6 if how.startswith(("number", "date", "no blanks", "trimmed")) else 1.2
+            cost = 0.6 if how.startswith(("number", "date", "time", "no blanks", "trimmed")) else 1.2
             if any(c and len(c) < 2 for c in converted):
                 cost += 1.0
             add(Convert(how=how, of=atom), converted, _atom_cost(atom) + cost)
@@ -363,6 +379,7 @@ class Search:
             add(shown, [holds(shown, c) for c in contexts], 0.6)
         for write in self._writes:
             add(Written(write=write), [c.done(write) for c in contexts], 0.8)
+        self._said(add)
         for atom, values in self._values:
             if not isinstance(atom, Told):
                 self._categories(atom, values, add)
@@ -385,8 +402,21 @@ class Search:
             self._equal(add)
         return sorted(found.values(), key=lambda s: s.cost)
 
+    def _said(self, add) -> None:  # type: ignore[no-untyped-def]
+        """Words of the instruction: those that name the answer; any when nothing else explains it."""
+        if self._spoken is None:
+            return
+        names = [words_of(self._spoken.get(example.output, example.output)) for example in self._examples]
+        said = [example.context.words for example in self._examples]
+        for word in sorted(frozenset().union(*said)):
+            has = [word in words for words in said]
+            if all(word in name for name, there in zip(names, has, strict=True) if there):
+                add(Says(word=word), has, 0.8)
+            elif self._any_word and 2 <= sum(has) <= len(has) - 2:
+                add(Says(word=word), has, 2.4)
+
     def _categories(self, atom, values, add) -> None:  # type: ignore[no-untyped-def]
-        texts = {v for v in values if v is not None}
+        texts = dict.fromkeys(v for v in values if v is not None)
         if not 2 <= len(texts) <= _CATEGORIES or all(number(t) is not None for t in texts if t):
             return
         if len(texts) * 2 > len(values) + 1:

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from envgen.pages import address_pattern, classify, cluster, data_texts, template_of
+from envgen.paging import NEXT, PREVIOUS
 from envgen.templates import Reading, TemplateNode, read
 from envgen.traces import Moment, Page, Trace
-from ingest.action import resolve
+from ingest.action import FILLABLE_ROLES, resolve
 
 Records = dict[str, dict[str, dict[str, str]]]
 """Entity -> key -> field -> text."""
@@ -31,6 +32,8 @@ class PageKind:
         lists: ``rows`` node to what its rows are.
         inherits: The page shows the record opened before, without saying its key.
         session: Slot to field for what is the same on all pages of a recording (who is signed in).
+        echoes: Slots that repeat the instruction.
+        next: The link that shows the record after this one, where they are shown one at a time.
     """
 
     id: str
@@ -44,10 +47,27 @@ class PageKind:
     session: dict[str, str] = field(default_factory=dict)
     nodes: dict[str, TemplateNode] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    echoes: set[str] = field(default_factory=set)
+    next: str = ""
+    previous: str = ""
+
+    @property
+    def turns(self) -> set[str]:
+        """The links that show another record on the same page."""
+        return {node for node in (self.next, self.previous) if node}
 
     def __post_init__(self) -> None:
         self.nodes = {node.id: node for node in self.template.walk()}
         self.labels = slot_labels(self.template)
+
+    def label_of(self, node_id: str) -> str:
+        """What a node is called; a control whose label is data goes by its place among those."""
+        node = self.nodes[node_id]
+        label = node.label()
+        if node.kind != "control" or not is_data(label):
+            return label
+        unnamed = [n.id for n in self.template.walk() if n.kind == "control" and is_data(n.label())]
+        return f"field {unnamed.index(node_id) + 1}"
 
     def make_optional(self, ids: set[str]) -> None:
         """Note that nodes are not always on the page."""
@@ -117,9 +137,12 @@ class World:
                 self._page_ids[address_pattern(page.path), id(page.node)] = page_id
         self._readings: dict[tuple[str, int], Reading] = {}
         self.visits: dict[str, list[Visit]] = {t.recording: self._visits(t) for t in traces}
+        self._find_echoes()
         self._find_entities()
         self.session: dict[str, dict[str, str]] = {t.recording: {} for t in traces}
         self._find_session()
+        self.prefilled: dict[tuple[str, str], str] = {}
+        self._find_prefilled()
         self._name_fields()
         self._follow_keys()
         self.records: dict[str, Records] = {t.recording: self._collect(t.recording) for t in traces}
@@ -175,6 +198,18 @@ class World:
                 return node.id
         return ""
 
+    def _find_echoes(self) -> None:
+        """Slots that say the instruction on every page."""
+        texts: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+        for visit in self.all_visits():
+            for page, reading in ((visit.page, visit.reading), (visit.next_page, visit.next_reading)):
+                told = self.data.instructions[visit.recording]
+                for slot, text in reading.slots.items():
+                    texts[page, slot].append((" ".join(text.split()), told))
+        for (page, slot), said in texts.items():
+            if len(set(said)) > 1 and all(text == told for text, told in said):
+                self.kinds[page].echoes.add(slot)
+
     # Entities
 
     def _find_entities(self) -> None:
@@ -202,6 +237,10 @@ class World:
             learned = [self._spread(key, visits) for key, visits in by_link.items()]
             if not any(learned):
                 break
+        for (page, target, next_page), visits in by_link.items():
+            kind = self.kinds[page]
+            if page == next_page and NEXT.search(kind.nodes[target].label()):
+                self._one_at_a_time(kind, target, visits)
         self._lists_by_value()
 
     def _row_key(self, visits: Sequence[Visit], rows_id: str) -> tuple[str, str] | None:
@@ -231,7 +270,9 @@ class World:
         return self.kinds[page].nodes[slot.split(".")[0]].role
 
     def _entity_name(self, page: str, rows_id: str, column: str) -> str:
-        base = self.kinds[page].labels.get(column) or f"{page} {rows_id}"
+        return self._unused(self.kinds[page].labels.get(column) or f"{page} {rows_id}")
+
+    def _unused(self, base: str) -> str:
         taken = {kind.entity for kind in self.kinds.values()}
         taken |= {rows.entity for kind in self.kinds.values() for rows in kind.lists.values()}
         name, count = base, 1
@@ -279,9 +320,31 @@ class World:
                 return slot
         return ""
 
+    def _one_at_a_time(self, kind: PageKind, target: str, visits: Sequence[Visit]) -> None:
+        """A page without rows that a link fills anew shows a record of its own each time."""
+        if kind.entity or any(node.kind == "rows" for node in kind.template.walk()):
+            return
+        shown = [(v.reading.slots, v.next_reading.slots) for v in visits]
+        asked = {t.recording: t.instruction for t in self.traces}
+        last = {recording: found[-1].reading.slots for recording, found in self.visits.items()}
+
+        def rank(slot: str) -> tuple[int, bool]:
+            named = sum(slots.get(slot, "\0") in asked[recording] for recording, slots in last.items())
+            return named, self._role_of(kind.id, slot) == "heading"
+
+        own = [slot for slot in record_slots(kind.template) if slot not in kind.echoes]
+        changing = [s for s in own if all(a.get(s) and b.get(s) and a[s] != b[s] for a, b in shown)]
+        if not changing:
+            return
+        kind.key_slot = max(changing, key=rank)
+        kind.entity = self._unused(kind.labels.get(kind.key_slot) or "record")
+        kind.next = target
+        others = (node for node in kind.template.walk() if node.id != target)
+        kind.previous = next((node.id for node in others if PREVIOUS.search(node.label())), "")
+
     def _lists_by_value(self) -> None:
-        """Lists nobody clicked in: of a known entity when a column holds its keys, else of one of "
-        "their own."""
+        """Lists nobody clicked in: of a known entity when a column holds its keys, else of one of
+        their own."""
         keys: dict[str, set[str]] = defaultdict(set)
         open_lists: dict[tuple[str, str], list[list[Reading]]] = defaultdict(list)
         for kind, reading in self._all_readings():
@@ -331,7 +394,7 @@ class World:
                 for page, reading in ((visit.page, visit.reading), (visit.next_page, visit.next_reading)):
                     kind = self.kinds[page]
                     for slot in record_slots(kind.template, everywhere=True):
-                        if slot in reading.slots and slot != kind.key_slot:
+                        if slot in reading.slots and slot != kind.key_slot and slot not in kind.echoes:
                             texts[page, slot][recording].add(reading.slots[slot])
                             keyed[page, slot] = bool(kind.entity)
         fixed = {place: {r: next(iter(t)) for r, t in by.items()} for place, by in texts.items()
@@ -352,6 +415,25 @@ class World:
                     chosen.setdefault(name, {}).update(by)
                     self.kinds[page].session[slot] = name
         for name, by in chosen.items():
+            for recording, text in by.items():
+                self.session[recording][name] = text
+
+    def _find_prefilled(self) -> None:
+        """Text fields that stand filled in when a recording begins, otherwise in others: data of the case."""
+        texts: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+        for recording, visits in self.visits.items():
+            for control, text in visits[0].reading.controls.items():
+                if text and self.kinds[visits[0].page].nodes[control].role in FILLABLE_ROLES:
+                    texts[visits[0].page, control][recording] = text
+        taken = {name for fields in self.session.values() for name in fields}
+        for (page, control), by in texts.items():
+            if len(by) < len(self.visits) or len(set(by.values())) < 2:
+                continue
+            name = self.kinds[page].label_of(control)
+            while name in taken:
+                name += "'"
+            taken.add(name)
+            self.prefilled[page, control] = name
             for recording, text in by.items():
                 self.session[recording][name] = text
 
@@ -393,7 +475,7 @@ class World:
         if kind.entity and kind.key_slot in reading.slots:
             key = reading.slots[kind.key_slot]
             for slot in record_slots(kind.template):
-                if slot in reading.slots and slot not in kind.session:
+                if slot in reading.slots and slot not in kind.session and slot not in kind.echoes:
                     values[kind.entity][page, "", slot].setdefault((recording, key), reading.slots[slot])
         for rows_id, rows in kind.lists.items():
             for row in reading.rows.get(rows_id, ()):
@@ -462,6 +544,11 @@ def _related(visit: Visit) -> bool:
     before, after = visit.moment.before.path, visit.moment.after.path
     shared = set(before.split("/")) & set(after.split("/"))
     return before == after or any(any(c.isdigit() for c in part) for part in shared)
+
+
+def is_data(label: str) -> bool:
+    """Whether a label with its holes left out says nothing: what it says is data."""
+    return not any(c.isalpha() for c in label)
 
 
 _MESSAGES = ("alert", "status", "dialog", "alertdialog")
