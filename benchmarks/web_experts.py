@@ -140,23 +140,6 @@ def choose_option(instruction: str, look: Look) -> Iterator[str]:
     yield 'click button "Submit"'
 
 
-def arithmetic(instruction: str, look: Look) -> Iterator[str]:
-    page = look()
-    texts = " ".join(n.name if n.role == "textbox" else n.value or "" for n in page.walk())
-    found = re.search(r"(\d+) ([-+x]) (\d+) =", texts)
-    assert found is not None
-    a, b = int(found[1]), int(found[3])
-    result = {"+": a + b, "-": a - b, "x": a * b}[found[2]]
-    yield from _fill_and_submit(page, str(result))
-
-
-def find_word(instruction: str, look: Look) -> Iterator[str]:
-    nth = int(re.search(r"(\d+)\w\w word", instruction)[1])  # type: ignore[index]
-    words = next(n.text() for n in look().walk() if n.role in ("paragraph", "text") and len(n.text()) > 20
-                 and "Find the" not in n.text()).split()  # fmt: skip
-    yield from _fill_and_submit(look(), words[nth - 1].strip(",."))
-
-
 EXPERTS: dict[str, Expert] = {
     "enter-text": enter_text,
     "enter-text-2": enter_text_in_case,
@@ -174,7 +157,5 @@ EXPERTS: dict[str, Expert] = {
     "text-transform": read_letters,
     "phone-book": phone_book,
     "multi-layouts": multi_orderings,
-    "find-word": find_word,
     "click-option": choose_option,
-    "simple-arithmetic": arithmetic,
 }

@@ -86,6 +86,7 @@ class Aligner:
         self._instructions = instructions
         self._data = data
         self._wandering: set[str] = set()
+        self._alone: set[int] = set()
         self._count = 0
 
     def template(self) -> TemplateNode:
@@ -144,6 +145,7 @@ class Aligner:
             return ()
         data_rows = self._data_rows(lists)
         self._wandering = self._labels_that_are_data(lists)
+        self._alone = self._only_fields(lists)
         columns: list[_Column] = []
         # Pages with equal child lists need to be aligned only once.
         seen: dict[tuple[object, ...], list[_Column | None]] = {}
@@ -218,6 +220,17 @@ class Aligner:
         named = [{c.name for c in children if c.role in CONTROL_ROLES} for children in lists.values()]
         everywhere: set[str] = set.intersection(*named)
         return (set[str]().union(*named) - everywhere) & self._data
+
+    def _only_fields(self, lists: dict[int, tuple[Node, ...]]) -> set[int]:
+        """``id()`` of fields that are the only one of their role on every page, under ever other names."""
+        found: set[int] = set()
+        for role in {c.role for children in lists.values() for c in children if c.role in CONTROL_ROLES}:
+            fields = {i: [c for c in children if c.role == role] for i, children in lists.items()}
+            names = {c.name for group in fields.values() for c in group}
+            recordings = self._recordings(fields)
+            if len(names) == recordings > 2 and all(len(group) == 1 for group in fields.values()):
+                found |= {id(group[0]) for group in fields.values()}
+        return found
 
     # Rows of data
 
@@ -328,6 +341,7 @@ class Aligner:
         if node.role in _NAMED_ROLES and node.name:
             known = next(iter(column.texts))
             same = self._is_data(text, known) or _worded_alike(node.role, text, known)
+            same = same or id(node) in self._alone
             return 1.0 if same or node.role == "clickable" else 0.0
         shape = {child.role for child in node.children}
         other = {child.role for child in next(iter(column.nodes.values())).children}

@@ -15,6 +15,11 @@ from envgen.values import number
 from envgen.world import PageKind, Visit, World
 from ingest.recording import Effect
 
+_ERROR = re.compile(
+    r"\b(internal server error|server error|went wrong|bad gateway|service unavailable|not found|forbidden"
+    r"|access denied|timed out|exception|error \d{3})\b|^(error|5\d\d|40[0-9])$",
+    re.IGNORECASE,
+)
 ENTRY_VERBS = frozenset({"fill", "select", "check", "uncheck"})
 
 
@@ -182,11 +187,24 @@ def _writes_by_end(world: World, found: Behaviour) -> None:
     last = {}
     for recording, visits in world.visits.items():
         clicks = [v for v in visits if v.verb in ("click", "press") and v.target]
-        if clicks:
+        if not clicks:
+            continue
+        if clicks[-1].next_page != clicks[-1].page and failed(clicks[-1]):
+            found.refused.add((recording, clicks[-1].index))
+        else:
             last[recording] = clicks[-1]
     sent = [v for v in last.values() if v.reading.controls and v.row is None]
     for visit in sent or last.values():
         found.writes[visit.recording, visit.index] = f"{visit.page}.{visit.target}"
+
+
+def failed(visit: Visit) -> bool:
+    """Whether an action led to an error page: the server says so, or its heading or title does."""
+    if any(e.status is not None and e.status >= 500 for e in visit.moment.effects):
+        return True
+    page = visit.moment.after
+    said = [page.title, *(n.name or n.text() for n in page.node.walk() if n.role == "heading")]
+    return any(_ERROR.search(text) for text in said)
 
 
 def _request(effect: Effect) -> str:

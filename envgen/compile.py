@@ -164,7 +164,11 @@ def _about_recordings(
             )
         )
     if behaviour.writes:
-        unfinished = [t.recording for t in traces if not any(r == t.recording for r, _ in behaviour.writes)]
+        unfinished = [
+            f"{t.recording}: ends on “{page_title(world.kinds[world.visits[t.recording][-1].next_page])}”"
+            for t in traces
+            if not any(r == t.recording for r, _ in behaviour.writes)
+        ]
         if unfinished:
             findings.append(
                 Finding(

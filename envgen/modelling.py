@@ -427,6 +427,9 @@ class Modeller:
             if test is not None:
                 base = decision or Constant(text=str(plain[0][0] if plain else index))
                 decision = _graft(test, str(index), base)
+            elif not any(self._gone_on(v) for v in found):
+                # Nobody got past it: an error, of which nothing is known but that it was there.
+                outcomes[index] = outcomes[index].model_copy(update={"hidden": NEVER})
             else:
                 name = f"{kind.id}.{node_id}.{len(self._models.hidden) + 1}"
                 self._models.hidden.append(self._hidden(kind, name, found))
@@ -435,6 +438,13 @@ class Modeller:
         if decision is None and len(outcomes) > 1 and not outcomes[0].hidden and plain:
             decision = Constant(text=str(plain[0][0]))
         return Exit(node=node_id, verb=verb, label=label, outcomes=tuple(outcomes), decision=decision)
+
+    def _gone_on(self, refused: Visit) -> bool:
+        """Whether a refused submission was accepted in the end."""
+        return any(
+            recording == refused.recording and index > refused.index
+            for recording, index in self._behaviour.writes
+        )
 
     def _record_rule(self, visit: Visit) -> RecordRule:
         kind, after = self._world.kinds[visit.page], self._world.kinds[visit.next_page]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from envgen.answers import Answers
 from envgen.behaviour import ENTRY_VERBS, Behaviour
 from envgen.documents import Knowledge
+from envgen.doubts import contradicted
 from envgen.examples import Known
 from envgen.expressions import (
     Constant,
@@ -264,6 +265,7 @@ class Programmer:
         if result.expression is None:
             self._unexplained(kind, node, where, control, examples)
             return EntryRule(page=kind.id, control=control, expression=None, examples=len(examples))
+        self._program.findings += contradicted(where, result, examples, self._knowledge, control)
         rule, why = self._questions.settled(where, result, examples, control)
         return EntryRule(page=kind.id, control=control, expression=rule, examples=len(examples), why=why)
 
@@ -356,6 +358,8 @@ class Programmer:
             )
         rule = result.expression
         if rule is not None:
+            where = f"How “{page_title(kind)}” is left"
+            self._program.findings += contradicted(where, result, examples, self._knowledge, labels=called)
             rule, reasons = self._questions.settled(
                 f"How “{page_title(kind)}” is left",
                 result,

@@ -51,6 +51,9 @@ _MAX_SOURCES = 3
 _SOURCE_COST = 0.8
 _RIVAL_MARGIN = 0.3
 _CATEGORIES = 12
+# What fewer follow is no rule that the others could have broken.
+_MOST = 0.5
+_FEW = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +93,14 @@ class Explanation:
     Attributes:
         expression: None when nothing small enough explains the examples.
         rivals: Different explanations that fit as well and cost the same.
+        nearly: Look-ups in documents' tables that most examples follow, and the examples that do not.
     """
 
     expression: Expression | None
     cost: float = 0.0
     evidence: list[Evidence] = field(default_factory=list)
     rivals: list[Expression] = field(default_factory=list)
+    nearly: list[tuple[Expression, list[Example]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +180,18 @@ class Search:
             self._any_word = True
             self._leaf_memo = {}
             found = self._explain()
+        found.nearly = self._nearly()
         return found
+
+    def _nearly(self) -> list[tuple[Expression, list[Example]]]:
+        """The look-up that most examples follow, with those that enter something else than it says."""
+        lookups = [c for c in self._candidates if isinstance(c.expression, Lookup)]
+        best = max(lookups, key=lambda c: (c.mask.bit_count(), -c.cost), default=None)
+        if best is None or best.mask == self._all or best.mask.bit_count() < _MOST * len(self._examples):
+            return []
+        others = [e for i, e in enumerate(self._examples) if not best.mask >> i & 1]
+        strays = [e for e in others if evaluate(best.expression, e.context) is not None]
+        return [(best.expression, strays)] if strays and len(self._examples) >= _FEW else []
 
     def _explain(self) -> Explanation:
         self._candidates = self._make_candidates()

@@ -30,6 +30,7 @@ NodeKind = Literal["plain", "control", "rows"]
 _MISSING = -4.0
 _UNKNOWN = -3.0
 _IMPOSSIBLE = -1e9
+_HELD = 1.5
 
 
 class TemplateNode(BaseModel):
@@ -204,6 +205,11 @@ def compatible(template: TemplateNode, node: Node) -> float:
     wanted = {child.role for child in template.children if not child.optional}
     if wanted:
         score += len(wanted & {child.role for child in node.children}) / len(wanted)
+    if template.optional and not node.name:
+        # Siblings that come and go (items of a paging bar) are told apart by what they hold.
+        held = {(child.role, child.name) for child in node.children if child.name}
+        named = {(child.role, child.name[0]) for child in template.children if len(child.name) == 1}
+        score += _HELD * len(held & named)
     return score
 
 
