@@ -9,13 +9,14 @@ from envgen.behaviour import Behaviour, explain_body, observe, request_pattern
 from envgen.documents import Knowledge
 from envgen.entities import SESSION, entity_models, parameter_models, references
 from envgen.examples import Historian, Known
+from envgen.explanations import Example
 from envgen.expressions import Constant, Entered, Expression, FieldOf, Lookup, Test, Told, evaluate, parts
 from envgen.instructions import Instructions, understand
 from envgen.mixed import mixed
 from envgen.modelling import Modeller, Models, page_title, without_mistakes
 from envgen.options import complete_options
 from envgen.program import Program, Programmer
-from envgen.search import Example, Search
+from envgen.search import Search
 from envgen.traces import Parser, Trace, trace
 from envgen.workflow import Finding, TableData, Workflow, WriteKind
 from envgen.world import World

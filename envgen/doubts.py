@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from envgen.documents import Knowledge, NumberFact
+from envgen.explanations import Evidence, Example, Explanation
 from envgen.expressions import Choose, Expression, FieldOf, Shown, evaluate, in_words, parts
 from envgen.expressions import test as holds
-from envgen.search import Evidence, Example, Explanation
 from envgen.values import number
 from envgen.workflow import Finding
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from envgen.behaviour import ENTRY_VERBS, Behaviour, mapping_of, shown_messages
 from envgen.documents import Knowledge
 from envgen.examples import PAGE_ROOT, Historian, Known
+from envgen.explanations import Example
 from envgen.expressions import (
     Among,
     Choose,
@@ -27,7 +28,7 @@ from envgen.expressions import (
     evaluate,
     parts,
 )
-from envgen.search import Example, Search
+from envgen.search import Search
 from envgen.templates import Reading, TemplateNode, only_holds_optional
 from envgen.texts import slots_of
 from envgen.workflow import (

@@ -17,6 +17,7 @@ from envgen.behaviour import ENTRY_VERBS, Behaviour
 from envgen.documents import Knowledge
 from envgen.doubts import contradicted
 from envgen.examples import Known
+from envgen.explanations import Example
 from envgen.expressions import (
     Constant,
     Entered,
@@ -30,7 +31,7 @@ from envgen.expressions import (
 from envgen.instructions import Instructions
 from envgen.modelling import page_title
 from envgen.questions import ENOUGH, Questions
-from envgen.search import Example, Search
+from envgen.search import Search
 from envgen.templates import own_nodes
 from envgen.workflow import EntryRule, Finding, PagePlan
 from envgen.world import PageKind, Visit, World
