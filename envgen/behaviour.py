@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from envgen.align import masked
+from envgen.kinds import PageKind, Visit
 from envgen.paging import NEXT, PREVIOUS
 from envgen.templates import MESSAGE_ROLES, Reading, TemplateNode
 from envgen.traces import Moment
 from envgen.values import number
-from envgen.world import PageKind, Visit, World
+from envgen.world import World
 from ingest.recording import Effect
 
 _ERROR = re.compile(
@@ -115,7 +116,7 @@ def _list_behaviour(world: World, kind: PageKind, rows_id: str) -> ListBehaviour
             found.previous = node.id
     if found.search_control:
         found.search_fields = tuple(n for n in dict.fromkeys(fields.values()) if n not in contradicted)
-    sizes = [len(reading.rows.get(rows_id, ())) for page, reading in world._all_readings() if page is kind]
+    sizes = [len(reading.rows.get(rows_id, ())) for page, reading in world.all_readings() if page is kind]
     if found.next and sizes:
         found.page_size = max(sizes)
     return found

@@ -9,11 +9,13 @@ from envgen.behaviour import Behaviour, explain_body, observe, request_pattern
 from envgen.documents import Knowledge
 from envgen.entities import SESSION, entity_models, parameter_models, references
 from envgen.examples import Historian, Known
+from envgen.exits import without_mistakes
 from envgen.explanations import Example
-from envgen.expressions import Constant, Entered, Expression, FieldOf, Lookup, Test, Told, evaluate, parts
+from envgen.expressions import Entered, Expression, Lookup, Test, parts
+from envgen.ground import Models, page_title
 from envgen.instructions import Instructions, understand
 from envgen.mixed import mixed
-from envgen.modelling import Modeller, Models, page_title, without_mistakes
+from envgen.modelling import Modeller
 from envgen.options import complete_options
 from envgen.program import Program, Programmer
 from envgen.search import Search
@@ -261,6 +263,3 @@ def _expressions(
         yield from (rule.expression for rule in plan.entries if rule.expression is not None)
     for write in writes:
         yield from (expression for _, expression in write.updates)
-
-
-__all__ = ["Constant", "FieldOf", "Told", "compile_workflow", "evaluate", "page_title"]

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from envgen.documents import Knowledge
 from envgen.instructions import Instructions
+from envgen.kinds import Records, Visit
 from envgen.templates import Reading
 from envgen.wording import wording
-from envgen.world import Records, Visit, World
+from envgen.world import World
 
 PAGE_ROOT = "@"
 """Prefix of the root that means: the record the page shows, whichever task it is."""

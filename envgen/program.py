@@ -28,13 +28,14 @@ from envgen.expressions import (
     Told,
     evaluate,
 )
+from envgen.ground import page_title
 from envgen.instructions import Instructions
-from envgen.modelling import page_title
+from envgen.kinds import PageKind, Visit
 from envgen.questions import ENOUGH, Questions
 from envgen.search import Search
 from envgen.templates import own_nodes
 from envgen.workflow import EntryRule, Finding, PagePlan
-from envgen.world import PageKind, Visit, World
+from envgen.world import World
 from ingest.action import CHECKABLE_ROLES
 
 
