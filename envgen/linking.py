@@ -49,10 +49,10 @@ class Linker:
             learned = [self._spread(key, visits) for key, visits in by_link.items()]
             if not any(learned):
                 break
-        for (page, target, next_page), visits in by_link.items():
+        for (page, link, next_page), visits in by_link.items():
             kind = self._world.kinds[page]
-            if page == next_page and NEXT.search(kind.nodes[target].label()):
-                self._one_at_a_time(kind, target, visits)
+            if page == next_page and NEXT.search(kind.nodes[link].label()):
+                self._one_at_a_time(kind, link, visits)
         self._lists_by_value()
 
     def _row_key(self, visits: Sequence[Visit], rows_id: str) -> tuple[str, str] | None:
