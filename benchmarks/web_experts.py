@@ -97,34 +97,65 @@ def multi_orderings(instruction: str, look: Look) -> Iterator[str]:
     found = re.search(r"Search for (.+) movies directed by (.+) from year (.+)\.", instruction)
     assert found is not None
     page = look()
-    labels = ("Genre", "Director", "Year")
+    labels = ("genre", "director", "year|date")
     named = {n.name.lower(): n.name for n in page.walk() if n.role == "textbox"}
     for label, text in zip(labels, found.groups(), strict=True):
-        name = next(full for low, full in named.items() if label.lower() in low)
+        name = next(full for low, full in named.items() if re.search(label, low))
         yield f"fill textbox {json.dumps(name)}: {text}"
     last = next(
-        n for n in page.walk() if n.role in ("button", "clickable") and n.name in ("Submit", "Search")
+        n for n in page.walk() if n.role in ("button", "clickable") and n.name in ("Submit", "Search", "Go!")
     )
     yield f'click {last.role} "{last.name}"'
 
 
-def find_word(instruction: str, look: Look) -> Iterator[str]:
-    nth = int(re.search(r"(\d+)\w\w word", instruction)[1])  # type: ignore[index]
-    words = next(n.text() for n in look().walk() if n.role in ("paragraph", "text") and len(n.text()) > 20
-                 and "Find the" not in n.text()).split()  # fmt: skip
-    yield from _fill_and_submit(look(), words[nth - 1].strip(",.").lower())
+def copy_text(instruction: str, look: Look) -> Iterator[str]:
+    wanted = re.search(r"from the (\d)\w\w text area", instruction)
+    areas = [n for n in look().walk() if n.role == "textbox" and n.value]
+    text = areas[int(wanted[1]) - 1 if wanted else 0].value
+    yield f"fill textbox {json.dumps('answer input')}: {json.dumps(text)}"
+    yield 'click button "Submit"'
+
+
+def last_word(instruction: str, look: Look) -> Iterator[str]:
+    area = next(n for n in look().walk() if n.role == "textbox" and n.value)
+    yield f'fill textbox "answer input": {(area.value or "").split()[-1].rstrip(".,")}'
+    yield 'click button "Submit"'
+
+
+def read_letters(instruction: str, look: Look) -> Iterator[str]:
+    page = look()
+    label = next(n.name for n in page.walk() if n.role == "textbox")
+    yield from _fill_and_submit(page, label.replace(" ", ""))
+
+
+def choose_and_press(instruction: str, look: Look) -> Iterator[str]:
+    wanted = instruction.removeprefix("Choose ").partition(" from the dropdown")[0]
+    yield f"select {_first(look(), 'combobox')}: {wanted}"
+    yield f"click button {json.dumps(_quoted(instruction)[0])}"
+
+
+def choose_option(instruction: str, look: Look) -> Iterator[str]:
+    wanted = instruction.removeprefix("Select ").removesuffix(" and click Submit.")
+    yield f"check radio {json.dumps(wanted)}"
+    yield 'click button "Submit"'
 
 
 EXPERTS: dict[str, Expert] = {
     "enter-text": enter_text,
     "enter-text-2": enter_text_in_case,
+    "enter-text-dynamic": enter_text,
     "enter-date": enter_date,
     "enter-time": enter_time,
     "choose-list": choose_list,
+    "form-sequence-3": choose_and_press,
+    "multi-orderings": multi_orderings,
     "read-table": read_table,
     "read-table-2": read_two,
-    "multi-orderings": multi_orderings,
-    "multi-layouts": multi_orderings,
+    "copy-paste": copy_text,
+    "copy-paste-2": copy_text,
+    "scroll-text": last_word,
+    "text-transform": read_letters,
     "phone-book": phone_book,
-    "find-word": find_word,
+    "multi-layouts": multi_orderings,
+    "click-option": choose_option,
 }

@@ -130,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--recordings", type=int, default=8, help="of each task")
+    parser.add_argument("--recordings", type=int, default=12, help="of each task")
     parser.add_argument("--task", action="append", choices=sorted(EXPERTS), help="only this; repeatable")
     parser.add_argument("--keep", type=Path, help="where recordings lie, to be used again")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -10,9 +10,10 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from envgen.orders import in_one_order
 from envgen.templates import CONTROL_ROLES, ENTERED_STATES, MESSAGE_ROLES, TemplateNode, entered
 from envgen.texts import Pattern, induce, tokens
 from ingest.snapshot import Node
@@ -33,6 +34,7 @@ _STATIC_SHARE = 0.5
 # Shorter entries stand in messages by accident.
 _TELLING = 3
 _COMPARED = 20
+_SAME_DATA = 1.1
 # Labels that share so many words are sentences, not names.
 _SENTENCE = 4
 
@@ -70,11 +72,21 @@ def masked(text: str) -> str:
 
 
 class Aligner:
-    """Builds one template. ``data`` are texts known to be data (values of records)."""
+    """Builds one template.
 
-    def __init__(self, instances: Sequence[Instance], data: frozenset[str]) -> None:
+    Args:
+        data: Texts known to be data (values of records).
+        instructions: By recording; a text that repeats it is one hole.
+    """
+
+    def __init__(
+        self, instances: Sequence[Instance], data: frozenset[str], instructions: Mapping[str, str]
+    ) -> None:
         self._instances = instances
+        self._instructions = instructions
         self._data = data
+        self._wandering: set[str] = set()
+        self._alone: set[int] = set()
         self._count = 0
 
     def template(self) -> TemplateNode:
@@ -96,15 +108,18 @@ class Aligner:
         from_text = not control and all(
             node.children and node.name and node.name == _children_text(node) for node in distinct
         )
-        name: Pattern = ("",) if from_text else induce((n.name for n in distinct), f"{node_id}.name")
-        values = [node.value for node in distinct]
+        name: Pattern = ("",)
+        if not from_text:
+            name = self._pattern({i: node.name for i, node in nodes.items()}, f"{node_id}.name")
         value: Pattern | None = None
-        if not control and any(v is not None for v in values):
-            value = induce((v or "" for v in values), f"{node_id}.value")
+        if not control and any(node.value is not None for node in distinct):
+            value = self._pattern({i: node.value or "" for i, node in nodes.items()}, f"{node_id}.value")
         states, flags = _states(list(distinct), control)
         children: tuple[TemplateNode, ...] = ()
+        any_order = False
         if not control:
-            children = self._children({i: n.children for i, n in nodes.items()}, header=first)
+            below, any_order = in_one_order({i: n.children for i, n in nodes.items()})
+            children = self._children(below)
         return TemplateNode(
             id=node_id,
             role=first.role,
@@ -115,13 +130,22 @@ class Aligner:
             states=states,
             flags=flags,
             optional=optional,
+            any_order=any_order,
             children=children,
         )
 
-    def _children(self, lists: dict[int, tuple[Node, ...]], header: Node) -> tuple[TemplateNode, ...]:
+    def _pattern(self, texts: dict[int, str], slot: str) -> Pattern:
+        told = {i: self._instructions.get(self._instances[i].recording) for i in texts}
+        if len(set(texts.values())) > 1 and all(" ".join(t.split()) == told[i] for i, t in texts.items()):
+            return ("", slot, "")
+        return induce(texts.values(), slot)
+
+    def _children(self, lists: dict[int, tuple[Node, ...]]) -> tuple[TemplateNode, ...]:
         if not any(lists.values()):
             return ()
         data_rows = self._data_rows(lists)
+        self._wandering = self._labels_that_are_data(lists)
+        self._alone = self._only_fields(lists)
         columns: list[_Column] = []
         # Pages with equal child lists need to be aligned only once.
         seen: dict[tuple[object, ...], list[_Column | None]] = {}
@@ -154,7 +178,7 @@ class Aligner:
         distinct: dict[Node, Instance] = {}
         for instance in instances:
             distinct.setdefault(instance.node, instance)
-        inner = Aligner(list(distinct.values()), self._data)
+        inner = Aligner(list(distinct.values()), self._data, self._instructions)
         inner._count = self._count
         row = inner.template()
         self._count = inner._count
@@ -190,6 +214,23 @@ class Aligner:
             found |= {entered(n) for n in self._instances[index].node.walk() if n.role in CONTROL_ROLES}
         texts = set.intersection(*shown.values())
         return sorted((text for text in texts if len(text) >= _TELLING), key=lambda t: (-len(t), t))
+
+    def _labels_that_are_data(self, lists: dict[int, tuple[Node, ...]]) -> set[str]:
+        """Names of fields that are data and not on every page: here one, there another field has them."""
+        named = [{c.name for c in children if c.role in CONTROL_ROLES} for children in lists.values()]
+        everywhere: set[str] = set.intersection(*named)
+        return (set[str]().union(*named) - everywhere) & self._data
+
+    def _only_fields(self, lists: dict[int, tuple[Node, ...]]) -> set[int]:
+        """``id()`` of fields that are the only one of their role on every page, under ever other names."""
+        found: set[int] = set()
+        for role in {c.role for children in lists.values() for c in children if c.role in CONTROL_ROLES}:
+            fields = {i: [c for c in children if c.role == role] for i, children in lists.items()}
+            names = {c.name for group in fields.values() for c in group}
+            recordings = self._recordings(fields)
+            if len(names) == recordings > 2 and all(len(group) == 1 for group in fields.values()):
+                found |= {id(group[0]) for group in fields.values()}
+        return found
 
     # Rows of data
 
@@ -294,10 +335,13 @@ class Aligner:
             return 3.0
         text = own_text(node)
         if text in column.texts:
+            if text in self._wandering:
+                return _SAME_DATA
             return 4.0 if text else 1.5
         if node.role in _NAMED_ROLES and node.name:
             known = next(iter(column.texts))
             same = self._is_data(text, known) or _worded_alike(node.role, text, known)
+            same = same or id(node) in self._alone
             return 1.0 if same or node.role == "clickable" else 0.0
         shape = {child.role for child in node.children}
         other = {child.role for child in next(iter(column.nodes.values())).children}

@@ -11,9 +11,10 @@ from envgen.disturbances import Overlay, overlay_page, reorder_fields
 from envgen.expressions import evaluate
 from envgen.generators import Instance, Record
 from envgen.observe import Known, Screen
+from envgen.paging import neighbour
 from envgen.render import PageRenderer, Rendered
 from envgen.state import Facts, State, StateContext
-from envgen.workflow import Control, ListView
+from envgen.workflow import Control, ListView, PageModel
 from ingest.action import CHECKABLE_ROLES
 
 _NO_PAGING = 10_000
@@ -141,6 +142,9 @@ class Application:
                 return self.position(page, view)[1] + size(view) < len(self.matching(page, view))
             if part == view.previous:
                 return self.position(page, view)[1] > 0
+        model = self.facts.pages[page]
+        if part in (model.next, model.previous):
+            return self.turned(model, part == model.next) is not None
         condition = self.facts.conditions[page].get(part)
         return condition is None or evaluate(condition, self.context) == "yes"
 
@@ -166,6 +170,11 @@ class Application:
         offset = self.position(page, view)[1]
         return self.matching(page, view)[offset : offset + size(view)]
 
+    def turned(self, model: PageModel, onward: bool) -> str | None:
+        """The record after or before the one that is shown, where they are shown one at a time."""
+        records = self.state.records[model.entity]
+        return neighbour(records, self.state.bound.get(model.entity, ""), 1 if onward else -1)
+
     def position(self, page: str, view: ListView) -> tuple[str, int]:
         """The query and the number of the first row shown."""
         return self.state.lists.get(f"{page}.{view.rows}", ("", 0))
@@ -190,6 +199,8 @@ class Application:
         state.page = page
         state.drafts = {}
         state.message_slots = {}
+        if model.next and model.entity not in state.bound:
+            state.bound[model.entity] = next(iter(state.records[model.entity]), "")
         for control in model.controls:
             value = "" if control.initial is None else evaluate(control.initial, self.context) or ""
             if control.begins_with_first:

@@ -8,14 +8,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from envgen.align import masked
+from envgen.kinds import PageKind, Visit
+from envgen.paging import NEXT, PREVIOUS
 from envgen.templates import MESSAGE_ROLES, Reading, TemplateNode
 from envgen.traces import Moment
 from envgen.values import number
-from envgen.world import PageKind, Visit, World
+from envgen.world import World
 from ingest.recording import Effect
 
-_NEXT = re.compile(r"^(next|more|older|»|›|>|weiter|nächste)\b|^[»›>]+$", re.IGNORECASE)
-_PREVIOUS = re.compile(r"^(prev|previous|back|newer|«|‹|<|zurück|vorherige)\b|^[«‹<]+$", re.IGNORECASE)
+_ERROR = re.compile(
+    r"\b(internal server error|server error|went wrong|bad gateway|service unavailable|not found|forbidden"
+    r"|access denied|timed out|exception|error \d{3})\b|^(error|5\d\d|40[0-9])$",
+    re.IGNORECASE,
+)
 ENTRY_VERBS = frozenset({"fill", "select", "check", "uncheck"})
 
 
@@ -68,6 +73,7 @@ def observe(world: World) -> Behaviour:
             behaviour = _list_behaviour(world, kind, rows_id)
             found.lists[kind.id, rows_id] = behaviour
             kind.make_optional({n for n in (behaviour.next, behaviour.previous) if n})
+        kind.make_optional(kind.turns)
         found.messages[kind.id] = frozenset(_messages(world, kind))
     _find_writes(world, found)
     return found
@@ -90,7 +96,7 @@ def _list_behaviour(world: World, kind: PageKind, rows_id: str) -> ListBehaviour
         before, after = visit.reading, visit.next_reading
         queries = {c: before.controls.get(c, "") for c in texts if c in before.controls}
         asked = next((c for c, q in queries.items() if q and _answers(after, rows_id, q)), "")
-        if _NEXT.search(label) or _PREVIOUS.search(label):
+        if NEXT.search(label) or PREVIOUS.search(label):
             continue
         if asked and not found.search_control:
             found.search_control, found.search_button = asked, visit.target
@@ -104,13 +110,13 @@ def _list_behaviour(world: World, kind: PageKind, rows_id: str) -> ListBehaviour
     for node in _outside_rows(kind.template):
         if node.role not in ("link", "button", "clickable"):
             continue
-        if _NEXT.search(node.label()):
+        if NEXT.search(node.label()):
             found.next = node.id
-        elif _PREVIOUS.search(node.label()):
+        elif PREVIOUS.search(node.label()):
             found.previous = node.id
     if found.search_control:
         found.search_fields = tuple(n for n in dict.fromkeys(fields.values()) if n not in contradicted)
-    sizes = [len(reading.rows.get(rows_id, ())) for page, reading in world._all_readings() if page is kind]
+    sizes = [len(reading.rows.get(rows_id, ())) for page, reading in world.all_readings() if page is kind]
     if found.next and sizes:
         found.page_size = max(sizes)
     return found
@@ -175,11 +181,31 @@ def _find_writes(world: World, found: Behaviour) -> None:
 
 
 def _writes_by_end(world: World, found: Behaviour) -> None:
-    """Without recorded requests, the last click of a recording is what submits the work."""
+    """Without recorded requests, the last click of a recording is what submits the work.
+
+    Where no recording ends with a form, the work is to find something and click on it.
+    """
+    last = {}
     for recording, visits in world.visits.items():
         clicks = [v for v in visits if v.verb in ("click", "press") and v.target]
-        if clicks and clicks[-1].reading.controls and clicks[-1].row is None:
-            found.writes[recording, clicks[-1].index] = f"{clicks[-1].page}.{clicks[-1].target}"
+        if not clicks:
+            continue
+        if clicks[-1].next_page != clicks[-1].page and failed(clicks[-1]):
+            found.refused.add((recording, clicks[-1].index))
+        else:
+            last[recording] = clicks[-1]
+    sent = [v for v in last.values() if v.reading.controls and v.row is None]
+    for visit in sent or last.values():
+        found.writes[visit.recording, visit.index] = f"{visit.page}.{visit.target}"
+
+
+def failed(visit: Visit) -> bool:
+    """Whether an action led to an error page: the server says so, or its heading or title does."""
+    if any(e.status is not None and e.status >= 500 for e in visit.moment.effects):
+        return True
+    page = visit.moment.after
+    said = [page.title, *(n.name or n.text() for n in page.node.walk() if n.role == "heading")]
+    return any(_ERROR.search(text) for text in said)
 
 
 def _request(effect: Effect) -> str:

@@ -1,8 +1,9 @@
 """Ways of passing without doing the work, and how often they succeed: they must not.
 
-The search for reward knows what an agent in training knows: the verdict, as often as its budget lasts.
-It is not shown the milestones; with those it would find right work step by step, which is no fault of
-a verifier.
+The search for reward knows what an agent in training knows: the pages, the instruction as it reads, and
+the verdict, as often as its budget lasts. Which of the instruction's words are values, the compiler
+knows and no agent is told; nor is the search shown the milestones: with those it would find right work
+step by step, which is no fault of a verifier.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ingest.action import Action
 SEARCH_BUDGET = 60
 """Verdicts that the search for reward may ask for in one task."""
 _TRIED_AT_ONCE = 12
+_WORDS_TYPED = 3
 _DONE = Action(verb="done")
 
 Attempt = Callable[[WorkflowEnv, Task, random.Random], bool]
@@ -44,7 +46,7 @@ def _nothing(env: WorkflowEnv, task: Task, rng: random.Random) -> bool:
 
 
 def _random_actions(env: WorkflowEnv, task: Task, rng: random.Random) -> bool:
-    """Any action the page offers; values from the instruction. Done when it happens to say so."""
+    """Any action the page offers; words of the instruction. Done when it happens to say so."""
     finished = False
     while not finished:
         finished = env.step(_chosen(rng.choice(choices(env.rendered.page)), task, rng)).finished
@@ -96,10 +98,13 @@ def _would_pass(env: WorkflowEnv) -> bool:
 
 
 def _chosen(choice: Choice, task: Task, rng: random.Random) -> Action:
-    """The action of a choice; what is typed comes from the instruction, or is nothing in particular."""
+    """The action of a choice; what is typed is a piece of the instruction, or nothing in particular."""
     if not choice.open:
         return Action.parse(choice.text)
-    return Action.parse(f"{choice.text} {rng.choice(['x', '1', *task.parameters.values()])}")
+    words = task.instruction.split() or ["x"]
+    start = rng.randrange(len(words))
+    piece = " ".join(words[start : start + rng.randint(1, _WORDS_TYPED)]).strip(".,;:!?\"'()")
+    return Action.parse(f"{choice.text} {rng.choice([piece, piece, piece, '1']) or 'x'}")
 
 
 WAYS: dict[str, Attempt] = {

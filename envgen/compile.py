@@ -7,15 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from envgen.answers import FILE, Answer, Answers
 from envgen.behaviour import Behaviour, explain_body, observe, request_pattern
 from envgen.documents import Knowledge
-from envgen.entities import entity_models, parameter_models, references
+from envgen.entities import SESSION, entity_models, parameter_models, references
 from envgen.examples import Historian, Known
-from envgen.expressions import Constant, Entered, Expression, FieldOf, Lookup, Test, Told, evaluate, parts
+from envgen.exits import without_mistakes
+from envgen.explanations import Example
+from envgen.expressions import Entered, Expression, Lookup, Test, parts
+from envgen.ground import Models, page_title
 from envgen.instructions import Instructions, understand
 from envgen.mixed import mixed
-from envgen.modelling import Modeller, Models, page_title, without_mistakes
+from envgen.modelling import Modeller
 from envgen.options import complete_options
 from envgen.program import Program, Programmer
-from envgen.search import Example, Search
+from envgen.search import Search
 from envgen.traces import Parser, Trace, trace
 from envgen.workflow import Finding, TableData, Workflow, WriteKind
 from envgen.world import World
@@ -83,6 +86,7 @@ def compile_workflow(
         pages=tuple(pages),
         entities=tuple(entity_models(world, references(world), instructions, expressions, knowledge)),
         session=tuple((name, tuple(dict.fromkeys(texts))) for name, texts in session.items()),
+        session_entities=tuple((name, to) for (of, name), to in references(world).items() if of == SESSION),
         writes=tuple(writes),
         hidden=tuple(models.hidden),
         plans=tuple(program.plans),
@@ -163,7 +167,11 @@ def _about_recordings(
             )
         )
     if behaviour.writes:
-        unfinished = [t.recording for t in traces if not any(r == t.recording for r, _ in behaviour.writes)]
+        unfinished = [
+            f"{t.recording}: ends on “{page_title(world.kinds[world.visits[t.recording][-1].next_page])}”"
+            for t in traces
+            if not any(r == t.recording for r, _ in behaviour.writes)
+        ]
         if unfinished:
             findings.append(
                 Finding(
@@ -255,6 +263,3 @@ def _expressions(
         yield from (rule.expression for rule in plan.entries if rule.expression is not None)
     for write in writes:
         yield from (expression for _, expression in write.updates)
-
-
-__all__ = ["Constant", "FieldOf", "Told", "compile_workflow", "evaluate", "page_title"]

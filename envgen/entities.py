@@ -15,10 +15,15 @@ from envgen.world import World
 
 # A field with at most this many different texts per record seen is a category.
 _CATEGORY_SHARE = 0.67
+SESSION = ""
+"""The entity to which belongs what stays the same throughout a recording."""
 
 
 def references(world: World) -> dict[tuple[str, str], str]:
-    """Fields that hold the key of another record: links to it, or texts that are all keys."""
+    """Fields that hold the key of another record: links to it, or texts that are all keys.
+
+    What a page says throughout a recording may name a record too: its field is one of :data:`SESSION`.
+    """
     found: dict[tuple[str, str], str] = {}
     for visit in world.all_visits():
         kind = world.kinds[visit.page]
@@ -43,6 +48,12 @@ def references(world: World) -> dict[tuple[str, str], str]:
         for other, known in keys.items():
             if other != entity and len(said) >= 3 and len(said & known) * 2 > len(said):
                 found.setdefault((entity, name), other)
+    for name in dict.fromkeys(name for fields in world.session.values() for name in fields):
+        asked = {recording: fields.get(name, "") for recording, fields in world.session.items()}
+        for entity in keys:
+            named = all(text in world.records[r].get(entity, {}) for r, text in asked.items())
+            if named and len(set(asked.values())) > 1:
+                found[SESSION, name] = entity
     return found
 
 

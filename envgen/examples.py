@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from envgen.documents import Knowledge
 from envgen.instructions import Instructions
+from envgen.kinds import Records, Visit
 from envgen.templates import Reading
-from envgen.world import Records, Visit, World
+from envgen.wording import wording
+from envgen.world import World
 
 PAGE_ROOT = "@"
 """Prefix of the root that means: the record the page shows, whichever task it is."""
@@ -27,6 +29,8 @@ class Known:
     messages: dict[tuple[str, str], str] = field(default_factory=dict)
     writes: frozenset[str] = frozenset()
     records: Records = field(default_factory=dict)
+    words: frozenset[str] = frozenset()
+    instruction: str = ""
 
     def parameter(self, name: str) -> str | None:
         return self.parameters.get(name)
@@ -52,6 +56,12 @@ class Known:
     def exists(self, entity: str, key: str) -> bool:
         return key in self.records.get(entity, {})
 
+    def says(self, word: str) -> bool:
+        return word in self.words
+
+    def told_to(self) -> str:
+        return self.instruction
+
 
 class Historian:
     """Builds the contexts of recorded moments.
@@ -75,6 +85,7 @@ class Historian:
         self._references = references
         self._messages = messages
         self._writes = writes
+        self._instructed = {t.recording: t.instruction for t in world.traces}
 
     def contexts(self, recording: str) -> list[Known]:
         """One context per moment: what the expert had seen before acting."""
@@ -83,6 +94,8 @@ class Historian:
         told: dict[tuple[str, str], str] = {}
         writes: set[str] = set()
         found: list[Known] = []
+        parameters = self._instructions.values.get(recording, {})
+        words = wording(self._instructed[recording], parameters.values())
         for visit in world.visits[recording]:
             world.note(records, visit.page, visit.reading)
             self._hear(told, visit.page, visit.reading)
@@ -90,10 +103,12 @@ class Historian:
                 recording,
                 visit.index,
                 self._knowledge,
-                self._instructions.values.get(recording, {}),
+                parameters,
                 controls={f"{visit.page}.{c}": text for c, text in visit.reading.controls.items()},
                 messages=dict(told),
                 writes=frozenset(writes),
+                words=words,
+                instruction=self._instructed[recording],
             )
             self._task_fields(known, records)
             found.append(known)
@@ -104,7 +119,7 @@ class Historian:
 
     def _hear(self, told: dict[tuple[str, str], str], page: str, reading: Reading) -> None:
         kind = self._world.kinds[page]
-        for node_id in self._messages.get(page, ()):
+        for node_id in sorted(self._messages.get(page, ())):
             if node_id in reading.present:
                 told[page, node_id] = "shown"
                 for slot in kind.nodes[node_id].slots():
@@ -116,8 +131,14 @@ class Historian:
             key = known.parameters.get(root)
             if key is not None:
                 self.reach(known.fields, records, root, entity, key, ())
+        self._session_fields(known, records)
+
+    def _session_fields(self, known: Known, records: Records) -> None:
         for name, text in self._world.session.get(known.recording, {}).items():
             known.fields["", (name,)] = text
+            named = self._references.get(("", name))
+            if named:
+                self.reach(known.fields, records, "", named, text, (name,))
 
     def reach(
         self,
@@ -151,10 +172,11 @@ class Historian:
             messages=base.messages,
             writes=base.writes,
             records=self._world.records[visit.recording],
+            words=base.words,
+            instruction=base.instruction,
         )
         if kind.entity and key:
             records = self._world.records[visit.recording]
             self.reach(known.fields, records, PAGE_ROOT + kind.entity, kind.entity, key, ())
-        for name, text in self._world.session.get(visit.recording, {}).items():
-            known.fields["", (name,)] = text
+        self._session_fields(known, self._world.records[visit.recording])
         return known

@@ -47,6 +47,14 @@ class Context(Protocol):
         """Whether there is a record with this key."""
         ...
 
+    def says(self, word: str) -> bool:
+        """Whether the instruction has a word, the values it names aside."""
+        ...
+
+    def told_to(self) -> str:
+        """The instruction itself."""
+        ...
+
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +74,12 @@ class Keep(_Data):
 class Parameter(_Data):
     kind: Literal["parameter"] = "parameter"
     name: str
+
+
+class Instruction(_Data):
+    """The whole instruction: pages that show a ticket repeat it."""
+
+    kind: Literal["instruction"] = "instruction"
 
 
 class FieldOf(_Data):
@@ -177,6 +191,13 @@ class Written(_Data):
     write: str
 
 
+class Says(_Data):
+    """The instruction has a word, see :func:`envgen.wording.wording`."""
+
+    kind: Literal["says"] = "says"
+    word: str
+
+
 class Not(_Data):
     kind: Literal["not"] = "not"
     test: Test
@@ -188,11 +209,11 @@ class All(_Data):
 
 
 Expression = Annotated[
-    Constant | Keep | Parameter | FieldOf | Entered | Told | Convert | Lookup | Mapped | Choose,
+    Constant | Keep | Parameter | Instruction | FieldOf | Entered | Told | Convert | Lookup | Mapped | Choose,
     Field(discriminator="kind"),
 ]
 Test = Annotated[
-    Equal | Among | Above | Empty | Valid | Exists | Shown | Written | Not | All,
+    Equal | Among | Above | Empty | Valid | Exists | Shown | Written | Says | Not | All,
     Field(discriminator="kind"),
 ]
 for _model in (Convert, Lookup, Mapped, Choose, Equal, Among, Above, Empty, Valid, Exists, Not, All):
@@ -208,6 +229,8 @@ def evaluate(expression: Expression, context: Context) -> str | None:
             return expression.text
         case Parameter():
             return context.parameter(expression.name)
+        case Instruction():
+            return context.told_to()
         case Entered():
             return context.entered(expression.control)
         case Told():
@@ -272,6 +295,8 @@ def test(check: Test, context: Context) -> bool | None:
             return context.told(check.page, check.node) is not None
         case Written():
             return context.done(check.write)
+        case Says():
+            return context.says(check.word)
         case Not():
             holds = test(check.test, context)
             return None if holds is None else not holds
@@ -337,6 +362,8 @@ def in_words(expression: Expression | Test, names: Mapping[str, str] | None = No
             return "left as it is"
         case Parameter():
             return f"the instruction's {expression.name}"
+        case Instruction():
+            return "the instruction"
         case FieldOf():
             return " of ".join(f"“{part}”" for part in reversed(expression.path))
         case Entered():
@@ -377,6 +404,8 @@ def in_words(expression: Expression | Test, names: Mapping[str, str] | None = No
             return f"the message “{expression.words}” was shown"
         case Written():
             return f"{expression.write} is done"
+        case Says():
+            return f"the instruction says “{expression.word}”"
         case Not():
             return f"not ({say(expression.test)})"
         case All():

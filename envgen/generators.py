@@ -20,7 +20,7 @@ from functools import cached_property
 
 from envgen.expressions import Convert, Equal, Expression, FieldOf, Parameter, Test, parts
 from envgen.session import Split
-from envgen.values import iban_valid, make_iban, number, parse_date
+from envgen.values import iban_valid, make_iban, number, parse_date, parse_time, write_time
 from envgen.workflow import Entity, FieldModel, ParameterModel, Workflow
 
 Record = dict[str, str]
@@ -119,11 +119,23 @@ class Generator:
         for maker in self._makers.values():
             maker.settle(rng, records)
         session = {name: rng.choice(texts) for name, texts in self.workflow.session}
+        self._point(rng, session, records)
         hidden = frozenset(h.name for h in self.workflow.hidden if rng.random() < h.share)
         instruction = rng.choice(self.workflow.instructions)
         for name, text in parameters.items():
             instruction = instruction.replace("{" + name + "}", text)
         return Instance(records, session, parameters, hidden, instruction, seed, self.roots, options)
+
+    def _point(
+        self, rng: random.Random, session: dict[str, str], records: Mapping[str, Mapping[str, Record]]
+    ) -> None:
+        """Let what names a record name one that there is, each another one."""
+        taken: set[str] = set()
+        for name, entity in self.workflow.session_entities:
+            keys = [key for key in records[entity] if key not in taken] or list(records[entity])
+            if keys:
+                session[name] = rng.choice(keys)
+                taken.add(session[name])
 
     def _fill(
         self, rng: random.Random, entity: str, maker: _Maker, records: dict[str, dict[str, Record]]
@@ -364,6 +376,9 @@ def like(rng: random.Random, samples: Iterable[str]) -> str:
     dated = parse_date(base)
     if dated is not None:
         return (dated[0] + timedelta(days=rng.randint(-45, 45))).strftime(dated[1])
+    timed = parse_time(base)
+    if timed is not None and write_time(*timed) == base:
+        return write_time(rng.randrange(24), rng.randrange(60), timed[2])
     if number(base) is not None:
         return draw_number(rng, pool, ())
     if any(c.isdigit() for c in base):

@@ -126,8 +126,7 @@ def _matches(world: World, recording: str, instruction: str) -> dict[Origin, tup
 
 def _label_of(world: World, page: str, control: str) -> str:
     """What a field is called; where that is data, by its place."""
-    label = world.kinds[page].nodes[control].label()
-    return label if any(c.isalpha() for c in label) else control
+    return world.kinds[page].label_of(control)
 
 
 def _telling(text: str) -> bool:

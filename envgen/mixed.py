@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from envgen.behaviour import Behaviour
-from envgen.modelling import page_title
+from envgen.ground import page_title
 from envgen.program import way
 from envgen.workflow import Finding
 from envgen.world import World

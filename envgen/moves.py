@@ -155,6 +155,8 @@ def _leave(app: Application, found: Exit, place: Place, name: str) -> str:
         key = place.row
     elif outcome.record == "link":
         key = name
+    elif outcome.record in ("next", "previous"):
+        key = app.turned(target, outcome.record == "next") or ""
     if target.entity and key not in state.records.get(target.entity, {}):
         return _not_modelled(app)
     if outcome.write:

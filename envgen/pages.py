@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from envgen.align import Aligner, Instance, masked, own_text
@@ -19,6 +19,18 @@ _OTHER_ADDRESS = -0.1
 _FRAME_ROLES = frozenset({"banner", "navigation", "contentinfo"})
 _ROLE_WEIGHT = 0.25
 _STRONG_ROLES = CONTROL_ROLES | {"button", "columnheader", "tab", "term", "rowheader"}
+
+
+class Data(frozenset[str]):
+    """Texts that are data.
+
+    Attributes:
+        cells: Those that stand in cells of tables.
+        instructions: By recording; pages that show a ticket repeat it.
+    """
+
+    cells: frozenset[str] = frozenset()
+    instructions: Mapping[str, str] = {}
 
 
 Features = dict[tuple[str, str], float]
@@ -40,21 +52,34 @@ def address_pattern(url_path: str) -> str:
     return "/".join(parts) or "/"
 
 
-def features(page: Node, data: frozenset[str]) -> Features:
+def features(page: Node, data: Data) -> Features:
     """What a page is made of, without its data: labelled things by name, the rest by role."""
     found: Features = {}
     _collect(page, found, data, in_row=False)
+    if not any(role in _STRONG_ROLES for role, _ in found):
+        # Nothing to fill in or to press: what tells such pages apart is what is written beside the data.
+        found |= {("text", masked(text)): 1.0 for text in _texts(page) if text not in data}
     return found
 
 
-def _collect(node: Node, found: Features, data: frozenset[str], in_row: bool) -> None:
+def _texts(node: Node) -> Iterator[str]:
+    for child in node.children:
+        if child.role not in _FRAME_ROLES:
+            if child.role == "text" and child.value:
+                yield child.value
+            yield from _texts(child)
+
+
+def _collect(node: Node, found: Features, data: Data, in_row: bool) -> None:
     for child in node.children:
         if child.role in _FRAME_ROLES:
             continue
         labelled = child.name or (child.value or "" if child.role not in CONTROL_ROLES else "")
         strong = child.role in _STRONG_ROLES and (not in_row or child.role in ("columnheader", "rowheader"))
         if strong and labelled:
-            found[child.role, masked(labelled)] = 3
+            # A field named as a cell of a table is: which one of the table is asked for here is data.
+            cell = child.role in CONTROL_ROLES and labelled in data.cells
+            found[child.role, "" if cell else masked(labelled)] = 3
         elif child.role == "heading":
             # The first word of a heading says the kind of page more often than the record.
             text = own_text(child)
@@ -73,7 +98,7 @@ def alike(a: Features, b: Features) -> float:
     return sum(min(a.get(key, 0.0), b.get(key, 0.0)) for key in keys) / total if total else 1.0
 
 
-def cluster(traces: Sequence[Trace], data: frozenset[str]) -> list[Kind]:
+def cluster(traces: Sequence[Trace], data: Data) -> list[Kind]:
     """Group all pages of the traces into kinds, in order of first appearance."""
     kinds: list[Kind] = []
     placed: dict[tuple[str, Node], Kind] = {}
@@ -108,10 +133,10 @@ def _closest(kinds: Sequence[Kind], own: Features, address: str) -> Kind | None:
     return best
 
 
-def template_of(kind: Kind, data: frozenset[str]) -> TemplateNode:
+def template_of(kind: Kind, data: Data) -> TemplateNode:
     """The template of a kind of page."""
     distinct: dict[tuple[str, Node], None] = dict.fromkeys((rec, page.node) for rec, page in kind.members)
-    return Aligner([Instance(rec, node) for rec, node in distinct], data).template()
+    return Aligner([Instance(rec, node) for rec, node in distinct], data, data.instructions).template()
 
 
 def classify(templates: Sequence[tuple[str, str, TemplateNode]], page: Page) -> tuple[str, float] | None:
@@ -125,19 +150,24 @@ def classify(templates: Sequence[tuple[str, str, TemplateNode]], page: Page) -> 
     return best
 
 
-def data_texts(traces: Sequence[Trace]) -> frozenset[str]:
+def data_texts(traces: Sequence[Trace]) -> Data:
     """Texts that are data: what rows and definitions say, and what was entered."""
     found: set[str] = set()
+    cells: set[str] = set()
     seen: set[int] = set()
     for trace in traces:
         for page in trace.pages():
             if id(page.node) not in seen:
                 seen.add(id(page.node))
                 _data(page.node, found, False)
+                cells |= {own_text(node) for node in page.node.walk() if node.role == "cell"}
         for moment in trace.moments:
             if moment.action.verb == "fill" and moment.action.value:
                 found.add(moment.action.value)
-    return frozenset(found)
+    data = Data(found)
+    data.cells = frozenset(cells)
+    data.instructions = {trace.recording: " ".join(trace.instruction.split()) for trace in traces}
+    return data
 
 
 def _data(node: Node, found: set[str], inside: bool) -> None:

@@ -15,15 +15,28 @@ from dataclasses import dataclass, field
 from envgen.answers import Answers
 from envgen.behaviour import ENTRY_VERBS, Behaviour
 from envgen.documents import Knowledge
+from envgen.doubts import contradicted
 from envgen.examples import Known
-from envgen.expressions import Constant, Entered, Expression, FieldOf, Parameter, Shown, Told
+from envgen.explanations import Example
+from envgen.expressions import (
+    Constant,
+    Entered,
+    Expression,
+    FieldOf,
+    Parameter,
+    Shown,
+    Told,
+    evaluate,
+)
+from envgen.ground import page_title
 from envgen.instructions import Instructions
-from envgen.modelling import page_title
+from envgen.kinds import PageKind, Visit
 from envgen.questions import ENOUGH, Questions
-from envgen.search import Example, Search
+from envgen.search import Search
 from envgen.templates import own_nodes
 from envgen.workflow import EntryRule, Finding, PagePlan
-from envgen.world import PageKind, Visit, World
+from envgen.world import World
+from ingest.action import CHECKABLE_ROLES
 
 
 @dataclass(slots=True)
@@ -79,6 +92,9 @@ def way(world: World, behaviour: Behaviour, recording: str) -> list[Stay]:
     found: list[Stay] = []
     segment: list[Stay] = []
     for stay in stays(world, behaviour, recording):
+        if stay.leaving.target in world.kinds[stay.page].turns:
+            # Records that are shown one at a time are turned over until the right one comes.
+            continue
         places = [(s.page, s.key) for s in segment]
         if (stay.page, stay.key) in places:
             index = places.index((stay.page, stay.key))
@@ -220,14 +236,14 @@ class Programmer:
             if not present:
                 continue
             rules.append(self._entry(kind, node.id, present, earlier))
-            earlier.append(Entered(control=f"{kind.id}.{node.id}", label=node.label()))
+            earlier.append(Entered(control=f"{kind.id}.{node.id}", label=kind.label_of(node.id)))
         self._questions.page_done(page_title(kind))
         return rules
 
     def _entry(
         self, kind: PageKind, node: str, found: Sequence[Stay], earlier: Sequence[Entered]
     ) -> EntryRule:
-        label = kind.nodes[node].label()
+        label = kind.label_of(node)
         examples = [
             Example(
                 self._context(s), s.leaving.reading.controls[node], s.visits[0].reading.controls.get(node, "")
@@ -244,11 +260,14 @@ class Programmer:
             self._messages(found, node),
             self._written(),
             label=label,
+            # What is ticked is called what stands beside it.
+            spoken={"on": label, "off": ""} if kind.nodes[node].role in CHECKABLE_ROLES else {},
         )
         result = search.run()
         if result.expression is None:
             self._unexplained(kind, node, where, control, examples)
             return EntryRule(page=kind.id, control=control, expression=None, examples=len(examples))
+        self._program.findings += contradicted(where, result, examples, self._knowledge, control)
         rule, why = self._questions.settled(where, result, examples, control)
         return EntryRule(page=kind.id, control=control, expression=rule, examples=len(examples), why=why)
 
@@ -308,6 +327,12 @@ class Programmer:
 
     # Exits
 
+    @staticmethod
+    def _called(kind: PageKind, node_id: str) -> str:
+        """What a person would call an exit: its label, and what stands before it where its name is data."""
+        node = kind.nodes[node_id]
+        return " ".join([node.label(), *(kind.labels.get(slot, "") for slot in node.slots())])
+
     def _exits(
         self, kind: PageKind, found: Sequence[Stay], why: list[str]
     ) -> tuple[Expression | None, tuple[tuple[str, Expression], ...]]:
@@ -315,7 +340,10 @@ class Programmer:
         if not examples:
             return None, ()
         atoms = self._atoms(found)
-        result = Search(examples, atoms, self._knowledge, self._messages(found), self._written()).run()
+        called = {e.output: self._called(kind, e.output) for e in examples}
+        result = Search(
+            examples, atoms, self._knowledge, self._messages(found), self._written(), spoken=called
+        ).run()
         if result.expression is None:
             counts = Counter(kind.nodes[e.output].label() or e.output for e in examples)
             self._program.findings.append(
@@ -332,6 +360,8 @@ class Programmer:
             )
         rule = result.expression
         if rule is not None:
+            where = f"How “{page_title(kind)}” is left"
+            self._program.findings += contradicted(where, result, examples, self._knowledge, labels=called)
             rule, reasons = self._questions.settled(
                 f"How “{page_title(kind)}” is left",
                 result,
@@ -351,7 +381,19 @@ class Programmer:
                 Example(self._context(s), s.leaving.moment.action.target.name)  # type: ignore[union-attr]
                 for s in leaving
             ]
+            copied = self._copied(kind, node, named)
             name = Search(named, self._atoms(leaving), self._knowledge, equalities=False, max_leaves=1).run()
-            if name.expression is not None:
-                links.append((node, name.expression))
+            called_so = copied or name.expression
+            if called_so is not None:
+                links.append((node, called_so))
         return rule, tuple(links)
+
+    def _copied(self, kind: PageKind, node: str, named: Sequence[Example]) -> Expression | None:
+        """The field of the task's record that an exit's name is, where its name is one."""
+        fields = {kind.fields[slot] for slot in kind.nodes[node].slots() if slot in kind.fields}
+        for root, path in dict.fromkeys(key for e in named for key in e.context.fields):
+            copy = FieldOf(root=root, path=path)
+            own = root and len(path) == 1 and path[0] in fields
+            if own and all(evaluate(copy, e.context) == e.output for e in named):
+                return copy
+        return None

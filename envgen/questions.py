@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from envgen.answers import FILE, Answers
 from envgen.documents import Knowledge, NumberFact, TableFact, number_facts
+from envgen.explanations import Evidence, Example, Explanation
 from envgen.expressions import (
     Above,
     Among,
@@ -34,7 +35,6 @@ from envgen.expressions import (
     replaced,
 )
 from envgen.expressions import test as holds
-from envgen.search import Evidence, Example, Explanation
 from envgen.values import number
 from envgen.workflow import Finding
 

@@ -95,6 +95,7 @@ class PageRenderer:
         self._model = model
         self._controls = {control.node: control for control in model.controls}
         self._conditioned = {part for part, _ in model.conditions} | set(model.messages)
+        self._conditioned |= {n for n in (model.next, model.previous) if n}
         for view in model.lists:
             self._conditioned |= {n for n in (view.next, view.previous) if n}
         self._row_fields = {view.rows: view.fields for view in model.lists}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from envgen.environment import WorkflowEnv
+from envgen.expressions import FieldOf
 from envgen.generators import Generator, Instance, Record
 from envgen.instructions import match_template
 from envgen.observe import lines
@@ -100,7 +101,10 @@ def instance_of(workflow: Workflow, trace: Trace, reader: Reader) -> Instance:
                         record.setdefault(name, row.slots[slot])
         if model.entity and model.key_slot in reading.slots:
             key = reading.slots[model.key_slot]
-            record = searched[model.entity].setdefault(key, {})
+            into = shown if model.next else searched
+            if model.next and key not in into[model.entity]:
+                (more.add if model.next in reading.present else more.discard)(model.entity)
+            record = into[model.entity].setdefault(key, {})
             for slot, name in model.fields:
                 if slot in reading.slots:
                     record.setdefault(name, reading.slots[slot])
@@ -146,6 +150,10 @@ def _note_session(model: PageModel, reading: Reading, session: dict[str, str]) -
     for slot, source in model.sources:
         if source.kind == "field" and not source.root and slot in reading.slots:
             session.setdefault(source.path[0], reading.slots[slot])
+    for control in model.controls:
+        found = control.initial
+        if isinstance(found, FieldOf) and not found.root and control.node in reading.controls:
+            session.setdefault(found.path[0], reading.controls[control.node])
 
 
 def _struck(model: PageModel, reading: Reading) -> set[str]:

@@ -21,7 +21,7 @@ from ingest.document import Document
 from ingest.recording import Recording
 
 # Raise when the same input would be compiled differently: earlier runs are then not taken for this one.
-VERSION = 2
+VERSION = 3
 Progress = Callable[[str], None]
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from envgen.examples import PAGE_ROOT
 from envgen.generators import Instance, Record
+from envgen.wording import wording
 from envgen.workflow import Control, ListView, Workflow
 
 
@@ -73,6 +74,7 @@ class Facts:
         self.references = {
             (e.name, f.name): f.reference for e in workflow.entities for f in e.fields if f.reference
         }
+        self.references |= {("", name): entity for name, entity in workflow.session_entities}
         self.controls = {c.id: c for p in workflow.pages for c in p.controls}
         self.options_for = {c.id: dict(c.options_for) for c in self.controls.values()}
         self.dependents: dict[str, list[Control]] = {}
@@ -130,8 +132,13 @@ class StateContext:
 
     def field(self, root: str, path: tuple[str, ...]) -> str | None:
         if not root:
-            return self._instance.session.get(path[0])
-        if root[0] == PAGE_ROOT:
+            key = self._instance.session.get(path[0])
+            if len(path) == 1:
+                return key
+            entity, path = self._facts.references.get(("", path[0]), ""), path[1:]
+            if not entity:
+                return None
+        elif root[0] == PAGE_ROOT:
             entity = root[1:]
             key = self.state.bound.get(entity)
         else:
@@ -172,3 +179,9 @@ class StateContext:
 
     def exists(self, entity: str, key: str) -> bool:
         return key in self.state.records.get(entity, {})
+
+    def says(self, word: str) -> bool:
+        return word in wording(self._instance.instruction, self._instance.parameters.values())
+
+    def told_to(self) -> str:
+        return self._instance.instruction

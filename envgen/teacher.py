@@ -234,6 +234,12 @@ class Teacher:
     # Finding the way
 
     def _back(self, env: WorkflowEnv, here: Where) -> Action | None:
+        page, plan = self._facts.pages[here[0]], self._facts.plans.get(here[0])
+        if page.next and plan is not None and plan.key is not None:
+            order, wanted = list(env.state.records[page.entity]), evaluate(plan.key, env.context)
+            if wanted in order and here[1] in order:
+                onward = order.index(wanted) > order.index(here[1])
+                return self._click(env, page.next if onward else page.previous)
         goals: list[Where] = []
         for plan in self._facts.plans.values():
             key = "" if plan.key is None else evaluate(plan.key, env.context)

@@ -15,6 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from envgen.orders import as_in
 from envgen.texts import Pattern, extract, slots_of
 from ingest.action import CHECKABLE_ROLES, FILLABLE_ROLES, SELECTABLE_ROLES
 from ingest.snapshot import Node
@@ -29,6 +30,7 @@ NodeKind = Literal["plain", "control", "rows"]
 _MISSING = -4.0
 _UNKNOWN = -3.0
 _IMPOSSIBLE = -1e9
+_HELD = 1.5
 
 
 class TemplateNode(BaseModel):
@@ -39,6 +41,7 @@ class TemplateNode(BaseModel):
         name_from_text: The name is the text of the children (tables name rows so).
         flags: States that only some pages show, for instance ``disabled``.
         optional: Whether some pages lack the node.
+        any_order: Whether its fields stand in another order on every page.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,6 +55,7 @@ class TemplateNode(BaseModel):
     states: tuple[tuple[str, str], ...] = ()
     flags: tuple[str, ...] = ()
     optional: bool = False
+    any_order: bool = False
     children: tuple[TemplateNode, ...] = ()
 
     def walk(self) -> Iterator[TemplateNode]:
@@ -151,7 +155,8 @@ def _read(template: TemplateNode, node: Node, into: Reading, top: Reading, row: 
         return
     if template.value is not None and node.value is not None:
         into.slots.update(extract(template.value, node.value) or {})
-    for part, children in pair(template.children, node.children):
+    below = as_in(template.children, node.children) if template.any_order else node.children
+    for part, children in pair(template.children, below):
         if part is None:
             assert children is not None
             into.unknown += sum(1 for _ in children[0].walk())
@@ -200,6 +205,11 @@ def compatible(template: TemplateNode, node: Node) -> float:
     wanted = {child.role for child in template.children if not child.optional}
     if wanted:
         score += len(wanted & {child.role for child in node.children}) / len(wanted)
+    if template.optional and not node.name:
+        # Siblings that come and go (items of a paging bar) are told apart by what they hold.
+        held = {(child.role, child.name) for child in node.children if child.name}
+        named = {(child.role, child.name[0]) for child in template.children if len(child.name) == 1}
+        score += _HELD * len(held & named)
     return score
 
 

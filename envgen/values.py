@@ -67,6 +67,41 @@ def parse_date(text: str) -> tuple[date, str] | None:
     return None
 
 
+_TIME = re.compile(
+    r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}))?(?:\s*(?P<half>[AaPp])\.?[Mm]\.?)?"
+)
+TIME_LAYOUTS = ("24 h", "12 h")
+
+
+@lru_cache(maxsize=16384)
+def parse_time(text: str) -> tuple[int, int, str] | None:
+    """Hour (0 to 23), minute and layout (``24 h`` or ``12 h``) of a time of day: ``19:45``, ``7:45 PM``."""
+    match = _TIME.fullmatch(text.strip())
+    if match is None:
+        return None
+    hour, minute = int(match["hour"]), int(match["minute"])
+    if minute > 59 or not (1 <= hour <= 12 if match["half"] else hour <= 23):
+        return None
+    if not match["half"]:
+        return hour, minute, "24 h"
+    return hour % 12 + (12 if match["half"] in "Pp" else 0), minute, "12 h"
+
+
+def write_time(hour: int, minute: int, layout: str) -> str:
+    """A time of day in one of :data:`TIME_LAYOUTS`."""
+    if layout == "24 h":
+        return f"{hour:02d}:{minute:02d}"
+    return f"{hour % 12 or 12}:{minute:02d} {'PM' if hour >= 12 else 'AM'}"
+
+
+def _timed(layout: str) -> Callable[[str], str | None]:
+    def convert(text: str) -> str | None:
+        found = parse_time(text)
+        return None if found is None else write_time(found[0], found[1], layout)
+
+    return convert
+
+
 def _plain(places: int | None, group: str = "") -> Callable[[str], str | None]:
     def convert(text: str) -> str | None:
         value = number(text)
@@ -100,6 +135,16 @@ def _split(separator: str, last: bool) -> Callable[[str], str | None]:
     return convert
 
 
+def _word(at: int) -> Callable[[str], str | None]:
+    """The first or last word without the punctuation around it; None for a text of one word."""
+
+    def convert(text: str) -> str | None:
+        words = text.split()
+        return words[at].strip(".,;:!?()\"'") if len(words) > 1 else None
+
+    return convert
+
+
 def _head(length: int) -> Callable[[str], str | None]:
     return lambda text: text[:length] if len(text) > length else None
 
@@ -115,6 +160,7 @@ CONVERSIONS: dict[str, Callable[[str], str | None]] = {
     "number,2": _plain(2, ","),
     "number,0": _plain(0, ","),
     **{f"date {layout}": _dated(layout) for layout in _DATE_FORMATS},
+    **{f"time {layout}": _timed(layout) for layout in TIME_LAYOUTS},
     "upper": str.upper,
     "lower": str.lower,
     "title": str.title,
@@ -123,6 +169,8 @@ CONVERSIONS: dict[str, Callable[[str], str | None]] = {
     "trimmed": str.strip,
     "first word": _split(" ", False),
     "last word": _split(" ", True),
+    "first word bare": _word(0),
+    "last word bare": _word(-1),
     "before -": _split("-", False),
     "after -": _split("-", True),
     "before (": _split("(", False),
@@ -144,6 +192,8 @@ CONVERSION_WORDS = {
     "number,0": "with thousands separated",
     "no blanks": "without blanks",
     "digits": "digits only",
+    "first word bare": "(its first word)",
+    "last word bare": "(its last word)",
 }
 
 
@@ -154,10 +204,13 @@ def convert(how: str, text: str) -> str | None:
 
 
 def written_otherwise(text: str) -> list[str]:
-    """Other ways in which people write the same date, or the same word."""
+    """Other ways in which people write the same date, time of day, or word."""
     dated = parse_date(text)
     if dated is not None:
         return [way for layout in _DATE_FORMATS if (way := dated[0].strftime(layout)) != text]
+    timed = parse_time(text)
+    if timed is not None:
+        return [way for layout in TIME_LAYOUTS if (way := write_time(timed[0], timed[1], layout)) != text]
     if len(text) < 3 or not any(c.isalpha() for c in text):
         return []
     return [way for way in dict.fromkeys((text.upper(), text.lower(), text.title())) if way != text]

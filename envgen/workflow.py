@@ -16,7 +16,7 @@ from fde.artifacts import read_json
 from fde.errors import InputError
 
 SCHEMA = 1
-RecordRule = Literal["row", "link", "same", "none"]
+RecordRule = Literal["row", "link", "same", "none", "next", "previous"]
 
 
 class _Data(BaseModel):
@@ -121,7 +121,11 @@ class Hidden(_Data):
 
 
 class PageModel(_Data):
-    """One kind of page."""
+    """One kind of page.
+
+    Attributes:
+        next: The exit that shows the record after this one, where they are shown one at a time.
+    """
 
     id: str
     title: str
@@ -135,6 +139,8 @@ class PageModel(_Data):
     messages: tuple[str, ...] = ()
     controls: tuple[Control, ...] = ()
     lists: tuple[ListView, ...] = ()
+    next: str = ""
+    previous: str = ""
     exits: tuple[Exit, ...] = ()
 
 
@@ -265,7 +271,12 @@ class Finding(_Data):
 
 
 class Workflow(_Data):
-    """Everything about one workflow."""
+    """Everything about one workflow.
+
+    Attributes:
+        session: What stays the same throughout an episode, with the texts that recordings show.
+        session_entities: Which of that names a record, and of what.
+    """
 
     schema_version: int = SCHEMA
     name: str
@@ -276,6 +287,7 @@ class Workflow(_Data):
     pages: tuple[PageModel, ...]
     entities: tuple[Entity, ...]
     session: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    session_entities: tuple[tuple[str, str], ...] = ()
     writes: tuple[WriteKind, ...]
     hidden: tuple[Hidden, ...] = ()
     plans: tuple[PagePlan, ...]

@@ -1,105 +1,16 @@
-"""The recordings as facts: which page each moment was on, which record it showed, what was known.
-
-Records are found by following links. A click in a row that leads to a page saying one of
-the row's texts makes that text the key of a record, seen on both pages; a page reached from
-there that says the key again shows the same record.
-"""
+"""The recordings as facts: which page each moment was on, which record it showed, what was known."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
+from envgen.kinds import PageKind, Records, Visit, record_slots
+from envgen.linking import Linker
 from envgen.pages import address_pattern, classify, cluster, data_texts, template_of
-from envgen.templates import Reading, TemplateNode, read
-from envgen.traces import Moment, Page, Trace
-from ingest.action import resolve
-
-Records = dict[str, dict[str, dict[str, str]]]
-"""Entity -> key -> field -> text."""
-
-
-@dataclass(slots=True)
-class PageKind:
-    """One kind of page: its template and what it says about records.
-
-    Attributes:
-        entity: The entity whose record the page shows, "" when none.
-        key_slot: The slot that holds the record's key, "" when the page does not say it.
-        fields: Slot to field name; slots that are not fields of the record are missing.
-        lists: ``rows`` node to what its rows are.
-        inherits: The page shows the record opened before, without saying its key.
-        session: Slot to field for what is the same on all pages of a recording (who is signed in).
-    """
-
-    id: str
-    address: str
-    template: TemplateNode
-    entity: str = ""
-    key_slot: str = ""
-    fields: dict[str, str] = field(default_factory=dict)
-    lists: dict[str, RowKind] = field(default_factory=dict)
-    inherits: bool = False
-    session: dict[str, str] = field(default_factory=dict)
-    nodes: dict[str, TemplateNode] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.nodes = {node.id: node for node in self.template.walk()}
-        self.labels = slot_labels(self.template)
-
-    def make_optional(self, ids: set[str]) -> None:
-        """Note that nodes are not always on the page."""
-
-        def rebuilt(node: TemplateNode) -> TemplateNode:
-            children = tuple(rebuilt(child) for child in node.children)
-            return node.model_copy(update={"children": children, "optional": node.optional or node.id in ids})
-
-        if ids:
-            self.template = rebuilt(self.template)
-            self.nodes = {node.id: node for node in self.template.walk()}
-
-
-@dataclass(slots=True)
-class RowKind:
-    """What the rows of a list are: records of an entity, by the text in the key column."""
-
-    entity: str
-    key_slot: str
-    fields: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True, eq=False)
-class Visit:
-    """A moment with its pages read.
-
-    Attributes:
-        target: Template node acted on, "" when none; ``row`` its row's index.
-        before_key: Key of the record the page showed.
-        index: Position in the trace.
-    """
-
-    recording: str
-    index: int
-    moment: Moment
-    page: str
-    reading: Reading
-    next_page: str
-    next_reading: Reading
-    target: str = ""
-    row: int | None = None
-    rows_id: str = ""
-    before_key: str = ""
-    after_key: str = ""
-
-    @property
-    def verb(self) -> str:
-        return self.moment.action.verb
-
-    @property
-    def value(self) -> str:
-        return self.moment.action.value or ""
+from envgen.templates import Reading, read
+from envgen.traces import Page, Trace
+from ingest.action import FILLABLE_ROLES, resolve
 
 
 class World:
@@ -117,9 +28,12 @@ class World:
                 self._page_ids[address_pattern(page.path), id(page.node)] = page_id
         self._readings: dict[tuple[str, int], Reading] = {}
         self.visits: dict[str, list[Visit]] = {t.recording: self._visits(t) for t in traces}
-        self._find_entities()
+        self._find_echoes()
+        Linker(self).run()
         self.session: dict[str, dict[str, str]] = {t.recording: {} for t in traces}
         self._find_session()
+        self.prefilled: dict[tuple[str, str], str] = {}
+        self._find_prefilled()
         self._name_fields()
         self._follow_keys()
         self.records: dict[str, Records] = {t.recording: self._collect(t.recording) for t in traces}
@@ -149,6 +63,11 @@ class World:
         for visits in self.visits.values():
             yield from visits
 
+    def all_readings(self) -> Iterator[tuple[PageKind, Reading]]:
+        """Every page seen, with its kind."""
+        for (page_id, _), reading in self._readings.items():
+            yield self.kinds[page_id], reading
+
     def _visits(self, trace: Trace) -> list[Visit]:
         visits = []
         for index, moment in enumerate(trace.moments):
@@ -175,152 +94,19 @@ class World:
                 return node.id
         return ""
 
-    # Entities
-
-    def _find_entities(self) -> None:
-        """Name the records that lists and pages show, by following clicks."""
-        by_rows: dict[tuple[str, str, str], list[Visit]] = defaultdict(list)
-        by_link: dict[tuple[str, str, str], list[Visit]] = defaultdict(list)
-        for visit in self.all_visits():
-            if visit.verb != "click" or not visit.target:
-                continue
-            if visit.row is not None and visit.rows_id:
-                by_rows[visit.page, visit.rows_id, visit.next_page].append(visit)
-            elif visit.next_page != visit.page or visit.reading.slots != visit.next_reading.slots:
-                by_link[visit.page, visit.target, visit.next_page].append(visit)
-        for (page, rows_id, next_page), visits in sorted(by_rows.items(), key=lambda item: -len(item[1])):
-            found = self._row_key(visits, rows_id)
-            if found is None:
-                continue
-            column, slot = found
-            target = self.kinds[next_page]
-            entity = target.entity or self._entity_name(page, rows_id, column)
-            if not target.entity:
-                target.entity, target.key_slot = entity, slot
-            self.kinds[page].lists.setdefault(rows_id, RowKind(target.entity, column))
-        for _ in range(len(self.kinds)):
-            learned = [self._spread(key, visits) for key, visits in by_link.items()]
-            if not any(learned):
-                break
-        self._lists_by_value()
-
-    def _row_key(self, visits: Sequence[Visit], rows_id: str) -> tuple[str, str] | None:
-        """The column and the slot of the next page that say the same in every click."""
-        pairs: Counter[tuple[str, str]] = Counter()
-        for visit in visits:
-            assert visit.row is not None
-            row = visit.reading.rows[rows_id][visit.row].slots
-            for column, text in row.items():
-                for slot, other in visit.next_reading.slots.items():
-                    if text and text == other:
-                        pairs[column, slot] += 1
-        full = [pair for pair, count in pairs.items() if count == len(visits)]
-        if not full:
-            return None
-
-        def rank(pair: tuple[str, str]) -> tuple[bool, int, bool]:
-            column, slot = pair
-            texts = [row.slots.get(column) for v in visits for row in v.reading.rows[rows_id]]
-            clicked = column.startswith(f"{visits[0].target}.")
-            heading = self._role_of(visits[0].next_page, slot) == "heading"
-            return (clicked, len(set(texts)), heading)
-
-        return max(full, key=rank)
-
-    def _role_of(self, page: str, slot: str) -> str:
-        return self.kinds[page].nodes[slot.split(".")[0]].role
-
-    def _entity_name(self, page: str, rows_id: str, column: str) -> str:
-        base = self.kinds[page].labels.get(column) or f"{page} {rows_id}"
-        taken = {kind.entity for kind in self.kinds.values()}
-        taken |= {rows.entity for kind in self.kinds.values() for rows in kind.lists.values()}
-        name, count = base, 1
-        while name in taken:
-            count += 1
-            name = f"{base} {count}"
-        return name
-
-    def _spread(self, key: tuple[str, str, str], visits: Sequence[Visit]) -> bool:
-        """Carry an entity over one kind of click outside rows; True when something was learned."""
-        page, target, next_page = key
-        kind, other = self.kinds[page], self.kinds[next_page]
-        if other.key_slot:
-            return False
-        node = kind.nodes[target]
-        named = list(node.slots())
-        for slot in named:
-            matching = self._slot_equal(visits, [v.reading.slots.get(slot, "") for v in visits])
-            if matching and next_page != page:
-                other.entity = self._entity_name(page, target, slot)
-                other.key_slot = matching
-                return True
-        if kind.entity and kind.key_slot:
-            matching = self._slot_equal(visits, [v.reading.slots.get(kind.key_slot, "") for v in visits])
-            if matching:
-                other.entity, other.key_slot = kind.entity, matching
-                return True
-        related = all(_related(v) for v in visits)
-        if kind.entity and not other.entity and related and self._only_from(next_page, kind.entity):
-            other.entity, other.inherits = kind.entity, True
-            return True
-        return False
-
-    def _only_from(self, page: str, entity: str) -> bool:
-        """Whether a page is only ever reached from pages of an entity (else it shows no record)."""
-        return all(
-            self.kinds[v.page].entity == entity or v.page == page
-            for v in self.all_visits()
-            if v.next_page == page
-        ) and not any(t.start is not None and self.page_id(t.start) == page for t in self.traces)
-
-    def _slot_equal(self, visits: Sequence[Visit], texts: Sequence[str]) -> str:
-        for slot in visits[0].next_reading.slots:
-            if all(t and v.next_reading.slots.get(slot) == t for v, t in zip(visits, texts, strict=True)):
-                return slot
-        return ""
-
-    def _lists_by_value(self) -> None:
-        """Lists nobody clicked in: of a known entity when a column holds its keys, else of one of "
-        "their own."""
-        keys: dict[str, set[str]] = defaultdict(set)
-        open_lists: dict[tuple[str, str], list[list[Reading]]] = defaultdict(list)
-        for kind, reading in self._all_readings():
-            if kind.entity and kind.key_slot in reading.slots:
-                keys[kind.entity].add(reading.slots[kind.key_slot])
-            for rows_id, rows_found in reading.rows.items():
-                rows = kind.lists.get(rows_id)
-                if rows is not None:
-                    keys[rows.entity] |= {row.slots.get(rows.key_slot, "") for row in rows_found}
-                elif rows_found:
-                    open_lists[kind.id, rows_id].append(rows_found)
-        for (page, rows_id), readings in open_lists.items():
-            column = self._unique_column(page, rows_id, readings)
-            if not column:
-                continue
-            texts = {row.slots.get(column, "") for rows_found in readings for row in rows_found}
-            entity = next((e for e, known in keys.items() if len(texts & known) * 2 > len(texts)), "")
-            if not entity:
-                entity = self._entity_name(page, rows_id, column)
-                keys[entity] = texts
-            self.kinds[page].lists[rows_id] = RowKind(entity, column)
-
-    def _unique_column(self, page: str, rows_id: str, readings: Sequence[Sequence[Reading]]) -> str:
-        """The first column that names each row by a text of its own, on every page seen."""
-        rows_node = self.kinds[page].nodes[rows_id]
-        for column in rows_node.slots(into_rows=True):
-            if all(
-                len({row.slots.get(column, "") for row in rows}) == len(rows)
-                and all(row.slots.get(column) for row in rows)
-                for rows in readings
-            ):
-                return column
-        return ""
-
-    def _all_readings(self) -> Iterator[tuple[PageKind, Reading]]:
-        for (page_id, _), reading in self._readings.items():
-            yield self.kinds[page_id], reading
-
     # Fields
+
+    def _find_echoes(self) -> None:
+        """Slots that say the instruction on every page."""
+        texts: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+        for visit in self.all_visits():
+            for page, reading in ((visit.page, visit.reading), (visit.next_page, visit.next_reading)):
+                told = self.data.instructions[visit.recording]
+                for slot, text in reading.slots.items():
+                    texts[page, slot].append((" ".join(text.split()), told))
+        for (page, slot), said in texts.items():
+            if len(set(said)) > 1 and all(text == told for text, told in said):
+                self.kinds[page].echoes.add(slot)
 
     def _find_session(self) -> None:
         """Slots whose text never changes within a recording belong to nobody's record."""
@@ -331,7 +117,7 @@ class World:
                 for page, reading in ((visit.page, visit.reading), (visit.next_page, visit.next_reading)):
                     kind = self.kinds[page]
                     for slot in record_slots(kind.template, everywhere=True):
-                        if slot in reading.slots and slot != kind.key_slot:
+                        if slot in reading.slots and slot != kind.key_slot and slot not in kind.echoes:
                             texts[page, slot][recording].add(reading.slots[slot])
                             keyed[page, slot] = bool(kind.entity)
         fixed = {place: {r: next(iter(t)) for r, t in by.items()} for place, by in texts.items()
@@ -352,6 +138,25 @@ class World:
                     chosen.setdefault(name, {}).update(by)
                     self.kinds[page].session[slot] = name
         for name, by in chosen.items():
+            for recording, text in by.items():
+                self.session[recording][name] = text
+
+    def _find_prefilled(self) -> None:
+        """Text fields that stand filled in when a recording begins, otherwise in others: data of the case."""
+        texts: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+        for recording, visits in self.visits.items():
+            for control, text in visits[0].reading.controls.items():
+                if text and self.kinds[visits[0].page].nodes[control].role in FILLABLE_ROLES:
+                    texts[visits[0].page, control][recording] = text
+        taken = {name for fields in self.session.values() for name in fields}
+        for (page, control), by in texts.items():
+            if len(by) < len(self.visits) or len(set(by.values())) < 2:
+                continue
+            name = self.kinds[page].label_of(control)
+            while name in taken:
+                name += "'"
+            taken.add(name)
+            self.prefilled[page, control] = name
             for recording, text in by.items():
                 self.session[recording][name] = text
 
@@ -393,7 +198,7 @@ class World:
         if kind.entity and kind.key_slot in reading.slots:
             key = reading.slots[kind.key_slot]
             for slot in record_slots(kind.template):
-                if slot in reading.slots and slot not in kind.session:
+                if slot in reading.slots and slot not in kind.session and slot not in kind.echoes:
                     values[kind.entity][page, "", slot].setdefault((recording, key), reading.slots[slot])
         for rows_id, rows in kind.lists.items():
             for row in reading.rows.get(rows_id, ()):
@@ -455,84 +260,3 @@ class World:
                 for slot, name in rows.fields.items():
                     if slot in row.slots:
                         record.setdefault(name, row.slots[slot])
-
-
-def _related(visit: Visit) -> bool:
-    """Whether the address of the next page speaks of the same thing, or does not change at all."""
-    before, after = visit.moment.before.path, visit.moment.after.path
-    shared = set(before.split("/")) & set(after.split("/"))
-    return before == after or any(any(c.isdigit() for c in part) for part in shared)
-
-
-_MESSAGES = ("alert", "status", "dialog", "alertdialog")
-
-
-def record_slots(template: TemplateNode, *, everywhere: bool = False) -> list[str]:
-    """Slots that can be fields of the page's record: not those of rows, nor of messages.
-
-    Args:
-        everywhere: Also those of the page's frame (banner, navigation).
-    """
-    found: list[str] = []
-
-    def walk(node: TemplateNode) -> None:
-        if node.kind == "rows" or node.role in _MESSAGES:
-            return
-        if not everywhere and node.role in ("navigation", "banner", "contentinfo"):
-            return
-        found.extend(slot for slot in node.name[1::2])
-        if node.value is not None:
-            found.extend(node.value[1::2])
-        for child in node.children:
-            walk(child)
-
-    walk(template)
-    return found
-
-
-def slot_labels(template: TemplateNode) -> dict[str, str]:
-    """What each slot is called on its page: the term, row or column header, or text before it."""
-    found: dict[str, str] = {}
-
-    def own(node: TemplateNode, label: str) -> None:
-        for pattern in (node.name, node.value):
-            if pattern is None or len(pattern) == 1:
-                continue
-            for index in range(1, len(pattern), 2):
-                before = pattern[index - 1].strip().rstrip(":").strip()
-                found.setdefault(pattern[index], before or label)
-
-    def walk(node: TemplateNode, label: str, headers: list[str]) -> None:
-        own(node, label)
-        current = label
-        columns = headers
-        for position, child in enumerate(node.children):
-            header = [c.label() for c in child.children if c.role == "columnheader"]
-            if child.role == "row" and header and len(header) == len(child.children):
-                columns = header
-            elif child.role == "rowgroup" and child.children and child.kind != "rows":
-                inner = child.children[0]
-                header = [c.label() for c in inner.children if c.role == "columnheader"]
-                columns = header or columns
-            if child.role in ("term", "rowheader") or (child.role == "text" and _is_label(child)):
-                current = _label_text(child) or current
-            inner_label = current
-            if node.role == "row" and position < len(columns):
-                inner_label = columns[position]
-            elif child.role == "heading":
-                inner_label = ""
-            walk(child, inner_label, columns)
-
-    walk(template, "", [])
-    return found
-
-
-def _is_label(node: TemplateNode) -> bool:
-    return node.value is not None and len(node.value) == 1 and 0 < len(node.value[0]) <= 40
-
-
-def _label_text(node: TemplateNode) -> str:
-    text = node.label() or (node.value[0] if node.value is not None and len(node.value) == 1 else "")
-    if not text and node.children:
-        text = _label_text(node.children[0])
-    return text.rstrip(":").strip()

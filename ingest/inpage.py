@@ -42,7 +42,7 @@ def library(*more: str, exports: str = "") -> str:
     return (
         "(hooks) => { 'use strict'; if (!window.Element || !document) return null;\n"
         + "\n".join(parts)
-        + "\nconst table = realm.Object.freeze({ takeSnapshot, elementAt, pathOf, markText, tools, "
+        + "\nconst table = realm.Object.freeze({ takeSnapshot, elementAt, pathOf, lastSeen, markText, tools, "
         + exports
         + " });"
         + "\nif (borrowed) borrowed.remove();\nreturn table;\n}"

@@ -86,7 +86,7 @@
     return about(press) ? press : about(focus) ? focus : null;
   };
   // The page as last looked at: the state before a choice that came without a press of a button.
-  const lately = (target) => (settled ? { el: target, time: origin + now(), page: tools.withPath(settled.page, top.pathOf(target)), dom: settled.dom } : shoot(target));
+  const lately = (target) => (settled ? { el: target, time: origin + now(), page: top.lastSeen(target), dom: settled.dom } : shoot(target));
   let settled = null;
 
   function onPress(event) {
@@ -231,8 +231,10 @@
   }
 
   // What the page has become, told when it has been quiet for a moment.
+  const RESTLESS_MS = 1000;
   let waiting = 0;
   let costly = 0;
+  let looked = now();
   function touched() {
     if (!isOuter) {
       try {
@@ -243,7 +245,8 @@
       return;
     }
     const turn = ++waiting;
-    const check = () => { if (turn === waiting) look(); };
+    // A page that never comes to rest (a clock runs on it) is looked at all the same.
+    const check = () => { if (turn === waiting || now() - looked > RESTLESS_MS + 5 * costly) look(); };
     later(check, costly > 300 ? 400 : 80);
     if (costly <= 300) later(check, 300);
     later(check, 900);
@@ -257,7 +260,8 @@
   function look() {
     const began = now();
     const shot = shoot(null);
-    costly = now() - began;
+    looked = now();
+    costly = looked - began;
     settled = shot;
     if (shot.page === settledPage) return;
     settledPage = shot.page;

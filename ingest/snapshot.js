@@ -588,8 +588,15 @@ function takeSnapshot(target) {
   const secret = secretNames(document);
   let secrets = "";
   for (let i = 0; i < secret.length; i++) secrets += (i ? "," : "") + quote(secret[i]);
-  return '{"url":' + quote(urlOf(document) || "") + ',"title":' + quote(clean(titleOf(document) || "")) +
+  lastText = '{"url":' + quote(urlOf(document) || "") + ',"title":' + quote(clean(titleOf(document) || "")) +
     ',"tree":' + serialise(root) + ',"path":' + steps + ',"secrets":[' + secrets + '],"bare":' + bare + ',"warning":' + quote(cutAt) + "}";
+  return lastText;
+}
+
+// The page as last looked at, by whomever, with the path to an element of it.
+let lastText = "";
+function lastSeen(target) {
+  return lastText && tools.withPath(lastText, pathOf(target));
 }
 
 // The element of the last snapshot's node at `path`.

@@ -13,6 +13,7 @@ import pytest
 from ingest_pages import Site, page, shown, site  # noqa: F401
 
 from fde.errors import InputError, WorkError
+from ingest.action import Action
 from ingest.browser import launch, new_page
 from ingest.page import perform
 from ingest.recorder import SCRIPT_PAUSE_MS, record
@@ -213,6 +214,26 @@ def test_pages_made_by_scripts(recorded: Recorded, site: Site) -> None:
     assert made.steps[-1].effects[0].body == {"id": 1, "rows": [{"cc": "CC-1"}]}
     assert made.steps[-1].after is not None and "saved" in made.steps[-1].after.text
     assert made.warnings == ("A dialog was shown: Sure?",)
+
+
+def test_a_choice_on_a_page_that_never_rests_is_heard(recorded: Recorded, site: Site) -> None:
+    site.pages["/"] = (
+        "<title>Form</title><p id=clock>0</p><div id=form></div>"
+        "<script>setInterval(() => { clock.textContent = +clock.textContent + 1; }, 25);</script>"
+    )
+    form = (
+        "() => { document.getElementById('form').innerHTML = '<p>Choose.</p><label>Kind <select>"
+        "<option>A<option>B</select></label><button>Send</button>'; }"
+    )
+
+    def script(page: Page) -> None:
+        page.evaluate(form)
+        assert perform(page, Action.parse('select combobox "Kind": B'))
+        assert perform(page, Action.parse('click button "Send"'))
+
+    recording = recorded(script)
+    assert actions(recording) == ['select combobox "Kind": B', 'click button "Send"']
+    assert not recording.warnings
 
 
 def test_keyboard_tabs_and_addresses(recorded: Recorded, site: Site) -> None:

@@ -1,0 +1,189 @@
+"""Kinds of pages with what they say of records, and recorded moments with their pages read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from envgen.templates import Reading, TemplateNode
+from envgen.traces import Moment
+
+Records = dict[str, dict[str, dict[str, str]]]
+"""Entity -> key -> field -> text."""
+_MESSAGES = ("alert", "status", "dialog", "alertdialog")
+
+
+@dataclass(slots=True)
+class PageKind:
+    """One kind of page: its template and what it says about records.
+
+    Attributes:
+        entity: The entity whose record the page shows, "" when none.
+        key_slot: The slot that holds the record's key, "" when the page does not say it.
+        fields: Slot to field name; slots that are not fields of the record are missing.
+        lists: ``rows`` node to what its rows are.
+        inherits: The page shows the record opened before, without saying its key.
+        session: Slot to field for what is the same on all pages of a recording (who is signed in).
+        echoes: Slots that repeat the instruction.
+        next: The link that shows the record after this one, where they are shown one at a time.
+    """
+
+    id: str
+    address: str
+    template: TemplateNode
+    entity: str = ""
+    key_slot: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
+    lists: dict[str, RowKind] = field(default_factory=dict)
+    inherits: bool = False
+    session: dict[str, str] = field(default_factory=dict)
+    nodes: dict[str, TemplateNode] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    echoes: set[str] = field(default_factory=set)
+    next: str = ""
+    previous: str = ""
+
+    @property
+    def turns(self) -> set[str]:
+        """The links that show another record on the same page."""
+        return {node for node in (self.next, self.previous) if node}
+
+    def __post_init__(self) -> None:
+        self.nodes = {node.id: node for node in self.template.walk()}
+        self.labels = slot_labels(self.template)
+
+    def label_of(self, node_id: str) -> str:
+        """What a node is called; a control whose label is data goes by its place among those."""
+        node = self.nodes[node_id]
+        label = node.label()
+        if node.kind != "control" or not is_data(label):
+            return label
+        unnamed = [n.id for n in self.template.walk() if n.kind == "control" and is_data(n.label())]
+        return f"field {unnamed.index(node_id) + 1}"
+
+    def make_optional(self, ids: set[str]) -> None:
+        """Note that nodes are not always on the page."""
+
+        def rebuilt(node: TemplateNode) -> TemplateNode:
+            children = tuple(rebuilt(child) for child in node.children)
+            return node.model_copy(update={"children": children, "optional": node.optional or node.id in ids})
+
+        if ids:
+            self.template = rebuilt(self.template)
+            self.nodes = {node.id: node for node in self.template.walk()}
+
+
+@dataclass(slots=True)
+class RowKind:
+    """What the rows of a list are: records of an entity, by the text in the key column."""
+
+    entity: str
+    key_slot: str
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Visit:
+    """A moment with its pages read.
+
+    Attributes:
+        target: Template node acted on, "" when none; ``row`` its row's index.
+        before_key: Key of the record the page showed.
+        index: Position in the trace.
+    """
+
+    recording: str
+    index: int
+    moment: Moment
+    page: str
+    reading: Reading
+    next_page: str
+    next_reading: Reading
+    target: str = ""
+    row: int | None = None
+    rows_id: str = ""
+    before_key: str = ""
+    after_key: str = ""
+
+    @property
+    def verb(self) -> str:
+        return self.moment.action.verb
+
+    @property
+    def value(self) -> str:
+        return self.moment.action.value or ""
+
+
+def is_data(label: str) -> bool:
+    """Whether a label with its holes left out says nothing: what it says is data."""
+    return not any(c.isalpha() for c in label)
+
+
+def record_slots(template: TemplateNode, *, everywhere: bool = False) -> list[str]:
+    """Slots that can be fields of the page's record: not those of rows, nor of messages.
+
+    Args:
+        everywhere: Also those of the page's frame (banner, navigation).
+    """
+    found: list[str] = []
+
+    def walk(node: TemplateNode) -> None:
+        if node.kind == "rows" or node.role in _MESSAGES:
+            return
+        if not everywhere and node.role in ("navigation", "banner", "contentinfo"):
+            return
+        found.extend(slot for slot in node.name[1::2])
+        if node.value is not None:
+            found.extend(node.value[1::2])
+        for child in node.children:
+            walk(child)
+
+    walk(template)
+    return found
+
+
+def slot_labels(template: TemplateNode) -> dict[str, str]:
+    """What each slot is called on its page: the term, row or column header, or text before it."""
+    found: dict[str, str] = {}
+
+    def own(node: TemplateNode, label: str) -> None:
+        for pattern in (node.name, node.value):
+            if pattern is None or len(pattern) == 1:
+                continue
+            for index in range(1, len(pattern), 2):
+                before = pattern[index - 1].strip().rstrip(":").strip()
+                found.setdefault(pattern[index], before or label)
+
+    def walk(node: TemplateNode, label: str, headers: list[str]) -> None:
+        own(node, label)
+        current = label
+        columns = headers
+        for position, child in enumerate(node.children):
+            header = [c.label() for c in child.children if c.role == "columnheader"]
+            if child.role == "row" and header and len(header) == len(child.children):
+                columns = header
+            elif child.role == "rowgroup" and child.children and child.kind != "rows":
+                inner = child.children[0]
+                header = [c.label() for c in inner.children if c.role == "columnheader"]
+                columns = header or columns
+            if child.role in ("term", "rowheader") or (child.role == "text" and _is_label(child)):
+                current = _label_text(child) or current
+            inner_label = current
+            if node.role == "row" and position < len(columns):
+                inner_label = columns[position]
+            elif child.role == "heading":
+                inner_label = ""
+            walk(child, inner_label, columns)
+
+    walk(template, "", [])
+    return found
+
+
+def _is_label(node: TemplateNode) -> bool:
+    return node.value is not None and len(node.value) == 1 and 0 < len(node.value[0]) <= 40
+
+
+def _label_text(node: TemplateNode) -> str:
+    text = node.label() or (node.value[0] if node.value is not None and len(node.value) == 1 else "")
+    if not text and node.children:
+        text = _label_text(node.children[0])
+    return text.rstrip(":").strip()

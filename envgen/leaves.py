@@ -1,0 +1,137 @@
+"""Candidates for a whole answer: constants, copies, changes of format, look-ups and learned maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from envgen.documents import Knowledge
+from envgen.explanations import Candidate, Example
+from envgen.expressions import (
+    Constant,
+    Convert,
+    Entered,
+    Expression,
+    FieldOf,
+    Keep,
+    Lookup,
+    Mapped,
+    Parameter,
+    Told,
+)
+from envgen.values import CONVERSIONS, convert
+
+Values = list[tuple[Expression, list[str | None]]]
+"""Sources with what they are in every example."""
+_Add = Callable[[Expression, Sequence[str | None], float], None]
+
+
+class Leaves:
+    """Makes the candidates of one search."""
+
+    def __init__(self, examples: Sequence[Example], values: Values, knowledge: Knowledge) -> None:
+        self._examples = examples
+        self._values = values
+        self._knowledge = knowledge
+        self._all = (1 << len(examples)) - 1
+
+    def candidates(self) -> list[Candidate]:
+        """All candidates, the cheapest first."""
+        outputs = [example.output for example in self._examples]
+        found: list[Candidate] = []
+
+        def add(expression: Expression, values: Sequence[str | None], cost: float) -> None:
+            mask = 0
+            for index, (value, output) in enumerate(zip(values, outputs, strict=True)):
+                if value == output:
+                    mask |= 1 << index
+            if mask:
+                found.append(Candidate(mask, cost, expression))
+
+        keep = 0
+        for index, example in enumerate(self._examples):
+            if example.initial is not None and example.initial == example.output:
+                keep |= 1 << index
+        if keep:
+            found.append(Candidate(keep, 0.5, Keep()))
+        for text in dict.fromkeys(outputs):
+            add(Constant(text=text), [text] * len(outputs), 0.6)
+        for atom, values in self._values:
+            add(atom, values, _atom_cost(atom))
+            self._conversions(atom, values, outputs, add)
+        for table in self._knowledge.tables:
+            self._lookups(table.id, outputs, add)
+        self._maps(outputs, found)
+        return sorted(found, key=lambda c: c.cost)
+
+    def _conversions(
+        self, atom: Expression, values: Sequence[str | None], outputs: Sequence[str], add: _Add
+    ) -> None:
+        wanted = {
+            how
+            for value, output in zip(values, outputs, strict=True)
+            if value and output and value != output
+            for how in _conversions_of(value, output)
+        }
+        for how in [how for how in CONVERSIONS if how in wanted]:
+            converted = [None if v is None else convert(how, v) for v in values]
+            # A short piece of a long text fits by accident too easily.
+            cost = 0.6 if how.startswith(("number", "date", "time", "no blanks", "trimmed")) else 1.2
+            if any(c and len(c) < 2 for c in converted):
+                cost += 1.0
+            add(Convert(how=how, of=atom), converted, _atom_cost(atom) + cost)
+
+    def _lookups(self, table_id: str, outputs: Sequence[str], add: _Add) -> None:
+        table = self._knowledge.table(table_id)
+        wanted = set(outputs)
+        columns = [
+            at for at in range(len(table.header)) if wanted & {row[at] for row in table.rows if row[at]}
+        ]
+        if not columns or len(table.rows) < 2:
+            return
+        for key_at, key_name in enumerate(table.header):
+            keys = [row[key_at].casefold() for row in table.rows]
+            if len(set(keys)) < len(keys) or not key_name:
+                continue
+            where = dict(zip(keys, table.rows, strict=True))
+            for atom, values in self._values:
+                rows = [None if v is None else where.get(v.casefold()) for v in values]
+                if sum(row is not None for row in rows) * 2 < len(rows):
+                    continue
+                for at in columns:
+                    if at == key_at or not table.header[at]:
+                        continue
+                    expression = Lookup(table=table_id, key_column=key_name, column=table.header[at], of=atom)
+                    add(
+                        expression, [None if row is None else row[at] for row in rows], _atom_cost(atom) + 1.0
+                    )
+
+    def _maps(self, outputs: Sequence[str], found: list[Candidate]) -> None:
+        """Maps from a category to an answer that repeat themselves often enough to be believed."""
+        for atom, values in self._values:
+            pairs: dict[str, str] = {}
+            clash = False
+            for value, output in zip(values, outputs, strict=True):
+                if value is None:
+                    clash = True
+                    break
+                clash = clash or pairs.setdefault(value, output) != output
+            if clash or len(pairs) < 2 or len(set(pairs.values())) < 2:
+                continue
+            repeats = len(outputs) - len(pairs)
+            if repeats >= max(2, len(pairs) - 1) or (isinstance(atom, Entered) and repeats >= 2):
+                expression = Mapped(of=atom, pairs=tuple(sorted(pairs.items())))
+                found.append(Candidate(self._all, _atom_cost(atom) + 1.5 + 0.4 * len(pairs), expression))
+
+
+def _atom_cost(atom: Expression) -> float:
+    if isinstance(atom, Parameter):
+        return 1.0
+    if isinstance(atom, FieldOf):
+        return 1.05 + 0.25 * (len(atom.path) - 1)
+    if isinstance(atom, Told):
+        return 1.15
+    return 1.2
+
+
+def _conversions_of(value: str, output: str) -> list[str]:
+    return [how for how in CONVERSIONS if convert(how, value) == output]
