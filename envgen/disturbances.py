@@ -8,7 +8,7 @@ submission is refused and one field has to be entered again.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,11 +30,11 @@ _NOTICES = (
 _TRIPPED = "validation"
 
 
-def check_disturbances(names: Iterable[str]) -> None:
-    """Raise :class:`InputError` on a name that is no disturbance."""
+def check_disturbances(names: Iterable[str], known: Sequence[str] = DISTURBANCES) -> None:
+    """Raise :class:`InputError` on a name that is none of the known disturbances."""
     for name in names:
-        if name not in DISTURBANCES:
-            raise InputError(f"Unknown disturbance {name!r}.", f"There are: {', '.join(DISTURBANCES)}.")
+        if name not in known:
+            raise InputError(f"Unknown disturbance {name!r}.", f"There are: {', '.join(known)}.")
 
 
 @dataclass(frozen=True, slots=True)

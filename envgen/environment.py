@@ -33,6 +33,7 @@ from envgen.verifier import Expectation, judge, milestones
 from envgen.workflow import ListView, Workflow, remembered
 from fde.errors import InputError
 from ingest.action import Action, Target
+from ingest.snapshot import Node
 
 _MAX_STEPS_FACTOR = 3
 # Instances kept with their right work: tasks are come back to. Looks take more memory.
@@ -178,6 +179,21 @@ class WorkflowEnv:
     @property
     def state(self) -> State:
         return self._application.state
+
+    @property
+    def done(self) -> bool:
+        """Whether the work was declared done."""
+        return self.state.done
+
+    @property
+    def steps(self) -> int:
+        """Actions of this episode so far."""
+        return self.state.steps
+
+    @property
+    def page(self) -> Node:
+        """The page as it is now."""
+        return self._look.rendered.page
 
     @property
     def unmodelled(self) -> int:
