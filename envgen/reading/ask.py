@@ -149,7 +149,11 @@ def selections(drafts: Drafts, tables: Tables) -> None:
                 drafts.add(
                     "selection",
                     wording.worded(
-                        wording.SELECTION, rng, column=column, value=wanted, items=", ".join(keys),
+                        wording.SELECTION,
+                        rng,
+                        column=column,
+                        value=wanted,
+                        items=", ".join(keys),
                         named=records.columns[key_at],
                     ),
                     ", ".join(right),
@@ -178,10 +182,11 @@ def cases(drafts: Drafts, tables: Tables) -> None:
                 continue
             _plain_cases(drafts, rules, given, sorted(outcomes))
             for records in tables.records:
-                heads = [value(head).core for head in records.columns]
-                head = value(rules.grid.header[rules.limit]).core
+                heads = [value(head) for head in records.columns]
+                head = value(rules.grid.header[rules.limit])
                 if head in heads and records.grid.document != rules.grid.document:
-                    _looked_up_cases(drafts, tables, rules, given, sorted(outcomes), records, heads.index(head))
+                    at = heads.index(head)
+                    _looked_up_cases(drafts, tables, rules, given, sorted(outcomes), records, at)
 
 
 def _givens(rules: Rules) -> Iterator[tuple[str, ...]]:
@@ -199,7 +204,9 @@ def _matching(rules: Rules, given: Sequence[str]) -> list[int]:
     return [
         i
         for i, (cells, _) in enumerate(rules.grid.rows)
-        if all(is_any(cells[at]) or same(cells[at], told) for at, told in zip(rules.given, given, strict=True))
+        if all(
+            is_any(cells[at]) or same(cells[at], told) for at, told in zip(rules.given, given, strict=True)
+        )
     ]
 
 
@@ -240,8 +247,13 @@ def _plain_cases(drafts: Drafts, rules: Rules, given: tuple[str, ...], outcomes:
         chosen = rng.sample(amounts, _ITEMS)
         named = [(f"{head} {_written(amount)}", row) for amount, row in chosen]
         needed = [[rules.grid.rows[row][1]] for row in dict.fromkeys(row for _, row in chosen)]
-        words_ = f"{head} {' '.join(rules.grid.header)} {' '.join(given)}"
-        _case(drafts, rules, given, rng, rng.choice(list(outcomes)), named, needed, [(words_, rules.grid.name)] * len(needed))
+        queries = [_for_rule(rules, given)] * len(needed)
+        _case(drafts, rules, given, rng, rng.choice(list(outcomes)), named, needed, queries)
+
+
+def _for_rule(rules: Rules, given: Sequence[str]) -> tuple[str, ...]:
+    """Searches for a table of rules."""
+    return (f"{' '.join(rules.grid.header)} {' '.join(given)}", rules.grid.name)
 
 
 def _written(amount: Decimal) -> str:
@@ -269,11 +281,10 @@ def _looked_up_cases(
             continue
         named = [(fact.key, row) for fact, row in sure]
         needed = [list(fact.refs) for fact, _ in sure]
-        queries = [searches(fact.key, fact.column, records) for fact, _ in sure]
+        queries: list[tuple[str, ...]] = [searches(fact.key, fact.column, records) for fact, _ in sure]
         for row in dict.fromkeys(row for _, row in sure):
             needed.append([rules.grid.rows[row][1]])
-            words_ = f"{' '.join(rules.grid.header)} {' '.join(given)}"
-            queries.append((words_, rules.grid.name, "", ""))
+            queries.append(_for_rule(rules, given))
         _case(drafts, rules, given, rng, rng.choice(list(outcomes)), named, needed, queries)
 
 
@@ -317,10 +328,10 @@ def sentences(drafts: Drafts, prose: Prose) -> None:
     gaps = list(prose.gaps())
     for gap in gaps:
         rng = drafts.rng("gap", gap.sentence)
-        change = newest.get(gap.ref)
+        change, around = newest.get(gap.ref), gap.sentence.replace(GAP, "")
         if gap.ref in amended and (change is None or not same(change.old, gap.value)):
             # Who amends a section may mean all of it: what cannot be said for certain is not asked.
-            drafts.dropped["stands in a section that was amended"] += gap.ref in amended
+            drafts.dropped["stands in a section that was amended"] += 1
             continue
         if change is not None:
             drafts.add(
@@ -330,7 +341,7 @@ def sentences(drafts: Drafts, prose: Prose) -> None:
                 [_saying(drafts.corpus, change.ref, change.new)],
                 about=gap.sentence,
                 group="amended",
-                queries=[(drafts.corpus.text(change.ref), gap.sentence.replace(GAP, ""))],
+                queries=[(drafts.corpus.text(change.ref), around)],
                 context=gap.sentence,
                 allowed=(gap.ref, *(a.ref for a in prose.amendments if a.amended == gap.ref)),
                 stale=Other(value=gap.value, ref=gap.ref),
@@ -347,7 +358,7 @@ def sentences(drafts: Drafts, prose: Prose) -> None:
             [alike],
             about=gap.sentence,
             group=f"sentence/{gap.kind}",
-            queries=[(gap.sentence.replace(GAP, ""), f"{drafts.corpus.sections[gap.ref[0]].heading} {gap.sentence.replace(GAP, '')}")],
+            queries=[(around, f"{drafts.corpus.sections[gap.ref[0]].heading} {around}")],
             context=gap.sentence,
             rows=[Other(value=o.value, ref=o.ref) for o in gaps if o.kind == gap.kind and o.ref != gap.ref],
         )

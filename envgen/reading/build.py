@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from envgen.answers import FILE, Answer
 from envgen.generators import SPLITS
 from envgen.reading.ask import cases, look_ups, meanings, selections, sentences, two_steps
 from envgen.reading.corpus import make_corpus
@@ -17,6 +18,7 @@ from envgen.reading.prose import Prose
 from envgen.reading.tables import Tables
 from envgen.statistics import Share
 from envgen.workflow import Finding
+from fde.errors import InputError
 from ingest.document import Document
 
 NAME = "documents"
@@ -45,14 +47,21 @@ def build_reading(
     name: str = NAME,
     seed: int = 0,
     closed_book: ClosedBook | None = None,
+    answers: Mapping[str, Answer] | None = None,
 ) -> Reading:
     """Make questions with checkable answers from redacted documents.
 
     The same documents and seed give the same questions. What the documents say is data: a sentence
     that speaks to whoever reads it is not followed, and not asked about.
 
+    Args:
+        answers: Questions by their id that an expert strikes out: ``no``.
+
     Returns:
         The environment; :func:`enough` says whether there are questions enough to use it.
+
+    Raises:
+        InputError: for an answer that is not ``no``, or is to a question nobody asked.
     """
     corpus = make_corpus(documents)
     tables, prose = Tables(corpus), Prose(corpus)
@@ -64,7 +73,9 @@ def build_reading(
     sentences(drafts, prose)
     meanings(drafts, prose)
     unanswerable(drafts, tables)
-    made = sorted(drafts.questions, key=lambda q: q.id)
+    struck = _struck(drafts.questions, answers or {}, name)
+    made = sorted((q for q in drafts.questions if q.id not in struck), key=lambda q: q.id)
+    drafts.dropped["an expert struck it out"] += len(struck)
     kept = few_unanswerable(drafts, _few_of_a_kind(drafts, without_guessable(drafts, made)))
     measured = compared(guessed(made), guessed(kept))
     if closed_book is not None and kept:
@@ -82,6 +93,18 @@ def build_reading(
         closed_book=closed_book.model if closed_book else "",
         findings=tuple(_findings(tables, prose)),
     )
+
+
+def _struck(questions: Sequence[Question], answers: Mapping[str, Answer], name: str) -> frozenset[str]:
+    known = {question.id for question in questions}
+    for question, answer in answers.items():
+        if question not in known or answer != "no":
+            why = "A question is struck out with no." if question in known else "There is no such question."
+            raise InputError(
+                f"{FILE}: {name}: {question}: {answer} is no answer. {why}",
+                f"The questions and their names: fde envgen show {name}",
+            )
+    return frozenset(answers)
 
 
 def _few_of_a_kind(drafts: Drafts, questions: Sequence[Question]) -> list[Question]:
@@ -140,8 +163,8 @@ def _findings(tables: Tables, prose: Prose) -> list[Finding]:
             Finding(
                 kind="documents-differ",
                 severity="warning",
-                text=f"Documents say different things, and their dates do not decide, in {len(conflicts)} places: "
-                "these are not asked about.",
+                text=f"In {len(conflicts)} places documents say different things and their dates do not "
+                "decide: these are not asked about.",
                 evidence=tuple(conflicts[:_SHOWN]),
             )
         )
@@ -155,8 +178,8 @@ def _findings(tables: Tables, prose: Prose) -> list[Finding]:
             Finding(
                 kind="addresses-the-reader",
                 severity="warning",
-                text=f"{len(prose.addressing)} lines speak to a machine that reads them. They are shown as the "
-                "documents' text, followed by nothing of ours, and not asked about.",
+                text=f"{len(prose.addressing)} lines speak to a machine that reads them. They are data like "
+                "all others: not followed, and not asked about.",
                 evidence=tuple(corpus.cited(ref) for ref in prose.addressing[:_SHOWN]),
             )
         )

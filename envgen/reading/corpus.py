@@ -27,7 +27,9 @@ _CELL = 120
 _NAME = 90
 _HEADING = re.compile(r"(#{1,6})\s+(.*)")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
-_DATE = re.compile(r"\b(?:\d{4}-\d{2}-\d{2}|\d{1,2}\.\d{1,2}\.\d{4}|\d{1,2} [A-Z][a-z]+ \d{4}|[A-Z][a-z]+ \d{1,2}, \d{4})\b")
+_DATE = re.compile(
+    r"\b(?:\d{4}-\d{2}-\d{2}|\d{1,2}\.\d{1,2}\.\d{4}|\d{1,2} [A-Z][a-z]+ \d{4}|[A-Z][a-z]+ \d{1,2}, \d{4})\b"
+)
 # A document says of what date it is at its beginning.
 _HEAD = 300
 
@@ -207,8 +209,7 @@ def _pieces(document: Document) -> Iterator[tuple[str, Lines, bool]]:
     """``(heading, lines, is a table)`` of a document, in order; a table's first line is its header."""
     at_start = {table.place.start: table for table in document.tables if table.place.end > 0}
     placed: set[int] = set()
-    heading, lines = "", []
-    offset = 0
+    heading, offset, in_table = "", 0, False
     paragraph: list[str] = []
     blocks: Lines = []
 
@@ -217,9 +218,7 @@ def _pieces(document: Document) -> Iterator[tuple[str, Lines, bool]]:
             blocks.extend((piece,) for piece in _pieces_of(" ".join(paragraph)))
             paragraph.clear()
 
-    in_table = False
-    lines = document.text.split("\n")
-    for line in lines:
+    for line in document.text.split("\n"):
         start, offset = offset, offset + len(line) + 1
         text = _plain(line)
         found = at_start.get(start)

@@ -35,6 +35,7 @@ _NOTHING = "Nothing happens."
 DISTURBANCES = ("rows",)
 """What can be injected: the lines of sections in another order."""
 _CITE = re.compile(r"Cite (\d+)")
+_ENTERING = ("fill", "check", "uncheck")
 _LEAST_STEPS = 20
 _STEPS_A_SOURCE = 10
 
@@ -106,23 +107,25 @@ class ReadingEnv:
         message = self._act(action)
         if self.done:
             return self._view("", fresh=False)
-        if not message and action.target is not None and action.target.name != page.SEARCH:
-            if action.verb in ("fill", "check", "uncheck"):
-                entered = (action.target.role, action.target.name)
+        target = action.target
+        if not message and target is not None and target.name != page.SEARCH and action.verb in _ENTERING:
+            entered = (target.role, target.name)
         self._page = self._shown()
         text = self._observer.next(self._pages.screen(self._page), acted_on=entered, message=message)
         return self._view(text, fresh=self._observer.fresh)
 
     def score(self) -> Score:
         """Judge the answer and its sources as they are now, see :func:`envgen.reading.verifier.judge`."""
+        return self._judged(self.done)
+
+    def would_pass(self) -> bool:
+        """Whether the work would pass if it were declared done here."""
+        return self._judged(True).passed
+
+    def _judged(self, done: bool) -> Score:
         desk = self._desk
         return judge(
-            self.corpus,
-            self.question,
-            answer=desk.answer,
-            refused=desk.refused,
-            cited=desk.cited,
-            done=desk.done,
+            self.corpus, self.question, answer=desk.answer, refused=desk.refused, cited=desk.cited, done=done
         )
 
     def close(self) -> None:
@@ -256,7 +259,8 @@ class ReadingEnv:
         for ref in desk.cited:
             if ref not in fine:
                 here = ref[0] == desk.open
-                return _on("uncheck", "checkbox", page.cite(ref[1] + 1) if here else page.cited(self.corpus, ref))
+                name = page.cite(ref[1] + 1) if here else page.cited(self.corpus, ref)
+                return _on("uncheck", "checkbox", name)
         for group, query in zip(question.needed, question.queries, strict=True):
             if not any(ref in desk.cited for ref in group):
                 return self._towards(group, query)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from envgen.gate import (
     GateReport,
     missed_by_wrong_work,
     rejected_too_often,
     total_of,
 )
+from envgen.generators import SPLITS
 from envgen.reading.cheap import cheap_passes
 from envgen.reading.environment import ReadingEnv
 from envgen.reading.model import Question, Reading
@@ -17,7 +16,6 @@ from envgen.reading.right import rejected
 from envgen.reading.tasks import by_turns, tasks_of
 from envgen.reading.wrong import FAMILIES, caught
 from envgen.session import Task
-from envgen.generators import SPLITS
 from envgen.statistics import wilson
 
 QUESTIONS = 60

@@ -10,17 +10,26 @@ from envgen.values import number
 
 _NUMBER = r"[-−]?\d[\d.,']*"
 _AMOUNT = rf"(?:[€$£¥]|[A-Z]{{3}})?\s*({_NUMBER})\s*(?:[€$£¥%]|[A-Za-zä]{{1,12}}\.?)?"
-_ANY = frozenset({"any", "all", "every", "always", "*", "-", "–", "—", "beliebig", "alle", "jeder", "jedes", ""})
-# (pattern, lower limit comes from the number, the number itself belongs to it)
+_ANY = frozenset(
+    {"any", "all", "every", "always", "*", "-", "–", "—", "", "beliebig", "alle", "jeder", "jedes"}
+)
+_UP_TO = (
+    "up to(?: and including)?|at most|no more than|not more than|maximum|max\\.?|until|≤|<=|"
+    "bis(?: zu| einschließlich)?|höchstens"
+)
+_BELOW = "below|under|less than|fewer than|<|unter|weniger als"
+_ABOVE = "above|over|more than|greater than|exceeding|exceeds|beyond|>|über|mehr als"
+_FROM = "at least|from|starting at|minimum|min\\.?|≥|>=|ab|mindestens"
+# (pattern, whether the number is the lower limit, whether it belongs to the interval itself)
 _WORDED: tuple[tuple[str, bool, bool], ...] = (
-    (rf"(?:up to(?: and including)?|at most|no more than|not more than|maximum|max\.?|until|bis(?: zu| einschließlich)?|höchstens|≤|<=)\s*{_AMOUNT}", False, True),
-    (rf"(?:below|under|less than|fewer than|unter|weniger als|<)\s*{_AMOUNT}", False, False),
-    (rf"(?:above|over|more than|greater than|exceeding|exceeds|beyond|über|mehr als|>)\s*{_AMOUNT}", True, False),
-    (rf"(?:at least|from|starting at|minimum|min\.?|ab|mindestens|≥|>=)\s*{_AMOUNT}", True, True),
+    (rf"(?:{_UP_TO})\s*{_AMOUNT}", False, True),
+    (rf"(?:{_BELOW})\s*{_AMOUNT}", False, False),
+    (rf"(?:{_ABOVE})\s*{_AMOUNT}", True, False),
+    (rf"(?:{_FROM})\s*{_AMOUNT}", True, True),
     (rf"{_AMOUNT}\s*(?:or|and) (?:more|above|over|higher)", True, True),
     (rf"{_AMOUNT}\s*(?:or|and) (?:less|below|under|lower|fewer)", False, True),
     (rf"{_AMOUNT}\s*\+", True, True),
-)  # fmt: skip
+)
 _RANGE = re.compile(rf"(?:from |between |von )?{_AMOUNT}\s*(?:to|and|bis|–|—|-)\s*{_AMOUNT}", re.IGNORECASE)
 _PATTERNS = tuple((re.compile(p, re.IGNORECASE), low, inside) for p, low, inside in _WORDED)
 

@@ -48,9 +48,7 @@ def _absent_records(drafts: Drafts, records: Records) -> None:
         after = [row for row in grid.rows if _number(row[0][key_at]) > _number(key)][:1]
         drafts.add(
             "unanswerable",
-            wording.worded(
-                wording.LOOK_UP, rng, column=grid.header[at], named=grid.header[key_at], key=key
-            ),
+            wording.worded(wording.LOOK_UP, rng, column=grid.header[at], named=grid.header[key_at], key=key),
             "",
             [grid.headers, *([row[1]] for row in (*before, *after))],
             about=f"{grid.document}/{key}",

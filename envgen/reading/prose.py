@@ -17,28 +17,47 @@ _SENTENCE = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)\s+")
 _LEAST_WORDS, _LONGEST_SENTENCE = 6, 300
 _LONGEST_VALUE = 60
 GAP = "___"
+_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+_CURRENCY = "EUR|USD|GBP|CHF|[€$£]"
 # A number that says something: a limit, a date, an amount of money, a share, a quantity with its unit.
 _GAPPED = re.compile(
-    r"(?<![\w.,/§+-])(?:(?P<money>(?:EUR|USD|GBP|CHF|[€$£])\s?\d[\d.,']*\d|\d[\d.,']*\s?(?:EUR|USD|GBP|CHF|€|%))"
-    r"|(?P<date>\d{1,2} (?:January|February|March|April|May|June|July|August|September|October|November"
-    r"|December) \d{4}|\d{4}-\d{2}-\d{2}|\d{1,2}\.\d{1,2}\.\d{4})"
+    rf"(?<![\w.,/§+-])(?:(?P<money>(?:{_CURRENCY})\s?\d[\d.,']*\d|\d[\d.,']*\s?(?:{_CURRENCY}|%))"
+    rf"|(?P<date>\d{{1,2}} (?:{_MONTHS}) \d{{4}}|\d{{4}}-\d{{2}}-\d{{2}}|\d{{1,2}}\.\d{{1,2}}\.\d{{4}})"
     r"|(?P<number>\d[\d,']*(?:\.\d+)?))(?![\w%]|[-/.:,]\d|\.\d)"
 )
-_UNIT_AFTER = re.compile(r"^\s?(?:(?:working|business|calendar) )?(?:days?|weeks?|months?|years?|hours?|minutes?|percent|per cent|euro|kg|km|employees|copies|Tage?n?|Monate?|Jahre?|Wochen?|Stunden?)\b")
-_LABELLED = re.compile(r"(?:^|(?<=[.;] ))(?P<label>[A-Z][\w-]*(?: [\w-]+){0,3}): (?P<value>[^:;]+?)(?=\.(?:\s|$)|;|$)")
-_MEANS = re.compile(
-    r"(?:^|(?<=[.;] ))[“\"']?(?P<term>[A-Z][\w -]{1,40}?)[”\"']? (?:means|refers to|stands for|is defined as|denotes|bedeutet|bezeichnet) "
-    r"(?P<value>[^.;]{3,160})[.;]?"
+_UNITS = (
+    "days?|weeks?|months?|years?|hours?|minutes?|percent|per cent|euro|kg|km|employees|copies|"
+    "Tage?n?|Wochen?|Monate?n?|Jahre?n?|Stunden?|Minuten?"
 )
-_AMENDS = re.compile(r"\b(?:supersed\w+|replac\w+|amend\w*|rais\w+|lower\w+|increas\w+|reduc\w+|chang\w+|revok\w+|repeal\w*|ersetz\w+|geändert|erhöht|gesenkt)\b", re.IGNORECASE)
-_REFERENCE = re.compile(r"(?:sections?|clauses?|paragraphs?|articles?|§+|abschnitt|ziffer)\s*(\d+(?:\.\d+)+|\d+[a-z]?)", re.IGNORECASE)
-_FROM_TO = re.compile(r"\b(?:from|von)\s+(?P<old>[€$£]?\s?\d[\d.,']*\d|\d)\s*(?P<unit>[%€]|[A-Za-z]+)?\s+(?:to|auf)\s+(?P<new>[€$£]?\s?\d[\d.,']*\d|\d)", re.IGNORECASE)
+_UNIT_AFTER = re.compile(rf"^\s?(?:(?:working|business|calendar) )?(?:{_UNITS})\b")
+_LABELLED = re.compile(
+    r"(?:^|(?<=[.;] ))(?P<label>[A-Z][\w-]*(?: [\w-]+){0,3}): (?P<value>[^:;]+?)(?=\.(?:\s|$)|;|$)"
+)
+_MEANS = re.compile(
+    r"(?:^|(?<=[.;] ))[“\"']?(?P<term>[A-Z][\w -]{1,40}?)[”\"']? "
+    r"(?:means|refers to|stands for|is defined as|denotes|bedeutet|bezeichnet) (?P<value>[^.;]{3,160})[.;]?"
+)
+_AMENDS = re.compile(
+    r"\b(?:supersed|replac|amend|rais|lower|increas|reduc|chang|revok|repeal|ersetz|geändert|erhöht|gesenkt)"
+    r"\w*\b",
+    re.IGNORECASE,
+)
+_REFERENCE = re.compile(
+    r"(?:sections?|clauses?|paragraphs?|articles?|§+|abschnitt|ziffer)\s*(\d+(?:\.\d+)+|\d+[a-z]?)",
+    re.IGNORECASE,
+)
+_AMOUNT = r"[€$£]?\s?\d[\d.,']*\d|\d"
+_FROM_TO = re.compile(
+    rf"\b(?:from|von)\s+(?P<old>{_AMOUNT})\s*(?:[%€]|[A-Za-z]+)?\s+(?:to|auf)\s+(?P<new>{_AMOUNT})",
+    re.IGNORECASE,
+)
 _CLAUSE = re.compile(r"^(\d+(?:\.\d+)*)[.)]?\s")
 # Sentences that speak to a machine that reads are data like all others, but make no good question:
 # their words would stand in a task.
 _TO_A_READER = re.compile(
-    r"\b(?:ignore|disregard|forget)\b.{0,40}\b(?:instruction|prompt|above|previous)|\b(?:system prompt|language model|"
-    r"assistant|AI (?:agent|model)|you are (?:now )?an?)\b|\b(?:fill|click|select|press|done|goto)\s+(?:textbox|link|button|checkbox|\")",
+    r"\b(?:ignore|disregard|forget)\b.{0,40}\b(?:instruction|prompt|above|previous)"
+    r"|\b(?:system prompt|language model|AI (?:agent|model|assistant)|you are (?:now )?an?)\b"
+    r"|\b(?:fill|click|select|press|goto)\s+(?:textbox|link|button|checkbox|combobox|\")",
     re.IGNORECASE,
 )
 
@@ -123,10 +142,13 @@ class Prose:
             sections[s].text(n) for s, n in self.corpus.refs if sections[s].document == mine.document
         ).casefold()
         named = [
-            ref for ref in others
-            if (title := sections[ref[0]].title.casefold()) and title in whole
-            or sections[ref[0]].document.casefold() in whole
-        ]  # fmt: skip
+            ref
+            for ref in others
+            if any(
+                name and name.casefold() in whole
+                for name in (sections[ref[0]].title, sections[ref[0]].document)
+            )
+        ]
         fitting = named or others
         return fitting[0] if len(fitting) == 1 else None
 
@@ -136,7 +158,7 @@ class Prose:
             if ref in self.addressing:
                 continue
             for sentence in sentences(text):
-                if not _LEAST_WORDS <= len(sentence.split()) or len(sentence) > _LONGEST_SENTENCE:
+                if len(sentence.split()) < _LEAST_WORDS or len(sentence) > _LONGEST_SENTENCE:
                     continue
                 yield from _gaps(ref, sentence)
 

@@ -1,4 +1,4 @@
-"""Right answers that a verifier must pass: the teacher's, written otherwise, from other sources, with detours."""
+"""Right answers that a verifier must pass: the teacher's, and those of people who go other ways."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ def rejected(env: ReadingEnv, tasks: Sequence[Task], seed: int = 0) -> dict[str,
         said = question.answer if question.answerable else None
         tell("teacher", _taught(env, task), question.text)
         for text in otherwise(question):
-            tell("written otherwise", work(env, task, answer=text, cited=sources).passed, f"{question.text} {text}")
+            passed = work(env, task, answer=text, cited=sources).passed
+            tell("written otherwise", passed, f"{question.text} {text}")
         for others in other_sources(question):
-            cited = ", ".join(map(env.corpus.cited, others))
-            tell("other sources", work(env, task, answer=said, cited=others).passed, f"{question.text} {cited}")
+            passed = work(env, task, answer=said, cited=others).passed
+            tell("other sources", passed, f"{question.text} {', '.join(map(env.corpus.cited, others))}")
         tell("detours", _with_detours(env, task, rng), question.text)
     return {name: Share.of(len(failed), total, failed) for name, (total, failed) in found.items()}
 

@@ -24,9 +24,12 @@ _UNITS = {
     "tag": "day", "tage": "day", "tagen": "day", "monat": "month", "monate": "month", "jahr": "year",
     "jahre": "year", "woche": "week", "wochen": "week", "stunde": "hour", "stunden": "hour",
 }  # fmt: skip
-_SPELT = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_SPELT = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+)  # fmt: skip
 _QUANTITY = re.compile(
-    r"(?P<before>[€$£¥]|[A-Za-z]{3}(?=[\s\d-]))?\s*(?P<number>[-−]?\d[\d.,' ]*|[a-z]+)\s*(?P<after>%|[€$£¥]|[^\d]{1,30})?",
+    r"(?P<before>[€$£¥]|[A-Za-z]{3}(?=[\s\d-]))?\s*(?P<number>[-−]?\d[\d.,' ]*|[a-z]+)"
+    r"\s*(?P<after>%|[€$£¥]|[^\d]{1,30})?",
     re.IGNORECASE,
 )
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b(?:\s+of\b)?", re.IGNORECASE)

@@ -134,9 +134,7 @@ class Tables:
                         if fact is not None:
                             yield fact
 
-    def fact(
-        self, records: Records, cells: tuple[str, ...], ref: Ref, key_at: int, at: int
-    ) -> Fact | None:
+    def fact(self, records: Records, cells: tuple[str, ...], ref: Ref, key_at: int, at: int) -> Fact | None:
         """One cell as a fact; None when another table contradicts it, or stands for something newer."""
         grid, key, cell = records.grid, cells[key_at], cells[at]
         said = self._stated[_head(grid.header[key_at]), value(key).core, _head(grid.header[at])]

@@ -42,7 +42,9 @@ def tasks_of(
 def by_turns(questions: Sequence[Question], seed: int) -> list[Question]:
     """Questions in an order where every kind comes early."""
     turns: list[tuple[int, int, Question]] = []
-    for place, kind in enumerate(KINDS):
+    kinds = list(KINDS)
+    random.Random(f"{seed} kinds").shuffle(kinds)
+    for place, kind in enumerate(kinds):
         members = [question for question in questions if question.kind == kind]
         random.Random(f"{seed} {kind}").shuffle(members)
         turns += [(number, place, question) for number, question in enumerate(members)]

@@ -56,7 +56,13 @@ def _where(corpus: Corpus, question: Question) -> str:
 
 
 def milestones(
-    question: Question, *, answer: str, refused: bool, cited: Collection[Ref], opened: Collection[int], done: bool
+    question: Question,
+    *,
+    answer: str,
+    refused: bool,
+    cited: Collection[Ref],
+    opened: Collection[int],
+    done: bool,
 ) -> float:
     """The share of the work that is right so far: sources opened and cited, the answer, done.
 
@@ -70,10 +76,8 @@ def milestones(
         elif any(section in opened for section, _ in group):
             reached += 0.5
     fine = {ref for group in question.needed for ref in group} | set(question.allowed)
-    if question.answerable:
-        right = not refused and question.right(answer)
-    else:
-        right = refused and not answer.strip()
+    said = question.right(answer) if question.answerable else not answer.strip()
+    right = said and refused != question.answerable
     reached += right
     sourced = all(any(ref in cited for ref in group) for group in question.needed) and set(cited) <= fine
     reached += done and right and sourced
