@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -185,13 +184,3 @@ def make_tasks(
 ) -> list[Task]:
     """Make ``n`` different tasks of a split, see :func:`envgen.tasks.first`."""
     return first(compiled.tasks_of(split, seed=seed, disturbances=disturbances), n, compiled.name, split)
-
-
-def disturbed_tasks(compiled: Compiled, split: Split, n: int, seed: int) -> list[Task]:
-    """``n`` disturbed tasks of a split, every kind of disturbance by turns on instances of its own."""
-    kinds = len(compiled.disturbances)
-    made = [
-        make_tasks(compiled, split, (n + kinds - 1 - i) // kinds, seed + i, (kind,))
-        for i, kind in enumerate(compiled.disturbances)
-    ]
-    return [task for group in zip_longest(*made) for task in group if task is not None]

@@ -1,4 +1,4 @@
-"""Built environments for other tools: tasks as JSON lines, packages for Gymnasium, BrowserGym and OpenEnv.
+"""Built environments for other tools: tasks as JSON lines, and packages for other libraries.
 
 They need nothing of the engagement any more. What they hold is redacted, as the environment is.
 """
@@ -19,9 +19,9 @@ from envgen.workflow import Workflow
 from fde.artifacts import write_json, write_text
 from fde.errors import InputError, WorkError
 
-TARGETS = ("jsonl", "gymnasium", "browsergym", "openenv")
+TARGETS = ("jsonl", "gymnasium", "browsergym", "openenv", "verifiers")
 _SHARES: dict[Split, float] = {"train": 0.7, "dev": 0.1, "test": 0.2}
-_PROMPT = (
+PROMPT = (
     "Do the task on the application's pages. Answer with one action per line: click, fill, select, check, "
     "uncheck or press an element named by its role and name, and done when the work is done."
 )
@@ -72,7 +72,7 @@ def _jsonl(compiled: Compiled, folder: Path, tasks: int) -> list[Path]:
                     "instruction": task.instruction,
                     "parameters": json.dumps(task.parameters, ensure_ascii=False),
                     "messages": [
-                        {"role": "system", "content": _PROMPT},
+                        {"role": "system", "content": PROMPT},
                         {"role": "user", "content": f"{task.instruction}\n\n{view.text}"},
                     ],
                     "choices": [choice.text for choice in choices(view.page)],
@@ -155,11 +155,23 @@ def _openenv(compiled: Compiled, folder: Path, tasks: int) -> list[Path]:
     return _package(compiled, folder, "fde", {"__init__.py": init, "server.py": server})
 
 
+def _verifiers(compiled: Compiled, folder: Path, tasks: int) -> list[Path]:
+    text = (
+        f'"""{compiled.name} as a taskset of verifiers (v1), with the env that plays it."""\n\n'
+        "from pathlib import Path\n\nfrom envgen.verifiers_env import LineEnv, LineTaskset\n\n\n"
+        "class Tasks(LineTaskset):\n"
+        f'    BUILT = str(Path(__file__).parent / "{compiled.file}")\n\n\n'
+        '__all__ = ["LineEnv", "Tasks"]\n'
+    )
+    return _package(compiled, folder, "fde", {"__init__.py": text})
+
+
 _WRITERS: dict[str, Callable[[Compiled, Path, int], list[Path]]] = {
     "jsonl": _jsonl,
     "gymnasium": _gymnasium,
     "browsergym": _browsergym,
     "openenv": _openenv,
+    "verifiers": _verifiers,
 }
 
-__all__ = ["TARGETS", "export"]
+__all__ = ["PROMPT", "TARGETS", "export"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from envgen.session import Session, Split, Task, Teacher
 from evaluate.arms import Material, example
@@ -38,7 +39,7 @@ def compiled(engagement: Engagement, workflow: str | None = None) -> Workplace:
     Raises:
         MissingError: when nothing was compiled, or not this workflow.
     """
-    from envgen.compiled import disturbed_tasks, make_tasks
+    from envgen.compiled import make_tasks
     from envgen.demonstrations import recorded
     from envgen.stage import environment_names, load_environment, read_documents, read_recordings
     from envgen.workflow import Workflow
@@ -62,7 +63,13 @@ def compiled(engagement: Engagement, workflow: str | None = None) -> Workplace:
     def tasks(split: Split, n: int, disturbed: bool) -> Sequence[Task]:
         if not disturbed:
             return make_tasks(model, split, n)
-        return disturbed_tasks(model, split, n, 1)
+        # Every kind in turn, each on instances of its own.
+        kinds = len(model.disturbances)
+        made = [
+            make_tasks(model, split, (n + kinds - 1 - i) // kinds, 1 + i, (kind,))
+            for i, kind in enumerate(model.disturbances)
+        ]
+        return [task for group in zip_longest(*made) for task in group if task is not None]
 
     def material() -> Material:
         redacted = finished_run(engagement, "redact", run.inputs["redact"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from envgen.compiled import Compiled, Environment, disturbed_tasks, make_tasks
+from envgen.compiled import Compiled, Environment, make_tasks
 from envgen.demonstrations import Demonstration, recorded
 from envgen.session import Score, Split, Task, View
 from envgen.stage import load_environment, load_gate, read_recordings
@@ -32,7 +32,10 @@ class BuiltSource:
         """``count`` tasks of a split; disturbed ones show every kind of disturbance by turns."""
         if not disturbed:
             return make_tasks(self.compiled, split, count, seed)
-        return disturbed_tasks(self.compiled, split, count, seed)
+        known = self.compiled.disturbances
+        each = -(-count // len(known))
+        kinds = [make_tasks(self.compiled, split, each, seed, (name,)) for name in known]
+        return [task for turn in zip(*kinds, strict=True) for task in turn][:count]
 
     def session(self, task: Task) -> Environment:
         """An environment for the task."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from envgen.answers import FILE, Answer
 from envgen.generators import SPLITS
-from envgen.reading.ask import cases, look_ups, meanings, selections, sentences, two_steps
+from envgen.reading.ask_prose import meanings, sentences
+from envgen.reading.ask_rules import cases
+from envgen.reading.ask_tables import look_ups, selections, two_steps
 from envgen.reading.corpus import make_corpus
 from envgen.reading.drafts import Drafts
 from envgen.reading.guesses import compared, few_unanswerable, guessed, without_guessable

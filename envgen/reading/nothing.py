@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from envgen.reading import wording
-from envgen.reading.ask import mentioned_with, row_key, searches
+from envgen.reading.ask_tables import row_key, searches
 from envgen.reading.corpus import Corpus, Ref
 from envgen.reading.drafts import Drafts
 from envgen.reading.model import Other
 from envgen.reading.tables import Records, Tables
+from envgen.retrieval import words
 from envgen.values import number
 
 _ABSENT = 12
 _FOREIGN = 20
+# Words of so many letters name something; those that begin alike speak of the same.
+_NAMING, _STEM = 3, 5
 _DIGITS = re.compile(r"\d+")
 
 
@@ -125,7 +128,7 @@ def _foreign_columns(drafts: Drafts, tables: Tables, records: Records) -> None:
 
 def _says_something(corpus: Corpus, key: str, column: str, records: Records) -> bool:
     """Whether any line, or any other table, may answer it after all."""
-    if mentioned_with(corpus, key, column):
+    if _mentioned_with(corpus, key, column):
         return True
     for grid in corpus.grids:
         if grid is records.grid or column not in grid.header:
@@ -146,3 +149,15 @@ def _for_header(records: Records, column: str, named: str) -> tuple[str, ...]:
 
 def _lines(records: Records) -> tuple[Ref, ...]:
     return (*records.grid.headers, *(ref for _, ref in records.grid.rows))
+
+
+def _mentioned_with(corpus: Corpus, key: str, column: str) -> bool:
+    """Whether some sentence may speak of both: of any word of the key, and of the column by its stems."""
+    names = {word for word in words(key) if len(word) >= _NAMING}
+    stems = {word[:_STEM] for word in words(column)}
+    for ref in corpus.refs:
+        if corpus.sections[ref[0]].table is None:
+            said = corpus.words[ref[0]][ref[1]]
+            if names & said and any(word[:_STEM] in stems for word in said):
+                return True
+    return False

@@ -105,7 +105,7 @@ def near_misses(question: Question, rng: random.Random) -> list[str]:
         if dated is not None:
             found = [(dated[0] + timedelta(days=d)).strftime(dated[1]) for d in (1, -1, 365)]
     elif read.kind == "code":
-        digits = [i for i, c in enumerate(answer) if c.isdigit()]
+        digits = [i for i, c in enumerate(answer) if c.isdecimal()]
         for at in rng.sample(digits, min(2, len(digits))):
             found.append(f"{answer[:at]}{(int(answer[at]) + 1) % 10}{answer[at + 1 :]}")
         found.append(answer[:-1])
@@ -118,7 +118,7 @@ def near_misses(question: Question, rng: random.Random) -> list[str]:
 
 def _like(answer: str, amount: Decimal) -> str:
     """Another amount, with the unit that the answer has."""
-    digits = [i for i, c in enumerate(answer) if c.isdigit()]
+    digits = [i for i, c in enumerate(answer) if c.isdecimal()]
     return f"{answer[: digits[0]]}{amount:f}{answer[digits[-1] + 1 :]}"
 
 

@@ -134,7 +134,9 @@ def play(
 def export(
     ctx: typer.Context,
     name: NameArgument,
-    to: Annotated[str, typer.Option("--to", help="What for: jsonl, gymnasium, browsergym or openenv.")],
+    to: Annotated[
+        str, typer.Option("--to", help="What for: jsonl, gymnasium, browsergym, openenv or verifiers.")
+    ],
     folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")],
     tasks: Annotated[int, typer.Option(help="How many tasks, over all splits (jsonl).")] = 100,
     as_json: JsonOption = False,
