@@ -159,7 +159,7 @@ class WorkflowEnv:
     def next_action(self) -> Action | None:
         """The compiled program's action in the present state, None when it is stuck."""
         if self.state.overlay:
-            button = self._application.overlay.button
+            button = self._application.overlay.shown(self.state.overlay)[2]
             return Action(verb="click", target=Target(role="button", name=button))
         return self._teacher.next_action(self)
 

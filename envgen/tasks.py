@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from itertools import count, islice
 
-from envgen.disturbances import check_disturbances
+from envgen.disturbances import check_disturbances, reworded
 from envgen.generators import Generator, belongs
 from envgen.session import Split, Task
 from envgen.workflow import Workflow
@@ -83,7 +83,11 @@ def tasks_of(
             workflow=workflow.name,
             split=split,
             seed=task_seed,
-            instruction=instance.instruction,
+            instruction=(
+                reworded(instance.instruction, task_seed)
+                if "wording" in disturbances
+                else instance.instruction
+            ),
             parameters=instance.parameters,
             disturbances=tuple(disturbances),
         )
