@@ -27,7 +27,7 @@ from envgen.textual import TextEpisodes
 from envgen.values import number
 from fde.cli.main import main
 from fde.engagement import Engagement
-from fde.errors import InputError
+from fde.errors import InputError, WorkError
 from ingest.action import Action
 from ingest.document import Document
 
@@ -188,6 +188,29 @@ def test_what_a_model_knows_without_documents_is_left_out() -> None:
     assert not {q.text for q in found.questions} & known.keys()
     assert len(found.questions) == len(handbook().questions) - len(known)
     assert found.guessed["without documents"].before.hits == len(known) and found.closed_book == "tiny 123"
+
+
+def test_a_model_that_cannot_be_asked_is_a_finding() -> None:
+    def ask(questions: list[str]) -> list[str]:
+        raise WorkError("The model does not load.")
+
+    found = build_reading(documents(), closed_book=ClosedBook("tiny 123", ask))  # type: ignore[arg-type]
+    assert found.questions == handbook().questions and found.closed_book == ""
+    assert any("does not load" in finding.text for finding in found.findings)
+
+
+def test_a_tiny_model_answers_all_at_once_as_it_does_one_by_one(tmp_path: Path) -> None:
+    from serve_tiny import make_model
+
+    from serve.closed_book import answers, closed_book
+    from serve.engine.local import LocalEngine
+
+    engine = LocalEngine.load(make_model(tmp_path / "tiny"), dtype="float32")
+    questions = [q.text for q in handbook().questions[:3]]
+    together = answers(engine, questions)
+    assert together == [answers(engine, [question])[0] for question in questions]
+    assert all("\n" not in text for text in together)
+    assert closed_book("no such model") is None
 
 
 def test_the_gate_catches_every_family_and_passes_right_work() -> None:

@@ -20,7 +20,7 @@ from envgen.reading.prose import Prose
 from envgen.reading.tables import Tables
 from envgen.statistics import Share
 from envgen.workflow import Finding
-from fde.errors import InputError
+from fde.errors import FdeError, InputError
 from ingest.document import Document
 
 NAME = "documents"
@@ -80,20 +80,29 @@ def build_reading(
     drafts.dropped["an expert struck it out"] += len(struck)
     kept = few_unanswerable(drafts, _few_of_a_kind(drafts, without_guessable(drafts, made)))
     measured = compared(guessed(made), guessed(kept))
-    if closed_book is not None and kept:
-        known = _known(kept, closed_book)
-        before = Share.of(len(known), len(kept), [q.text for q in kept if q.id in known])
-        drafts.dropped["a model answers it without documents"] += len(known)
-        kept = [question for question in kept if question.id not in known]
-        measured |= compared({"without documents": before}, {"without documents": Share.of(0, len(kept))})
+    findings, asked = list(_findings(tables, prose)), ""
+    if closed_book is not None and _enough(kept):
+        try:
+            known = _known(kept, closed_book)
+        except FdeError as error:
+            # A model that cannot be asked is no reason to have no questions.
+            findings.append(_not_asked(closed_book, error))
+        else:
+            asked = closed_book.model
+            before = Share.of(len(known), len(kept), [q.text for q in kept if q.id in known])
+            drafts.dropped["a model answers it without documents"] += len(known)
+            kept = [question for question in kept if question.id not in known]
+            measured |= compared(
+                {"without documents": before}, {"without documents": Share.of(0, len(kept))}
+            )
     return Reading(
         name=name,
         corpus=corpus,
         questions=tuple(kept),
         dropped={reason: count for reason, count in sorted(drafts.dropped.items()) if count},
         guessed=measured,
-        closed_book=closed_book.model if closed_book else "",
-        findings=tuple(_findings(tables, prose)),
+        closed_book=asked,
+        findings=tuple(findings),
     )
 
 
@@ -140,8 +149,20 @@ def _known(questions: Sequence[Question], closed_book: ClosedBook) -> set[str]:
 
 def enough(reading: Reading) -> bool:
     """Whether there are questions enough to train and to judge on."""
-    return len(reading.questions) >= _LEAST and all(
-        len(reading.of(split)) >= _LEAST_IN_A_SPLIT for split in SPLITS
+    return _enough(reading.questions)
+
+
+def _enough(questions: Sequence[Question]) -> bool:
+    counted = Counter(question.split for question in questions)
+    return len(questions) >= _LEAST and all(counted[split] >= _LEAST_IN_A_SPLIT for split in SPLITS)
+
+
+def _not_asked(closed_book: ClosedBook, error: FdeError) -> Finding:
+    return Finding(
+        kind="closed-book",
+        severity="warning",
+        text=f"The model {closed_book.model.partition(' ')[0]} could not be asked the questions without "
+        f"documents, so what it knows was not left out: {error.message}",
     )
 
 
