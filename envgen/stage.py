@@ -52,7 +52,7 @@ def build(
 
     Raises:
         MissingError: when nothing has been redacted.
-        InputError: when there are no recordings, or a file cannot be read, or ``answers.yaml`` holds
+        InputError: when there is nothing to build from, or a file cannot be read, or ``answers.yaml`` holds
             something that is no answer.
     """
     source = engagement.latest("redact")
@@ -78,7 +78,7 @@ def build(
     with engagement.working(run):
         documents = read_documents(source)
         groups = read_recordings(source)
-        if not groups:
+        if not groups and not (settings.documents and documents):
             raise InputError(
                 f"The redact run {source.id} holds no recordings.", "Add some: fde ingest recordings PATH…"
             )
@@ -126,6 +126,11 @@ def build(
                 progress=progress,
             )
             published += passed
+        if not groups and not questions:
+            raise InputError(
+                f"The redact run {source.id} holds no recordings, and its documents give too few questions.",
+                "Add recordings (fde ingest recordings PATH…), or documents with tables (fde ingest docs PATH…).",
+            )
         run.finish(workflows=len(groups), questions=questions, published=published)
     return run
 
