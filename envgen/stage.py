@@ -129,7 +129,7 @@ def build(
         if not groups and not questions:
             raise InputError(
                 f"The redact run {source.id} holds no recordings, and its documents give too few questions.",
-                "Add recordings (fde ingest recordings PATH…), or documents with tables (fde ingest docs PATH…).",
+                "Add recordings, or documents with tables, then redact again: fde ingest --help",
             )
         run.finish(workflows=len(groups), questions=questions, published=published)
     return run
