@@ -83,7 +83,7 @@ def otherwise(question: Question) -> list[str]:
     if read.kind == "date":
         found += written_plainly(answer)
     elif read.kind == "number" and (amount := number(answer)) is not None:
-        found += [f"{amount:.2f}", f"{amount:,.2f}"]
+        found += [f"{written} {read.unit}".strip() for written in (f"{amount:.2f}", f"{amount:,.2f}")]
     elif read.kind == "words":
         found += [answer.upper(), answer.lower(), f"the {answer}"]
         last, comma, first = answer.partition(", ")
