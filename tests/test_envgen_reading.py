@@ -404,3 +404,33 @@ def test_text_episodes_and_gymnasium(tmp_path: Path) -> None:
     observation, info = env.reset(seed=5)
     assert info["instruction"] in observation
     assert env.step("done")[1:3] == (0.0, True)
+
+
+def test_training_asks_again_under_other_names() -> None:
+    from train.workflow import BuiltSource
+
+    source = BuiltSource(compiled_of(handbook()), [], {})
+    many = source.tasks("train", 2 * len(handbook().questions), 7)
+    assert len({task.id for task in many}) == len(many)
+    assert len({task.parameters["question"] for task in many}) == len(handbook().of("train"))
+    assert all(task.disturbances == ("rows",) for task in source.tasks("train", 5, 7, disturbed=True))
+    with pytest.raises(WorkError, match="dev tasks of documents"):
+        source.tasks("dev", 2 * len(handbook().questions), 7)
+
+
+def test_the_twin_serves_questions_to_people() -> None:
+    from envgen.twin import page_html
+    from envgen.twin_server import serve
+
+    with serve(handbook()) as twin:
+        assert twin.task is not None and "Documents" in twin.page()
+        while not twin.env.done:
+            action = twin.env.next_action()
+            assert action is not None
+            if action.verb == "done":
+                break
+            _, targets = page_html(twin.env.page)
+            at = targets.index(action.target)
+            told = twin.act({"page": twin._number, "at": at, "verb": action.verb, "value": action.value})
+            assert told["page"] == twin._number and not told["said"]
+        assert twin.judge(None).passed

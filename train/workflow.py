@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from itertools import chain, islice
 
 from envgen.compiled import Compiled, Environment, make_tasks
 from envgen.demonstrations import Demonstration, recorded
@@ -29,13 +31,24 @@ class BuiltSource:
         self._recordings = recordings
 
     def tasks(self, split: Split, count: int, seed: int, *, disturbed: bool = False) -> list[Task]:
-        """``count`` tasks of a split; disturbed ones show every kind of disturbance by turns."""
+        """``count`` tasks of a split; disturbed ones show every kind of disturbance by turns.
+
+        Questions from documents are so many and no more: in training they come again, under other names.
+        """
         if not disturbed:
-            return make_tasks(self.compiled, split, count, seed)
+            return self._tasks(split, count, seed, ())
         known = self.compiled.disturbances
         each = -(-count // len(known))
-        kinds = [make_tasks(self.compiled, split, each, seed, (name,)) for name in known]
+        kinds = [self._tasks(split, each, seed, (name,)) for name in known]
         return [task for turn in zip(*kinds, strict=True) for task in turn][:count]
+
+    def _tasks(self, split: Split, count: int, seed: int, disturbances: tuple[str, ...]) -> list[Task]:
+        if split != "train" or isinstance(self.compiled.data, Workflow):
+            return make_tasks(self.compiled, split, count, seed, disturbances)
+        rounds = (
+            self.compiled.tasks_of(split, seed=each, disturbances=disturbances) for each in itertools.count(seed)
+        )
+        return list(islice(chain.from_iterable(rounds), count))
 
     def session(self, task: Task) -> Environment:
         """An environment for the task."""
