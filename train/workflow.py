@@ -46,7 +46,8 @@ class BuiltSource:
         if split != "train" or isinstance(self.compiled.data, Workflow):
             return make_tasks(self.compiled, split, count, seed, disturbances)
         rounds = (
-            self.compiled.tasks_of(split, seed=each, disturbances=disturbances) for each in itertools.count(seed)
+            self.compiled.tasks_of(split, seed=again, disturbances=disturbances)
+            for again in itertools.count(seed)
         )
         return list(islice(chain.from_iterable(rounds), count))
 
