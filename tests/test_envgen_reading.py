@@ -328,6 +328,12 @@ def test_long_texts_and_odd_tables_are_cut_and_kept() -> None:
     assert build_reading([]).questions == () and not enough(build_reading([odd]))
 
 
+def test_a_header_that_two_columns_share_is_not_asked_about() -> None:
+    rows = [(f"D-{i}", f"{i}1", f"{i}2", f"{i}3") for i in range(10, 30)]
+    found = build_reading([document("a.xlsx", [table("Desks", ("Desk", "Size", "size", "Floor"), rows)])])
+    assert found.questions and all("ize" not in q.text for q in found.questions if q.answerable)
+
+
 def test_documents_that_differ_are_said_and_not_asked_about() -> None:
     first = document(
         "a.xlsx", [table("Phones", ("Desk", "Phone"), [(f"D-{i}", f"55-{i}00") for i in range(9)])]

@@ -135,8 +135,13 @@ class Tables:
                             yield fact
 
     def fact(self, records: Records, cells: tuple[str, ...], ref: Ref, key_at: int, at: int) -> Fact | None:
-        """One cell as a fact; None when another table contradicts it, or stands for something newer."""
+        """One cell as a fact; None when another table contradicts it, or says something newer.
+
+        A header that two columns share names neither.
+        """
         grid, key, cell = records.grid, cells[key_at], cells[at]
+        if [_head(head) for head in grid.header].count(_head(grid.header[at])) > 1:
+            return None
         said = self._stated[_head(grid.header[key_at]), value(key).core, _head(grid.header[at])]
         others = [each for each in said if each[0] and not same(each[0], cell)]
         stale = None
