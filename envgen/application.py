@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from envgen.disturbances import Overlay, overlay_page, reorder_fields
+from envgen.disturbances import Overlay, overlay_page, relabelled, reorder_fields
 from envgen.expressions import evaluate
 from envgen.generators import Instance, Record
 from envgen.observe import Known, Screen
@@ -112,7 +112,10 @@ class Application:
         rendered = self.pages.renderers[self.state.page].render(self)
         if "fields" in self.disturbed:
             rendered = Rendered(reorder_fields(rendered.page, self.instance.seed), rendered.named)
-        return overlay_page(rendered, self.overlay) if self.state.overlay else rendered
+        if "labels" in self.disturbed:
+            rendered = relabelled(rendered, self.instance.seed)
+        covered = self.state.overlay
+        return overlay_page(rendered, self.overlay, covered) if covered else rendered
 
     def slot(self, page: str, slot: str) -> str:
         """The text of a slot outside rows."""
@@ -212,8 +215,7 @@ class Application:
         state.visited |= {(page, key)}
         self.see_rows()
         state.arrivals += 1
-        if self.overlay.due(state):
-            state.overlay = "open"
+        state.overlay = self.overlay.due(state) or state.overlay
 
     def see_rows(self) -> None:
         """Remember which records' rows were on the screen: what they say is known from now on."""

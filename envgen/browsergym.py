@@ -1,4 +1,4 @@
-"""A compiled workflow as BrowserGym tasks: an agent works in the twin's pages, in BrowserGym's browser.
+"""A built environment as BrowserGym tasks: an agent works in the twin's pages, in BrowserGym's browser.
 
 ::
 
@@ -22,10 +22,9 @@ from typing import TYPE_CHECKING, Any
 from browsergym.core.registration import register_task
 from browsergym.core.task import AbstractBrowserTask
 
+from envgen.compiled import compiled_of, make_tasks
 from envgen.session import Split
-from envgen.tasks import make_tasks
 from envgen.twin_server import Twin, serve
-from envgen.workflow import read_workflow
 from fde.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,27 +34,27 @@ _DONE = "Send a message to the user when the work is done."
 
 
 class WorkflowTask(AbstractBrowserTask):  # type: ignore[misc]
-    """One task of a workflow, done in its twin; judged when the agent sends a message to the user.
+    """One task of an environment, done in its twin; judged when the agent sends a message to the user.
 
     The reward is the verifier's verdict. Where the task asks for an answer, the message is the answer.
 
     Args:
         seed: Picks the task.
-        workflow: Path of a compiled ``workflow.json``.
+        built: Path of an environment's file.
         split: Which tasks are drawn.
     """
 
     def __init__(
         self,
         seed: int,
-        workflow: str | Path,
+        built: str | Path,
         split: Split = "test",
         disturbances: Sequence[str] = (),
     ) -> None:
         super().__init__(seed)
         self.slow_mo = 0
-        self.workflow = read_workflow(Path(workflow))
-        (self.task,) = make_tasks(self.workflow, split, 1, seed, tuple(disturbances))
+        self.compiled = compiled_of(built)
+        (self.task,) = make_tasks(self.compiled, split, 1, seed, tuple(disturbances))
         self._stack = ExitStack()
         self._twin: Twin | None = None
 
@@ -65,7 +64,7 @@ class WorkflowTask(AbstractBrowserTask):  # type: ignore[misc]
 
     def setup(self, page: Page) -> tuple[str, dict[str, Any]]:
         """Serve the twin and open it; the goal is the task's instruction."""
-        self._twin = self._stack.enter_context(serve(self.workflow))
+        self._twin = self._stack.enter_context(serve(self.compiled))
         self._twin.begin(self.task)
         page.goto(self._twin.url + "page", wait_until="load")
         return f"{self.task.instruction} {_DONE}", {"task": self.task.id}
@@ -104,7 +103,7 @@ class WorkflowTask(AbstractBrowserTask):  # type: ignore[misc]
 
 
 def register(path: str | Path) -> str:
-    """Register a compiled workflow with BrowserGym; the id to make it by: ``browsergym/fde.<workflow>``."""
-    name = f"fde.{read_workflow(Path(path)).name}"
-    register_task(name, WorkflowTask, task_kwargs={"workflow": str(path)})
+    """Register a built environment with BrowserGym; the id to make it by: ``browsergym/fde.<name>``."""
+    name = f"fde.{compiled_of(path).name}"
+    register_task(name, WorkflowTask, task_kwargs={"built": str(path)})
     return f"browsergym/{name}"

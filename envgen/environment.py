@@ -33,6 +33,7 @@ from envgen.verifier import Expectation, judge, milestones
 from envgen.workflow import ListView, Workflow, remembered
 from fde.errors import InputError
 from ingest.action import Action, Target
+from ingest.snapshot import Node
 
 _MAX_STEPS_FACTOR = 3
 # Instances kept with their right work: tasks are come back to. Looks take more memory.
@@ -158,7 +159,7 @@ class WorkflowEnv:
     def next_action(self) -> Action | None:
         """The compiled program's action in the present state, None when it is stuck."""
         if self.state.overlay:
-            button = self._application.overlay.button
+            button = self._application.overlay.shown(self.state.overlay)[2]
             return Action(verb="click", target=Target(role="button", name=button))
         return self._teacher.next_action(self)
 
@@ -178,6 +179,21 @@ class WorkflowEnv:
     @property
     def state(self) -> State:
         return self._application.state
+
+    @property
+    def done(self) -> bool:
+        """Whether the work was declared done."""
+        return self.state.done
+
+    @property
+    def steps(self) -> int:
+        """Actions of this episode so far."""
+        return self.state.steps
+
+    @property
+    def page(self) -> Node:
+        """The page as it is now."""
+        return self._look.rendered.page
 
     @property
     def unmodelled(self) -> int:

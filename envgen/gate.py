@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict
 from envgen.answers import Answer
 from envgen.cheap_passes import cheap_passes
 from envgen.environment import WorkflowEnv
-from envgen.replay import Replay
 from envgen.right_work import as_programmed, held_out, program_paths, reordered
 from envgen.statistics import Share, wilson
 from envgen.tasks import tasks_of
@@ -102,9 +101,13 @@ def gate(
     usable = [task for task in proving if task.id in paths][:_MUTATED_TASKS]
     families = {name: caught(env, usable, paths, family, seed) for name, family in FAMILIES.items()}
     cheap = cheap_passes(env, tasks[:cheap_tasks])
-    reasons += _missed(families, right, cheap, held)
-    killed, mutants = _sum(families)
-    refused, checked = _sum(right)
+    reasons += [*missed_by_wrong_work(families, cheap), *rejected_too_often(right)]
+    if rejected:
+        reasons.append(f"Held-out recordings are rejected: {'; '.join(right['held out'].examples)}")
+    if not held:
+        reasons.append("Too few recordings to hold one out: nothing independent confirms the environment.")
+    killed, mutants = total_of(families)
+    refused, checked = total_of(right)
     steps = sum(r.steps for r in held)
     return GateReport(
         name=workflow.name,
@@ -126,16 +129,14 @@ def gate(
     )
 
 
-def _sum(shares: dict[str, Share]) -> tuple[int, int]:
+def total_of(shares: Mapping[str, Share]) -> tuple[int, int]:
+    """Hits and observations of all shares together."""
     return sum(s.hits for s in shares.values()), sum(s.total for s in shares.values())
 
 
-def _missed(
-    families: dict[str, Share], right: dict[str, Share], cheap: dict[str, Share], held: Sequence[Replay]
-) -> list[str]:
-    """The bars that are missed, in words."""
-    killed = Share.of(*_sum(families)).rate
-    rejected = Share.of(*_sum(right)).rate
+def missed_by_wrong_work(families: Mapping[str, Share], cheap: Mapping[str, Share]) -> list[str]:
+    """The bars on wrong work and cheap ways that are missed, in words."""
+    killed = Share.of(*total_of(families)).rate
     found = []
     if killed is None or killed < MIN_KILL_RATE:
         found.append(f"Kill rate {_percent(killed)} is below {MIN_KILL_RATE:.0%}.")
@@ -150,13 +151,15 @@ def _missed(
         # A few passes among a hundred tries say little: what counts is what they leave no doubt about.
         if share.ci is not None and share.ci[0] > MAX_CHEAP
     ]
-    if rejected is None or rejected > MAX_FALSE_REJECT:
-        found.append(f"Right work is rejected in {_percent(rejected)} of the cases.")
-    if right["held out"].hits:
-        found.append(f"Held-out recordings are rejected: {'; '.join(right['held out'].examples)}")
-    if not held:
-        found.append("Too few recordings to hold one out: nothing independent confirms the environment.")
     return found
+
+
+def rejected_too_often(right: Mapping[str, Share]) -> list[str]:
+    """The bar on right work, in words, when it is missed."""
+    rate = Share.of(*total_of(right)).rate
+    if rate is None or rate > MAX_FALSE_REJECT:
+        return [f"Right work is rejected in {_percent(rate)} of the cases."]
+    return []
 
 
 def _percent(share: float | None) -> str:

@@ -1,4 +1,4 @@
-"""A compiled workflow behind Gymnasium's interface: text in, text out.
+"""A built environment behind Gymnasium's interface: text in, text out.
 
 ::
 
@@ -20,9 +20,11 @@ from typing import Any
 
 import gymnasium
 
+from envgen.compiled import Compiled, compiled_of
+from envgen.reading.model import Reading
 from envgen.session import Split
 from envgen.textual import TextEpisodes
-from envgen.workflow import Workflow, read_workflow
+from envgen.workflow import Workflow
 
 
 class AnyText(gymnasium.Space[str]):
@@ -42,10 +44,10 @@ class AnyText(gymnasium.Space[str]):
 
 
 class WorkflowGym(gymnasium.Env[str, str]):
-    """One workflow as a Gymnasium environment; rewards and answers are those of :class:`TextEpisodes`.
+    """One environment as Gymnasium has them; rewards and answers are those of :class:`TextEpisodes`.
 
     Args:
-        workflow: A compiled workflow, or the path of its ``workflow.json``.
+        built: A compiled workflow or questions from documents, or the path of their file.
         split: Which tasks are drawn; the seed of :meth:`reset` picks one.
     """
 
@@ -53,14 +55,14 @@ class WorkflowGym(gymnasium.Env[str, str]):
 
     def __init__(
         self,
-        workflow: Workflow | str | Path,
+        built: Compiled | Workflow | Reading | str | Path,
         *,
         split: Split = "train",
         shaped: bool = False,
         disturbances: Sequence[str] = (),
         render_mode: str | None = None,
     ) -> None:
-        self.episodes = TextEpisodes(workflow, split=split, shaped=shaped, disturbances=disturbances)
+        self.episodes = TextEpisodes(built, split=split, shaped=shaped, disturbances=disturbances)
         self.render_mode = render_mode
         self.observation_space = AnyText()
         self.action_space = AnyText()
@@ -85,9 +87,9 @@ class WorkflowGym(gymnasium.Env[str, str]):
 
 
 def register(path: str | Path) -> str:
-    """Register a compiled workflow with Gymnasium; the id to make it by: ``fde/<workflow>-v0``."""
-    name = f"fde/{read_workflow(Path(path)).name}-v0"
+    """Register a built environment with Gymnasium; the id to make it by: ``fde/<name>-v0``."""
+    name = f"fde/{compiled_of(path).name}-v0"
     gymnasium.register(
-        id=name, entry_point="envgen.gym:WorkflowGym", kwargs={"workflow": str(path)}, order_enforce=True
+        id=name, entry_point="envgen.gym:WorkflowGym", kwargs={"built": str(path)}, order_enforce=True
     )
     return name

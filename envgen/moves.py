@@ -32,7 +32,12 @@ def act(app: Application, look: Look, action: Action) -> str:
     if place is None or action.target is None or place.disabled:
         return refusal(page, action) or NOT_MODELLED
     if state.overlay:
-        state.overlay = ""
+        covered, state.overlay = state.overlay, app.overlay.dismissed(state.overlay)
+        if covered == "expired":
+            # What was entered and not sent is lost; what was sent stays.
+            state.bound, state.submitted = {}, {}
+            state.messages = frozenset()
+            app.arrive(app.facts.workflow.start)
         return ""
     control = app.facts.controls.get(f"{state.page}.{place.node}")
     if control is not None:
@@ -147,8 +152,8 @@ def _leave(app: Application, found: Exit, place: Place, name: str) -> str:
         blocked = _blocked(app, outcome)
         if blocked is not None:
             return blocked
-    if outcome.write and app.overlay.refuses(state):
-        return _injected(app)
+    if outcome.write and (why := app.overlay.refuses(state)):
+        return _changed_meanwhile(app) if why == "stale" else _injected(app)
     target = app.facts.pages[outcome.page]
     key = state.bound.get(target.entity, "")
     if outcome.record == "row":
@@ -221,6 +226,14 @@ def _injected(app: Application) -> str:
     """A disturbance: the submission is refused once and a field has to be entered again."""
     lost = app.overlay.refuse(app.state, app.facts.pages[app.state.page])
     return f"! The form was not saved. “{lost}” was not received: enter it again." if lost else "! Try again."
+
+
+def _changed_meanwhile(app: Application) -> str:
+    """A disturbance: somebody else changed the record, so nothing is saved and the form begins anew."""
+    app.state.tripped |= {"stale"}
+    app.state.messages = frozenset()
+    app.arrive(app.state.page)
+    return "! Somebody else changed this record in the meantime. Nothing was saved; the form was loaded anew."
 
 
 def _write(app: Application, kind: str) -> None:

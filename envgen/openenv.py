@@ -1,4 +1,4 @@
-"""A compiled workflow behind OpenEnv's interface, served over HTTP and WebSocket.
+"""A built environment behind OpenEnv's interface, served over HTTP and WebSocket.
 
 ::
 
@@ -21,8 +21,8 @@ from typing import Any
 from openenv.core.env_server import Action, Environment, Observation, State, create_fastapi_app
 from pydantic import Field
 
+from envgen.compiled import compiled_of
 from envgen.textual import TextEpisodes, Told
-from envgen.workflow import read_workflow
 
 # Each holds its own episode, a few megabytes.
 _SESSIONS = 64
@@ -50,14 +50,14 @@ class WorkflowState(State):  # type: ignore[misc]
 
 
 class WorkflowOpenEnv(Environment[LineAction, TextObservation, WorkflowState]):  # type: ignore[misc]
-    """One workflow as an OpenEnv environment; rewards and answers are those of :class:`TextEpisodes`."""
+    """One environment as an OpenEnv environment; rewards and answers are those of :class:`TextEpisodes`."""
 
     SUPPORTS_CONCURRENT_SESSIONS = True
 
     def __init__(self, episodes: TextEpisodes) -> None:
         super().__init__()
         self._episodes = episodes
-        self._state = WorkflowState(workflow=episodes.workflow.name)
+        self._state = WorkflowState(workflow=episodes.compiled.name)
 
     def reset(self, seed: int | None = None, episode_id: str | None = None, **_: Any) -> TextObservation:
         """Begin a task: the same for the same seed, any without one."""
@@ -88,10 +88,10 @@ class WorkflowOpenEnv(Environment[LineAction, TextObservation, WorkflowState]): 
 
 
 def application(path: str | Path, **options: Any) -> Any:
-    """The application that serves a compiled workflow; ``options`` as :class:`TextEpisodes` takes."""
-    workflow = read_workflow(Path(path))
+    """The application that serves a built environment; ``options`` as :class:`TextEpisodes` takes."""
+    compiled = compiled_of(path)
 
     def make() -> WorkflowOpenEnv:
-        return WorkflowOpenEnv(TextEpisodes(workflow, **options))
+        return WorkflowOpenEnv(TextEpisodes(compiled, **options))
 
     return create_fastapi_app(make, LineAction, TextObservation, max_concurrent_envs=_SESSIONS)

@@ -6,8 +6,9 @@ import random
 from dataclasses import dataclass, field
 
 from envgen.choices import choices
-from envgen.environment import WorkflowEnv
-from envgen.tasks import tasks_of
+from envgen.compiled import Compiled, Environment, compiled_of
+from envgen.reading.model import Reading
+from envgen.session import Task
 from envgen.twin_server import serve
 from envgen.workflow import Workflow
 from ingest.action import Action
@@ -30,7 +31,7 @@ class Parity:
     different: list[str] = field(default_factory=list)
 
 
-def compare(workflow: Workflow, *, steps: int, seed: int = 0) -> Parity:
+def compare(built: Compiled | Workflow | Reading, *, steps: int, seed: int = 0) -> Parity:
     """Do ``steps`` random actions in the environment and, with real input, in its twin in a browser.
 
     Raises:
@@ -41,9 +42,10 @@ def compare(workflow: Workflow, *, steps: int, seed: int = 0) -> Parity:
 
     found = Parity()
     rng = random.Random(f"parity {seed}")
-    env = WorkflowEnv(workflow)
-    tasks = tasks_of(workflow, "dev", seed=seed)
-    with serve(workflow, seed=seed) as twin, launch() as browser:
+    compiled = compiled_of(built)
+    env = compiled.environment()
+    tasks = compiled.tasks_of("dev", seed=seed)
+    with serve(compiled, seed=seed) as twin, launch() as browser:
         page = new_page(browser)
         prepare(page.context)
         while found.steps < steps:
@@ -52,7 +54,7 @@ def compare(workflow: Workflow, *, steps: int, seed: int = 0) -> Parity:
             twin.begin(task)
             page.goto(twin.url + "page")
             while found.steps < steps and not view.finished:
-                action = _next(env, rng)
+                action = _next(env, task, rng)
                 if action is None:
                     break
                 view = env.step(action)
@@ -65,18 +67,18 @@ def compare(workflow: Workflow, *, steps: int, seed: int = 0) -> Parity:
     return found
 
 
-def _next(env: WorkflowEnv, rng: random.Random) -> Action | None:
+def _next(env: Environment, task: Task, rng: random.Random) -> Action | None:
     """A random action, or the program's; ``done`` shows nothing."""
     if rng.random() < _PROGRAM_SHARE:
         action = env.next_action()
         return None if action is None or action.verb == "done" else action
-    offered = choices(env.rendered.page)[:-1]
+    offered = choices(env.page)[:-1]
     if not offered:
         return None
     choice = rng.choice(offered)
     if not choice.open:
         return Action.parse(choice.text)
-    return Action.parse(f"{choice.text} {rng.choice(['x', '12.50', *env.instance.parameters.values()])}")
+    return Action.parse(f"{choice.text} {rng.choice(['x', '12.50', *task.parameters.values()])}")
 
 
 def _difference(ours: str, twin: str) -> str:

@@ -24,12 +24,8 @@ from envgen.workflow import Finding, PagePlan, Workflow, WriteKind
 _SAMPLE_TASKS = 3
 
 
-def sheet(workflow: Workflow, report: GateReport | None) -> str:
-    """The page.
-
-    Args:
-        report: The gate's, where there is one.
-    """
+def rendered(template: str, **values: Any) -> str:
+    """A page from its template; what is put in is escaped unless it is marked as HTML."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -39,10 +35,20 @@ def sheet(workflow: Workflow, report: GateReport | None) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.from_string((folder / "workflow.html.j2").read_text(encoding="utf-8"))
-    return template.render(
-        style=Markup(style),
-        style_hash=f"sha256-{digest}",
+    found = environment.from_string((folder / template).read_text(encoding="utf-8"))
+    return found.render(style=Markup(style), style_hash=f"sha256-{digest}", **values)
+
+
+def sheet(workflow: Workflow, report: GateReport | None) -> str:
+    """The page.
+
+    Args:
+        report: The gate's, where there is one.
+    """
+    from markupsafe import Markup
+
+    return rendered(
+        "workflow.html.j2",
         picture=Markup(diagram(workflow)),
         frame=sorted({(label, title) for (label, _), title in everywhere(workflow).items()}),
         answers=FILE,
@@ -59,7 +65,7 @@ def sheet(workflow: Workflow, report: GateReport | None) -> str:
         limits=_findings(workflow, "warning"),
         notes=_findings(workflow, "note"),
         tasks=list(_sample_tasks(workflow)),
-        gate=None if report is None else _gate(report),
+        gate=None if report is None else gate_tables(report),
         report=report,
     )  # fmt: skip
 
@@ -158,7 +164,9 @@ def _sample_tasks(workflow: Workflow) -> Iterator[dict[str, Any]]:
         }
 
 
-def _gate(report: GateReport) -> list[dict[str, Any]]:
+def gate_tables(report: GateReport) -> list[dict[str, Any]]:
+    """The gate's shares as tables."""
+
     def rows(shares: dict[str, Share]) -> list[dict[str, str]]:
         return [
             {"name": name, "hits": str(s.hits), "total": str(s.total), "ci": interval(s.ci),

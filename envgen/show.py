@@ -30,7 +30,7 @@ def describe(workflow: Workflow, report: GateReport | None) -> str:
         if found:
             parts += [f"## {title}", "", *(line for f in found for line in _finding(f)), ""]
     if report is not None:
-        parts += ["## Gate", "", *_gate(report), ""]
+        parts += ["## Gate", "", *gate_lines(report), ""]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -109,12 +109,14 @@ def _finding(finding: Finding) -> Iterator[str]:
         yield f"  - answer in {FILE} with `{finding.id}:` {finding.how}"
 
 
-def _gate(report: GateReport) -> Iterator[str]:
+def gate_lines(report: GateReport) -> Iterator[str]:
+    """The gate's report in words."""
     yield f"{'Published' if report.published else 'Not published'}."
     yield from (f"- {reason}" for reason in report.reasons)
     if report.accepted_risk:
         yield f"- accepted risk: {report.accepted_risk}"
-    yield f"- held-out recordings: {report.held_out_pass} of {report.held_out_total} pass"
+    if report.held_out_total:
+        yield f"- held-out recordings: {report.held_out_pass} of {report.held_out_total} pass"
     if report.page_parity is not None:
         yield f"- their pages shown line by line as recorded: {report.page_parity:.1%}"
     for name, share in report.families.items():

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from itertools import count, islice
 
-from envgen.disturbances import check_disturbances
+from envgen.disturbances import check_disturbances, reworded
 from envgen.generators import Generator, belongs
 from envgen.session import Split, Task
 from envgen.workflow import Workflow
@@ -27,16 +27,26 @@ def make_tasks(
         InputError: when ``n`` is negative or a disturbance is unknown.
         WorkError: when the split has not that many different tasks.
     """
+    return first(tasks_of(workflow, split, seed=seed, disturbances=disturbances), n, workflow.name, split)
+
+
+def first(tasks: Iterator[Task], n: int, name: str, split: Split) -> list[Task]:
+    """The first ``n`` tasks of a split.
+
+    Raises:
+        InputError: when ``n`` is negative.
+        WorkError: when there are fewer.
+    """
     if n < 0:
         raise InputError(f"n={n} tasks cannot be made.")
-    tasks = list(islice(tasks_of(workflow, split, seed=seed, disturbances=disturbances), n))
-    if len(tasks) < n:
+    found = list(islice(tasks, n))
+    if len(found) < n:
         raise WorkError(
-            f"Only {len(tasks)} of {n} different {split} tasks of {workflow.name} can be made: too "
-            "few parameters vary.",
-            "Ask for fewer, or record the workflow with more different values.",
+            f"Only {len(found)} of {n} different {split} tasks of {name} can be made: too few of its values "
+            "vary.",
+            "Ask for fewer, or add recordings or documents with more different values.",
         )
-    return tasks
+    return found
 
 
 def tasks_of(
@@ -73,7 +83,11 @@ def tasks_of(
             workflow=workflow.name,
             split=split,
             seed=task_seed,
-            instruction=instance.instruction,
+            instruction=(
+                reworded(instance.instruction, task_seed)
+                if "wording" in disturbances
+                else instance.instruction
+            ),
             parameters=instance.parameters,
             disturbances=tuple(disturbances),
         )

@@ -1,4 +1,4 @@
-"""A compiled workflow as a conversation in lines of text: what the exports to other tools have in common."""
+"""A built environment as a conversation in lines of text: what the exports to other tools have in common."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from envgen.choices import choices
-from envgen.environment import WorkflowEnv
+from envgen.compiled import Compiled, compiled_of, make_tasks
 from envgen.observe import lines
+from envgen.reading.model import Reading
 from envgen.session import Split, Task, View
-from envgen.tasks import make_tasks
-from envgen.workflow import Workflow, read_workflow
+from envgen.workflow import Workflow
 from fde.errors import InputError
 from ingest.action import Action
 
@@ -38,37 +38,37 @@ class Told:
 
 
 class TextEpisodes:
-    """Episodes of one workflow, one after the other.
+    """Episodes of one environment, one after the other.
 
     The reward is the verifier's verdict when the agent says ``done``; with ``shaped`` the growth of the
     milestones' share is added (Ng, Harada and Russell 1999). A task that cannot be judged gives 0 and says
     so: ``info["judged"]``. A line that is no action changes nothing and is answered.
 
     Args:
-        workflow: A compiled workflow, or the path of its ``workflow.json``.
+        built: A compiled workflow or questions from documents, or the path of their file.
         split: Which tasks are drawn.
     """
 
     def __init__(
         self,
-        workflow: Workflow | str | Path,
+        built: Compiled | Workflow | Reading | str | Path,
         *,
         split: Split = "train",
         shaped: bool = False,
         disturbances: Sequence[str] = (),
     ) -> None:
-        self.workflow = workflow if isinstance(workflow, Workflow) else read_workflow(Path(workflow))
+        self.compiled = compiled_of(built)
         self.split: Split = split
         self.shaped = shaped
         self.disturbances = tuple(disturbances)
-        self.env = WorkflowEnv(self.workflow)
+        self.env = self.compiled.environment()
         self.task: Task | None = None
         self._view: View | None = None
 
     def draw(self, seed: int | None = None) -> Task:
         """A task of the split: the same for the same seed, any without one."""
         drawn = random.randrange(2**31) if seed is None else seed
-        (task,) = make_tasks(self.workflow, self.split, 1, drawn, self.disturbances)
+        (task,) = make_tasks(self.compiled, self.split, 1, drawn, self.disturbances)
         return task
 
     def begin(self, task: Task) -> Told:
@@ -98,7 +98,7 @@ class TextEpisodes:
             info |= {"judged": score.value is not None, "reasons": list(score.reasons)}
         if self.shaped:
             reward += (self._view.potential or 0.0) - before
-        done = self.env.state.done
+        done = self.env.done
         return Told(self._view.text or "Done.", float(reward), done, self._view.finished and not done, info)
 
     def page(self) -> str:

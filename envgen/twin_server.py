@@ -21,9 +21,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Any
 
-from envgen.environment import WorkflowEnv
+from envgen.compiled import Compiled, compiled_of
+from envgen.reading.model import Reading
 from envgen.session import Score, Task, View
-from envgen.tasks import tasks_of
 from envgen.twin import page_html
 from envgen.workflow import Workflow
 from fde.errors import FdeError
@@ -56,11 +56,12 @@ class Twin:
         url: Where it is served, ending in a slash.
     """
 
-    def __init__(self, workflow: Workflow, url: str = "", *, seed: int = 0) -> None:
+    def __init__(self, compiled: Compiled, url: str = "", *, seed: int = 0) -> None:
         self.url = url
-        self.env = WorkflowEnv(workflow)
+        self.name = compiled.name
+        self.env = compiled.environment()
         self._lock = threading.Lock()
-        self._tasks = tasks_of(workflow, "dev", seed=seed)
+        self._tasks = compiled.tasks_of("dev", seed=seed)
         self._number = 0
         self._pages: dict[int, list[Target]] = {}
         self._body = ""
@@ -113,7 +114,7 @@ class Twin:
             del self._pages[old]
 
     def _answer(self, html: str | None) -> dict[str, Any]:
-        steps = self.env.state.steps
+        steps = self.env.steps
         return {
             "page": self._number,
             "html": html,
@@ -123,9 +124,8 @@ class Twin:
         }
 
     def _title(self) -> str:
-        page = self.env.look.rendered.page
-        heading = next((n.name or n.text() for n in page.walk() if n.role == "heading"), "")
-        return heading or self.env.workflow.name
+        heading = next((n.name or n.text() for n in self.env.page.walk() if n.role == "heading"), "")
+        return heading or self.name
 
 
 def _without(body: str, target: Target | None) -> str:
@@ -211,8 +211,10 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve(workflow: Workflow, *, port: int = 0, seed: int = 0) -> Iterator[Twin]:
-    """Serve a workflow's twin while the block runs.
+def serve(
+    built: Compiled | Workflow | Reading, *, port: int = 0, seed: int = 0
+) -> Iterator[Twin]:
+    """Serve an environment's twin while the block runs.
 
     Args:
         port: 0 for any free one.
@@ -221,7 +223,7 @@ def serve(workflow: Workflow, *, port: int = 0, seed: int = 0) -> Iterator[Twin]
         InputError: when the port is not free.
     """
     check_port("127.0.0.1", port)
-    twin = Twin(workflow, seed=seed)
+    twin = Twin(compiled_of(built), seed=seed)
     server = _Server(port, twin)
     twin.url = f"http://127.0.0.1:{server.server_address[1]}/"
     twin.begin()

@@ -16,6 +16,7 @@ from fde.artifacts import read_json
 from fde.errors import InputError
 
 SCHEMA = 1
+FILE = "workflow.json"
 RecordRule = Literal["row", "link", "same", "none", "next", "previous"]
 
 

@@ -34,48 +34,54 @@ class Workplace:
 
 
 def compiled(engagement: Engagement, workflow: str | None = None) -> Workplace:
-    """The compiled environment of a workflow; without a name, the one with the most recordings.
+    """A built environment; without a name, the workflow with the most recordings.
 
     Raises:
         MissingError: when nothing was compiled, or not this workflow.
     """
+    from envgen.compiled import make_tasks
     from envgen.demonstrations import recorded
-    from envgen.disturbances import DISTURBANCES
-    from envgen.environment import WorkflowEnv
-    from envgen.stage import load_workflow, read_documents, read_recordings, workflow_names
-    from envgen.tasks import make_tasks
+    from envgen.stage import environment_names, load_environment, read_documents, read_recordings
+    from envgen.workflow import Workflow
 
     run = engagement.latest("envgen")
-    names = workflow_names(run)
+    names = environment_names(run)
     if not names or (workflow is not None and workflow not in names):
         raise MissingError(
             f"No environment for '{workflow}'." if workflow else "No workflow was compiled.",
             f"There are: {', '.join(names) or 'none'}. Compile with: fde envgen build",
         )
-    loaded = {name: load_workflow(run, name) for name in ([workflow] if workflow else names)}
-    name = max(loaded, key=lambda name: (len(loaded[name].recordings), name))
+    loaded = {name: load_environment(run, name) for name in ([workflow] if workflow else names)}
+
+    def recordings_of(name: str) -> int:
+        data = loaded[name].data
+        return len(data.recordings) if isinstance(data, Workflow) else 0
+
+    name = max(loaded, key=lambda name: (recordings_of(name), name))
     model = loaded[name]
 
     def tasks(split: Split, n: int, disturbed: bool) -> Sequence[Task]:
         if not disturbed:
             return make_tasks(model, split, n)
         # Every kind in turn, each on instances of its own.
-        kinds = len(DISTURBANCES)
+        kinds = len(model.disturbances)
         made = [
             make_tasks(model, split, (n + kinds - 1 - i) // kinds, 1 + i, (kind,))
-            for i, kind in enumerate(DISTURBANCES)
+            for i, kind in enumerate(model.disturbances)
         ]
         return [task for group in zip_longest(*made) for task in group if task is not None]
 
     def material() -> Material:
         redacted = finished_run(engagement, "redact", run.inputs["redact"])
+        workflow = model.data
         shown = [
-            example(recording.id, recorded(recording, model))
+            example(recording.id, recorded(recording, workflow))
             for recording in read_recordings(redacted).get(name, [])
+            if isinstance(workflow, Workflow)
         ]
         return Material(tuple(shown), Retriever(passages(read_documents(redacted))))
 
-    return Workplace(name, f"envgen/{run.id}", tasks, lambda _task: WorkflowEnv(model), material)
+    return Workplace(name, f"envgen/{run.id}", tasks, lambda _task: model.environment(), material)
 
 
 def configured_live(engagement: Engagement, workflow: str) -> LivePlace:

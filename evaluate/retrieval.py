@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from envgen.retrieval import Index, words
 from ingest.document import Document
 
 MAX_CHARACTERS = 1200
@@ -31,28 +31,12 @@ def passages(documents: Sequence[Document]) -> list[Passage]:
 
 
 class Retriever:
-    """Finds the passages nearest to a query (Robertson's BM25, in the form of Lucene)."""
+    """Finds the passages nearest to a query."""
 
     def __init__(self, found: Sequence[Passage]) -> None:
         self.passages = list(found)
-        self._index = None
-        if self.passages:
-            import bm25s
-
-            self._index = bm25s.BM25()
-            self._index.index([_words(p.text) for p in self.passages], show_progress=False)
+        self._index = Index([words(passage.text) for passage in self.passages])
 
     def find(self, query: str, k: int) -> list[Passage]:
         """The best ``k`` passages, best first; fewer when there are fewer or no word is shared."""
-        words = _words(query)
-        if self._index is None or not words:
-            return []
-        k = min(k, len(self.passages))
-        places, scores = self._index.retrieve([words], k=k, show_progress=False)
-        return [
-            self.passages[int(place)] for place, score in zip(places[0], scores[0], strict=True) if score > 0
-        ]
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower())
+        return [self.passages[number] for number in self._index.find(query, k)]

@@ -42,6 +42,12 @@ base = {base}
 # Screenshots are redacted where tesseract is installed: auto, redact (an error without it) or drop.
 # screenshots = "auto"
 
+[envgen]
+# Questions are made from the documents, beside the environments from recordings.
+# documents = true
+# Those that the base model answers without documents are left out (asking takes a minute or two).
+# closed_book = true
+
 [evaluate]
 # The workflow that is compared (default: the one with the most recordings).
 # workflow = "name"
@@ -75,7 +81,7 @@ base = {base}
 # Where the key lies that clients must send (none when it is not named).
 # api_key = "env:FDE_API_KEY"
 """
-SECTIONS = ("engagement", "model", "ingest", "redact", "evaluate", "live", "serve")
+SECTIONS = ("engagement", "model", "ingest", "redact", "envgen", "evaluate", "live", "serve")
 
 Settings = TypeVar("Settings", bound=BaseModel)
 

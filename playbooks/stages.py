@@ -210,8 +210,11 @@ def _redact(context: Context, settings: NoSettings) -> Run:
 
 def _envgen(context: Context, settings: NoSettings) -> Run:
     from envgen.stage import build
+    from fde.config import ModelSettings, section
+    from serve.closed_book import closed_book
 
-    return build(context.engagement, progress=say)
+    model = section(context.engagement, "model", ModelSettings).base
+    return build(context.engagement, closed_book=lambda: closed_book(model), progress=say)
 
 
 def _train_sft(context: Context, settings: Sft) -> Run:

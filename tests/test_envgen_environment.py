@@ -10,7 +10,7 @@ from envgen_desk import documents, recordings
 from envgen import demonstrations
 from envgen.choices import choices
 from envgen.compile import compile_workflow
-from envgen.disturbances import DISTURBANCES
+from envgen.disturbances import FAULTS
 from envgen.environment import NOT_MODELLED, WorkflowEnv
 from envgen.gate import gate
 from envgen.generators import belongs
@@ -58,7 +58,7 @@ def test_same_seed_same_episode_and_disjoint_splits() -> None:
     assert task.parameters["claim"] in task.instruction
 
 
-@pytest.mark.parametrize("disturbance", ["", *DISTURBANCES])
+@pytest.mark.parametrize("disturbance", ["", *FAULTS])
 def test_the_program_does_every_task_also_when_disturbed(disturbance: str) -> None:
     env = WorkflowEnv(desk())
     names = (disturbance,) if disturbance else ()
@@ -68,8 +68,44 @@ def test_the_program_does_every_task_also_when_disturbed(disturbance: str) -> No
         disturbed.append(len(path(env, task)))
         assert env.score().passed, env.score().reasons
         assert env.state.unmodelled == 0
-    if disturbance in ("dialog", "validation"):
+    if disturbance in ("dialog", "validation", "timeout", "slow", "stale"):
         assert sum(disturbed) > sum(plain)
+
+
+def test_faults_show_and_nothing_is_saved_through_them() -> None:
+    env = WorkflowEnv(desk())
+    (plain,) = make_tasks(desk(), "dev", 1, seed=3)
+    right = path(env, plain)
+
+    def faulty(name: str) -> Task:
+        (task,) = make_tasks(desk(), "dev", 1, seed=3, disturbances=(name,))
+        assert task.parameters == plain.parameters and task.id.endswith(f"+{name}")
+        return task
+
+    said: dict[str, list[str]] = {}
+    for name in ("labels", "timeout", "slow", "stale"):
+        view = env.reset(faulty(name))
+        told = [view.text]
+        for action in right:
+            told.append(env.step(action).text)
+        said[name] = told
+        # The work as recorded does not survive the fault.
+        assert env.score().value == 0.0, name
+    assert any("Sign in again" in text for text in said["timeout"])
+    assert any('button "Wait"' in text for text in said["slow"])
+    assert any("Somebody else changed this record" in text for text in said["stale"])
+    assert 'searchbox "Find"' not in said["labels"][0] and "Find" in said["labels"][0]
+    worded = make_tasks(desk(), "dev", 8, seed=3, disturbances=("wording",))
+    plainly = {task.instruction for task in make_tasks(desk(), "dev", 8, seed=3)}
+    assert sum(task.instruction in plainly for task in worded) < 6
+    assert all(task.parameters["claim"] in task.instruction for task in worded)
+
+
+def test_all_faults_at_once_are_survived() -> None:
+    env = WorkflowEnv(desk())
+    for task in make_tasks(desk(), "dev", 6, seed=3, disturbances=FAULTS):
+        path(env, task)
+        assert env.score().passed, env.score().reasons
 
 
 def test_unknown_disturbance_and_foreign_task_are_refused() -> None:

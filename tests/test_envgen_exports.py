@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from envgen_desk import documents, recordings
@@ -19,6 +21,7 @@ from envgen_desk import documents, recordings
 from envgen.compile import compile_workflow
 from envgen.environment import WorkflowEnv
 from envgen.exports import export
+from envgen.session import Task
 from envgen.tasks import make_tasks
 from envgen.workflow import Workflow, read_workflow
 from fde.errors import InputError
@@ -148,6 +151,63 @@ def test_openenv_clients_talk_to_the_exported_server(tmp_path: Path, monkeypatch
             assert other.step({"line": "done"}).reward == 0.0
     sys.modules.pop("fde_decide_claim.server")
     sys.modules.pop("fde_decide_claim")
+
+
+def test_verifiers_tasks_are_played_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vf = pytest.importorskip("verifiers.v1")
+    from verifiers.v1.utils.loaders import environment_class, load_taskset, taskset_config_type
+
+    export(desk(), "verifiers", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    config = taskset_config_type("fde-decide-claim")(id="fde-decide-claim", split="test", limit=3)
+    tasks = list(load_taskset(config))
+    assert [task.data.idx for task in tasks] == [0, 1, 2]
+    assert tasks[0].data.task["instruction"] in tasks[0].data.prompt
+    assert asyncio.run(tasks[0].validate(None)) is True
+    env_class = environment_class("fde-decide-claim")
+    assert issubclass(env_class, vf.Env)
+    for work, reward in ((list(programmed(tasks[0].data.task)), 1.0), (["dance", "done"], 0.0)):
+        talk = Talk(work)
+        asyncio.run(env_class.run(env_class.__new__(env_class), tasks[0], talk))
+        assert talk.trace.rewards == {"right": reward} and talk.trace.info["judged"]
+        assert bool(talk.trace.info["reasons"]) == (reward == 0.0)
+    sys.modules.pop("fde_decide_claim")
+
+
+def programmed(task: dict[str, object]) -> Iterator[str]:
+    """The compiled program's lines in a task, two to a reply."""
+    env = WorkflowEnv(desk())
+    view = env.reset(Task.model_validate(task))
+    lines = []
+    while not view.finished:
+        action = env.next_action()
+        assert action is not None
+        lines.append(action.text())
+        view = env.step(action)
+    for at in range(0, len(lines), 2):
+        yield "I do this:\n```\n" + "\n".join(lines[at : at + 2]) + "\n```"
+
+
+class Talk:
+    """Agents whose player says what was written down: a model in place of a model, the exchange as it is."""
+
+    def __init__(self, said: list[str]) -> None:
+        self.player, self.interaction = self, self._interaction
+        self.said, self.heard = iter(said), []
+        self.trace = SimpleNamespace(rewards={}, info={}, record_reward=self._reward)
+
+    def _reward(self, name: str, value: float) -> None:
+        self.trace.rewards[name] = value
+
+    @asynccontextmanager
+    async def _interaction(self, task: object) -> AsyncIterator[SimpleNamespace]:
+        yield SimpleNamespace(turn=self._turn, trace=self.trace)
+
+    async def _turn(self, told: str | None = None) -> SimpleNamespace:
+        assert (told is None) == (not self.heard)
+        self.heard.append(told)
+        reply = next(self.said, None)
+        return SimpleNamespace(last_reply=reply, terminated=reply is None)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from ingest.recording import RecordedStep, Recording
 
 def engagement(tmp_path: Path, found: list[Recording]) -> Engagement:
     """An engagement whose redact stage holds the given recordings and the desk's documents."""
-    made = Engagement.create(tmp_path / "client", 'name = "Desk"\n')
+    made = Engagement.create(tmp_path / "client", '[engagement]\nname = "Desk"\n')
     run = made.run("redact", inputs={}, config={"n": len(found)})
     with made.working(run):
         for document in documents():
@@ -78,5 +78,5 @@ def test_too_few_recordings_are_not_published_without_a_reason(tmp_path: Path) -
 
 
 def test_nothing_redacted_is_said(tmp_path: Path) -> None:
-    made = Engagement.create(tmp_path / "client", 'name = "Desk"\n')
+    made = Engagement.create(tmp_path / "client", '[engagement]\nname = "Desk"\n')
     assert call("-C", str(made.root), "envgen", "build") == 2

@@ -1,15 +1,15 @@
-"""A compiled workflow of the engagement as a source of tasks and demonstrations."""
+"""A built environment of the engagement as a source of tasks and demonstrations."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from itertools import chain, islice
 
+from envgen.compiled import Compiled, Environment, make_tasks
 from envgen.demonstrations import Demonstration, recorded
-from envgen.disturbances import DISTURBANCES
-from envgen.environment import WorkflowEnv
 from envgen.session import Score, Split, Task, View
-from envgen.stage import load_gate, load_workflow, read_recordings
-from envgen.tasks import make_tasks
+from envgen.stage import load_environment, load_gate, read_recordings
 from envgen.workflow import Workflow
 from fde.engagement import Engagement
 from fde.errors import InputError
@@ -21,32 +21,51 @@ from serve.grammar import Grammar
 from serve.prompt import Prompt
 
 
-class WorkflowSource:
-    """Tasks and sessions of a workflow, and the recordings it was compiled from."""
+class BuiltSource:
+    """Tasks and sessions of an environment, and the recordings it was compiled from, if any."""
 
-    def __init__(self, workflow: Workflow, recordings: Sequence[Recording], inputs: dict[str, str]) -> None:
-        self.name = workflow.name
+    def __init__(self, compiled: Compiled, recordings: Sequence[Recording], inputs: dict[str, str]) -> None:
+        self.name = compiled.name
         self.inputs = inputs
-        self.workflow = workflow
+        self.compiled = compiled
         self._recordings = recordings
 
     def tasks(self, split: Split, count: int, seed: int, *, disturbed: bool = False) -> list[Task]:
-        """``count`` tasks of a split; disturbed ones show every kind of disturbance by turns."""
+        """``count`` tasks of a split; disturbed ones show every kind of disturbance by turns.
+
+        Questions from documents are so many and no more: in training they come again, under other names.
+        """
         if not disturbed:
-            return make_tasks(self.workflow, split, count, seed)
-        each = -(-count // len(DISTURBANCES))
-        kinds = [make_tasks(self.workflow, split, each, seed, (name,)) for name in DISTURBANCES]
+            return self._tasks(split, count, seed, ())
+        known = self.compiled.disturbances
+        each = -(-count // len(known))
+        kinds = [self._tasks(split, each, seed, (name,)) for name in known]
         return [task for turn in zip(*kinds, strict=True) for task in turn][:count]
 
-    def session(self, task: Task) -> WorkflowEnv:
+    def _tasks(self, split: Split, count: int, seed: int, disturbances: tuple[str, ...]) -> list[Task]:
+        if split != "train" or isinstance(self.compiled.data, Workflow):
+            return make_tasks(self.compiled, split, count, seed, disturbances)
+        rounds = (
+            self.compiled.tasks_of(split, seed=again, disturbances=disturbances)
+            for again in itertools.count(seed)
+        )
+        return list(islice(chain.from_iterable(rounds), count))
+
+    def session(self, task: Task) -> Environment:
         """An environment for the task."""
-        return WorkflowEnv(self.workflow)
+        return self.compiled.environment()
 
     def recordings(self, grammar: Grammar, prompt: Prompt) -> list[Group]:
         """The experts' recordings as demonstrations, detours and corrections included."""
         found = []
+        workflow = self.compiled.data
+        if not isinstance(workflow, Workflow):
+            raise InputError(
+                f"'{self.name}' was made of documents: there are no recordings of it to learn from.",
+                "Learn from the program's work instead: demonstrations = program",
+            )
         for recording in self._recordings:
-            shown = recorded(recording, self.workflow)
+            shown = recorded(recording, workflow)
             task = Task(
                 id=f"{self.name}/recording/{recording.id}",
                 workflow=self.name,
@@ -84,19 +103,19 @@ class _Shown:
         return
 
 
-def open_source(engagement: Engagement, workflow: str) -> WorkflowSource:
-    """The latest compiled workflow of that name, with its recordings.
+def open_source(engagement: Engagement, workflow: str) -> BuiltSource:
+    """The latest built environment of that name, with its recordings.
 
     Raises:
-        MissingError: nothing compiled, or no such workflow.
+        MissingError: nothing built, or no such environment.
         InputError: its verifier did not pass the gate.
     """
     run = engagement.latest("envgen")
-    compiled = load_workflow(run, workflow)
+    compiled = load_environment(run, workflow)
     if not load_gate(run, workflow).published:
         raise InputError(
             f"The environment '{workflow}' did not pass its gate: what it rewards may be wrong.",
             "Look at it with: fde envgen gate",
         )
     recordings = read_recordings(engagement.latest("redact")).get(workflow, [])
-    return WorkflowSource(compiled, recordings, {"envgen": run.id})
+    return BuiltSource(compiled, recordings, {"envgen": run.id})

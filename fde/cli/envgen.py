@@ -15,30 +15,42 @@ if TYPE_CHECKING:
     from envgen.gate import GateReport
     from fde.engagement import Run
 
-NameArgument = Annotated[str, typer.Argument(help="The workflow's name.")]
-app = typer.Typer(no_args_is_help=True, help="Compile recordings into environments with proven verifiers.")
+NameArgument = Annotated[str, typer.Argument(help="The environment's name.")]
+app = typer.Typer(
+    no_args_is_help=True, help="Build environments with proven verifiers from recordings and documents."
+)
 
 AcceptRiskOption = Annotated[
     list[str] | None,
     typer.Option(
         "--accept-risk",
         metavar="NAME=REASON",
-        help="Publish a workflow although its gate is below the bar; the reason goes on record.",
+        help="Publish an environment although its gate is below the bar; the reason goes on record.",
     ),
 ]
 
 
 @app.command()
 def build(ctx: typer.Context, accept_risk: AcceptRiskOption = None, as_json: JsonOption = False) -> None:
-    """Compile every workflow of the redacted recordings, and prove each verifier.
+    """Compile the redacted recordings, make questions from the documents, and prove each verifier.
 
-    A workflow whose verifier misses the bar is not published: exit code 1.
+    An environment whose verifier misses the bar is not published: exit code 1. The environment of
+    questions is called documents; [envgen] in fde.toml leaves it out.
 
     Example: fde envgen build
     """
     from envgen import stage
+    from fde.config import ModelSettings, section
+    from serve.closed_book import closed_book
 
-    run = stage.build(ctx.obj.engagement(), accept_risk=_risks(accept_risk or []), progress=say)
+    engagement = ctx.obj.engagement()
+    model = section(engagement, "model", ModelSettings).base
+    run = stage.build(
+        engagement,
+        accept_risk=_risks(accept_risk or []),
+        closed_book=lambda: closed_book(model),
+        progress=say,
+    )
     _report(run, as_json)
 
 
@@ -63,28 +75,33 @@ def show(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a compiled workflow: the way, the rules with their evidence, open questions, the gate.
+    """Show an environment: the way and its rules, or the questions; their evidence, what is open, the gate.
 
-    Prints it in words, and writes a page for the domain expert to read and correct, with a picture of
-    the pages and sample tasks.
+    Prints it in words, and writes a page for the domain expert to read and correct, with sample tasks and,
+    for a workflow, a picture of the pages.
 
     Example: fde envgen show code-invoice
     """
-    from envgen import stage
-    from envgen.sheet import sheet
-    from envgen.show import describe
+    from envgen import sheet, show, stage
+    from envgen.reading import show as reading_show
+    from envgen.reading.model import Reading
     from fde.artifacts import write_text
 
     engagement = ctx.obj.engagement()
     run = engagement.latest("envgen")
-    workflow = stage.load_workflow(run, name)
+    found = stage.load_environment(run, name).data
     report = stage.load_gate(run, name)
     target = page or engagement.reports / f"{name}.html"
-    write_text(target, sheet(workflow, report))
+    if isinstance(found, Reading):
+        kind, words = "questions", reading_show.describe(found, report)
+        html = reading_show.sheet(found, report)
+    else:
+        kind, words, html = "workflow", show.describe(found, report), sheet.sheet(found, report)
+    write_text(target, html)
     if as_json:
-        emit({"workflow": workflow, "gate": report, "page": str(target)})
+        emit({kind: found, "gate": report, "page": str(target)})
         return
-    out(describe(workflow, report))
+    out(words)
     say(f"As a page, to read and to correct: {target}", style="cyan")
 
 
@@ -95,7 +112,7 @@ def play(
     port: Annotated[int, typer.Option(help="Port on this machine; 0 for any free one.")] = 0,
     seed: Annotated[int, typer.Option(help="Which tasks come.")] = 0,
 ) -> None:
-    """Do a compiled workflow's tasks in a browser, in its twin, and see the verdict with its reasons.
+    """Do an environment's tasks in a browser, in its twin, and see the verdict with its reasons.
 
     Serves this machine alone until interrupted.
 
@@ -106,8 +123,8 @@ def play(
     from envgen import stage
     from envgen.twin_server import serve
 
-    workflow = stage.load_workflow(ctx.obj.engagement().latest("envgen"), name)
-    with serve(workflow, port=port, seed=seed) as twin:
+    found = stage.load_environment(ctx.obj.engagement().latest("envgen"), name)
+    with serve(found, port=port, seed=seed) as twin:
         out(twin.url)
         say("Open it in a browser; stop with Ctrl-C.", style="cyan")
         threading.Event().wait()
@@ -117,20 +134,22 @@ def play(
 def export(
     ctx: typer.Context,
     name: NameArgument,
-    to: Annotated[str, typer.Option("--to", help="What for: jsonl, gymnasium, browsergym or openenv.")],
+    to: Annotated[
+        str, typer.Option("--to", help="What for: jsonl, gymnasium, browsergym, openenv or verifiers.")
+    ],
     folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")],
     tasks: Annotated[int, typer.Option(help="How many tasks, over all splits (jsonl).")] = 100,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a compiled workflow for another tool: tasks as JSON lines, or a package for another library.
+    """Write an environment for another tool: tasks as JSON lines, or a package for another library.
 
     Example: fde envgen export code-invoice --to gymnasium --out code-invoice-env
     """
     from envgen import stage
     from envgen.exports import export as write
 
-    workflow = stage.load_workflow(ctx.obj.engagement().latest("envgen"), name)
-    written = write(workflow, to, folder, tasks=tasks)
+    found = stage.load_environment(ctx.obj.engagement().latest("envgen"), name)
+    written = write(found, to, folder, tasks=tasks)
     if as_json:
         emit({"files": [str(path) for path in written]})
         return
@@ -154,7 +173,7 @@ def _risks(texts: list[str]) -> dict[str, str]:
 def _report(run: Run, as_json: bool) -> None:
     from envgen import stage
 
-    reports = [stage.load_gate(run, name) for name in stage.workflow_names(run)]
+    reports = [stage.load_gate(run, name) for name in stage.environment_names(run)]
     failed = stage.not_compiled(run)
     if as_json:
         emit({"run": run.id, "environments": reports, "not_compiled": failed})
@@ -175,12 +194,12 @@ def _table(reports: list[GateReport]) -> None:
     from rich.table import Table
 
     table = Table()
-    for title in ("workflow", "held out", "caught", "95%", "rejected", "95%", "mutants"):
-        table.add_column(title, justify="left" if title == "workflow" else "right")
+    for title in ("environment", "held out", "caught", "95%", "rejected", "95%", "mutants"):
+        table.add_column(title, justify="left" if title == "environment" else "right")
     for report in reports:
         table.add_row(
             report.name,
-            f"{report.held_out_pass}/{report.held_out_total}",
+            f"{report.held_out_pass}/{report.held_out_total}" if report.held_out_total else "-",
             _percent(report.kill_rate),
             _interval(report.kill_ci),
             _percent(report.false_reject_rate),

@@ -1,0 +1,1 @@
+"""Questions that redacted documents answer, as an environment with a proven verifier."""
