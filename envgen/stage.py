@@ -135,6 +135,11 @@ def not_compiled(run: Run) -> dict[str, str]:
     return found
 
 
+def workflow_path(run: Run, name: str) -> Path:
+    """Where an envgen run keeps a compiled workflow."""
+    return run.path / name / "workflow.json"
+
+
 def load_workflow(run: Run, name: str) -> Workflow:
     """A compiled workflow of a finished run.
 
@@ -142,7 +147,7 @@ def load_workflow(run: Run, name: str) -> Workflow:
         MissingError: when the run has no workflow of that name.
         InputError: when it was compiled by another version of the toolkit.
     """
-    path = run.path / name / "workflow.json"
+    path = workflow_path(run, name)
     if not path.is_file():
         known = ", ".join(workflow_names(run)) or "none"
         raise MissingError(f"There is no compiled workflow {name!r} in {run.path}; there are: {known}.",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envgen.demonstrations import Demonstration, recorded
 from envgen.disturbances import DISTURBANCES
 from envgen.environment import WorkflowEnv
 from envgen.session import Score, Split, Task, View
-from envgen.stage import load_gate, load_workflow, read_recordings
+from envgen.stage import load_gate, load_workflow, read_recordings, workflow_path
 from envgen.tasks import make_tasks
-from envgen.workflow import Workflow
+from envgen.workflow import Workflow, read_workflow
 from fde.engagement import Engagement
 from fde.errors import InputError
 from ingest.action import Action
@@ -19,16 +21,31 @@ from serve.demonstrate import demonstrate
 from serve.episodes import Group
 from serve.grammar import Grammar
 from serve.prompt import Prompt
+from train.workers.recipe import Recipe
+
+if TYPE_CHECKING:
+    from serve.engine.local import LocalEngine
 
 
 class WorkflowSource:
-    """Tasks and sessions of a workflow, and the recordings it was compiled from."""
+    """Tasks and sessions of a workflow, and the recordings it was compiled from.
 
-    def __init__(self, workflow: Workflow, recordings: Sequence[Recording], inputs: dict[str, str]) -> None:
+    Args:
+        compiled: The file that the workflow was read from.
+    """
+
+    def __init__(
+        self, workflow: Workflow, compiled: Path, recordings: Sequence[Recording], inputs: dict[str, str]
+    ) -> None:
         self.name = workflow.name
+        self._compiled = compiled
         self.inputs = inputs
         self.workflow = workflow
         self._recordings = recordings
+
+    def recipe(self, base: str) -> Recipe:
+        """How rollout workers get the same model and the same sessions."""
+        return Recipe("train.workflow:for_worker", {"compiled": str(self._compiled), "base": base})
 
     def tasks(self, split: Split, count: int, seed: int, *, disturbed: bool = False) -> list[Task]:
         """``count`` tasks of a split; disturbed ones show every kind of disturbance by turns."""
@@ -99,4 +116,18 @@ def open_source(engagement: Engagement, workflow: str) -> WorkflowSource:
             "Look at it with: fde envgen gate",
         )
     recordings = read_recordings(engagement.latest("redact")).get(workflow, [])
-    return WorkflowSource(compiled, recordings, {"envgen": run.id})
+    return WorkflowSource(compiled, workflow_path(run, workflow), recordings, {"envgen": run.id})
+
+
+def for_worker(compiled: str, base: str, dtype: str, split: int) -> tuple[LocalEngine, WorkflowSource]:
+    """A rollout worker's engine, and its source of sessions (see :class:`train.workers.maker.Recipe`).
+
+    Args:
+        compiled: The workflow's file: a later compilation does not change a run that is under way.
+        base: The base model, computed with in ``dtype`` and its ``split`` lower layers frozen.
+    """
+    from serve.engine.local import LocalEngine
+
+    path = Path(compiled)
+    engine = LocalEngine.load(base, dtype=dtype, split=split)
+    return engine, WorkflowSource(read_workflow(path), path, (), {})
