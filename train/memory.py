@@ -114,7 +114,8 @@ def needed(model: Shapes, config: SftConfig | RlConfig, bytes_each: int) -> dict
         "choices": 3 * 64 * model.vocabulary * 4,
         "rollouts": rollouts,
     }
-    workers = config.processes if isinstance(config, RlConfig) else 0
+    # On a cluster they are elsewhere.
+    workers = config.processes if isinstance(config, RlConfig) and config.engine == "local" else 0
     if workers:
         # Each has a model of its own; the trainer keeps the versions that are still rolled out with.
         found["rollout workers"] = workers * (_LIBRARIES + weights + merged + adapter + rollouts)
@@ -150,7 +151,7 @@ def _too_large(
     largest = ", ".join(
         f"{name} {size / GIB:.1f}" for name, size in sorted(parts.items(), key=lambda part: -part[1])[:3]
     )
-    if isinstance(config, RlConfig) and config.processes:
+    if "rollout workers" in parts and isinstance(config, RlConfig):
         fewer = replace(config, staleness=0, workers=None)
         if (other := sum(needed(model, fewer, bytes_each).values())) <= available:
             hint = f"Possible here: --staleness 0, without workers ({other / GIB:.1f} GiB)."

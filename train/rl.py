@@ -77,7 +77,7 @@ def train_rl(
     start: str | Run | None = None,
     seconds: float | None = None,
     on_point: Callable[[Point], None] = lambda _: None,
-    engine: LocalEngine | None = None,
+    loaded: LocalEngine | None = None,
     **settings: Any,
 ) -> Run:
     """Train an adapter by reinforcement; the run of the stage ``rl-<name>``.
@@ -88,7 +88,7 @@ def train_rl(
         start: A training run, or a stage (``sft-<name>``) whose latest run it is, to continue from.
         seconds: Wall-clock budget, counted over interruptions.
         on_point: Is told every point of the learning curve as it is made.
-        engine: One that is loaded already, to save the loading.
+        loaded: An engine that is loaded already, to save the loading.
         settings: Further fields of :class:`RlConfig`.
 
     Raises:
@@ -104,11 +104,11 @@ def train_rl(
     if recorder.run.finished:
         engagement.publish(recorder.run)
         return recorder.run
-    if engine is None:
+    if loaded is None:
         check_memory(recorder.base, config)
     with engagement.working(recorder.run):
-        loaded = begin.engine(recorder, config.frozen, engine)
-        improve(loaded, source, config, recorder, begin, source.recipe(recorder.base))
+        engine = begin.engine(recorder, config.frozen, loaded)
+        improve(engine, source, config, recorder, begin, source.recipe(recorder.base))
     return recorder.run
 
 

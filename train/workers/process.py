@@ -117,9 +117,9 @@ class ProcessLink:
 
     def _listen(self, limit_s: float, late: str) -> Message:
         """Wait for an answer as long as there is progress."""
-        seen, since = -1, time.monotonic()
+        seen, idle_s = -1, 0.0
         while True:
-            unread = self._pipe.unread
+            unread, began = self._pipe.unread, time.monotonic()
             try:
                 message = self._pipe.receive(_LOOK_S)
             except EOFError:
@@ -128,11 +128,13 @@ class ProcessLink:
                 if "error" in message[0]:
                     raise WorkError(f"{self.name}: {message[0]['error']}", message[0]["hint"])
                 return message
-            # A beat alone says that the process lives; what it computed, or sends, that it gets on.
+            # A beat alone says that the process lives; what it computed, or sends, that it gets on. Time
+            # in which this process was stopped itself is not the worker's.
+            idle_s += min(time.monotonic() - began, 2 * _LOOK_S)
             progress = seen if message is None else int(message[0]["progress"])
             if progress != seen or self._pipe.unread > unread:
-                seen, since = progress, time.monotonic()
-            elif time.monotonic() - since > limit_s:
+                seen, idle_s = progress, 0.0
+            elif idle_s > limit_s:
                 raise self._lost(f"{late} for {limit_s:g} s")
 
     def _lost(self, what: str) -> LostError:

@@ -45,7 +45,7 @@ class Pipe:
             TimeoutError: when the other end took nothing in for ``within_s`` seconds.
             OSError: when it is gone.
         """
-        text, blob = json.dumps(said).encode(), _packed(tensors)
+        text, blob = json.dumps(said).encode(), packed(tensors)
         with self._sending:
             for part in (_HEAD.pack(len(text), len(blob)), text, blob):
                 self._send(memoryview(part), within_s)
@@ -96,13 +96,14 @@ class Pipe:
             return None
         body = bytes(memoryview(self._unread)[_HEAD.size : end])
         del self._unread[:end]
-        return json.loads(body[:text]), _unpacked(body[text:])
+        return json.loads(body[:text]), unpacked(body[text:])
 
     def close(self) -> None:
         self._connection.close()
 
 
-def _packed(tensors: Tensors | None) -> bytes:
+def packed(tensors: Tensors | None) -> bytes:
+    """Tensors as safetensors; nothing where there are none."""
     from safetensors.torch import save
 
     if not tensors:
@@ -110,7 +111,8 @@ def _packed(tensors: Tensors | None) -> bytes:
     return bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
 
 
-def _unpacked(blob: bytes) -> dict[str, Tensor]:
+def unpacked(blob: bytes) -> dict[str, Tensor]:
+    """The inverse of :func:`packed`."""
     from safetensors.torch import load
 
     return load(blob) if blob else {}
