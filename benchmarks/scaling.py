@@ -74,7 +74,7 @@ def measure(model: str, groups: int) -> list[dict[str, Any]]:
         taught=computed / distinct,
     )
     bytes_each = engine.body.embedding.weight.element_size()
-    expected = seconds(shapes(model_path(model)), config, work, replace(device, number_bytes=bytes_each), 1)
+    expected = seconds(shapes(model_path(model)), config, work, replace(device, number_bytes=bytes_each))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     memory = sum(needed(shapes(model_path(model)), config, bytes_each).values())
     gib = 1 << 30

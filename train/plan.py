@@ -151,7 +151,7 @@ def this_machine() -> Device:
 
     dtype = best_dtype("cpu")
     x, w = torch.ones(512, 576, dtype=dtype), torch.ones(1536, 576, dtype=dtype)
-    block = torch.zeros(1 << 26, dtype=torch.uint8)
+    block = torch.zeros(1 << 24)
 
     def best(work: object) -> float:
         assert callable(work)
@@ -163,7 +163,7 @@ def this_machine() -> Device:
         return found
 
     operations_s = 2.0 * 512 * 576 * 1536 / best(lambda: torch.nn.functional.linear(x, w))
-    bytes_s = block.numel() / best(lambda: block.sum())
+    bytes_s = block.nbytes / best(lambda: block.sum())
     return Device(
         "this machine", psutil.virtual_memory().total / GIB, operations_s, bytes_s, _CPU_READS, _CPU_TRAINS,
         _CPU_FORWARD_S, dtype.itemsize, measured=True,
@@ -171,21 +171,20 @@ def this_machine() -> Device:
 
 
 def seconds(
-    model: Shapes, config: RlConfig, work: Workload, device: Device, workers: int
+    model: Shapes, config: RlConfig, work: Workload, device: Device, parts: int = 1
 ) -> tuple[float, float]:
-    """Of an iteration: its rollouts by so many workers side by side, and its updates by one trainer."""
-    groups = -(-config.groups // max(1, workers))
+    """What is computed for an iteration: a part of its rollouts, one of ``parts``, and all its updates."""
+    groups = -(-config.groups // parts)
     read = groups * (work.prompt_tokens + config.samples * work.said_tokens)
     reading = _FORWARD * model.elements * read / (device.operations_s * device.reads)
     # Each choice is a forward of all rows together; it reads all weights once.
     each = max(device.forward_s, model.elements * device.number_bytes / device.bytes_s)
-    rollouts = reading + work.choices * each + work.actions * work.wait_s
     trained = 1.0 - config.frozen
     tokens = config.groups * (work.prompt_tokens + config.samples * work.said_tokens) * work.taught
     passes = (config.epochs or 4) + (0.5 if config.correct or config.staleness else 0.0)
     # Forward, and backward through as much: what is frozen is kept from the rollouts.
     operations = 2 * _FORWARD * sum(model.linear) * trained * tokens * passes
-    return rollouts, operations / (device.operations_s * device.trains)
+    return reading + work.choices * each, operations / (device.operations_s * device.trains)
 
 
 def plan(model: Shapes, config: RlConfig, work: Workload, device: Device, devices: int) -> Plan:
@@ -200,7 +199,8 @@ def plan(model: Shapes, config: RlConfig, work: Workload, device: Device, device
     if not 1 <= devices <= _MOST_DEVICES:
         raise InputError(f"{devices} devices: there may be 1 to {_MOST_DEVICES}.")
     candidates = [_plan(model, config, work, device, devices, 0, 0)]
-    most = 2 if devices == 1 else devices - 1
+    # Two on a device wait for their environments by turns.
+    most = 2 * max(1, devices - 1)
     for workers in sorted({*range(1, min(most, 16) + 1), *(2**power for power in range(12)), most}):
         if workers <= most:
             candidates += [_plan(model, config, work, device, devices, workers, 1)]
@@ -226,31 +226,31 @@ def _plan(
     config = replace(config, staleness=staleness, workers=workers or None)
     parts = needed(model, config, device.number_bytes)
     beside = parts.pop("rollout workers", 0)
-    trainer = sum(parts.values())
+    trainer, worker = sum(parts.values()), beside // max(1, workers)
     shared = devices == 1
-    worker = beside // workers if workers else 0
+    others = 1 if shared else devices - 1
+    on_each = -(-workers // others)
     room = device.gib * GIB
-    fits = trainer + beside <= room if shared else max(trainer, worker) <= room
-    rollouts, updates = seconds(model, config, work, device, max(1, workers // 2) if staleness else 1)
-    waiting = work.actions * work.wait_s
+    fits = trainer + beside <= room if shared else max(trainer, on_each * worker) <= room
+    computed, updates = seconds(model, config, work, device, max(1, -(-workers // 2)))
+    rollouts = computed + work.actions * work.wait_s
     if not staleness:
         iteration, limit = rollouts + updates, "rollouts" if rollouts > updates else "updates"
-    elif shared:
-        # What is computed shares the device; waiting overlaps with all of it.
-        computed = rollouts - waiting + updates
-        iteration = max(computed, (rollouts + updates) / min(2, workers))
-        limit = "the device" if iteration == computed else "the environment"
     else:
-        # Two iterations are under way, each with half of the workers.
+        # Two iterations are under way, each with half of the workers; what a device computes adds up.
         under_way = (rollouts + updates) / 2 if workers > 1 else rollouts
-        iteration = max(updates, under_way)
+        busy = on_each * computed / min(2, workers) + (updates if shared else 0.0)
+        iteration = max(updates, under_way, busy)
         limit = (
-            "updates" if iteration == updates else "the environment" if waiting > rollouts / 2 else "rollouts"
-        )
+            "updates" if iteration == updates
+            else "the device" if shared and iteration == busy
+            else "the environment" if rollouts > 2 * computed
+            else "rollouts"
+        )  # fmt: skip
     tokens = config.groups * (work.prompt_tokens + config.samples * work.said_tokens)
     return Plan(
         devices=devices,
-        used=1 if shared else min(devices, 1 + workers),
+        used=1 + (0 if shared else min(others, workers)),
         staleness=staleness,
         workers=workers,
         trainer_bytes=trainer,

@@ -37,7 +37,11 @@ class Relay:
         self._link = ProcessLink(Recipe(make, json.loads(settings)), number, threads=threads, stall_s=stall_s)
 
     def ready(self) -> Answer:
-        return self._answer(lambda: (self._link.ready(), ({}, {}))[1])
+        def wait() -> Message:
+            self._link.ready()
+            return {}, {}
+
+        return self._answer(wait)
 
     def ask(self, said: str, blob: bytes) -> Answer:
         return self._answer(lambda: self._link.ask(json.loads(said), unpacked(blob)))
