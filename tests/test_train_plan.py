@@ -79,9 +79,9 @@ def test_an_unknown_device_names_the_known_ones(folder: Path) -> None:
         plan(shapes(folder), RlConfig(), Workload(), H100, 0)
 
 
-def test_this_machine_is_measured() -> None:
+def test_the_peak_of_this_machine_is_measured_its_shares_are_not() -> None:
     here = this_machine()
-    assert here.measured and 1e9 < here.operations_s < 1e14 and here.bytes_s > 1e8 and here.gib > 0.5
+    assert not here.measured and 1e7 < here.operations_s < 1e14 and here.bytes_s > 1e6 and here.gib > 0.5
 
 
 def test_the_command_says_what_is_not_measured(fde: RunFde, folder: Path) -> None:

@@ -338,7 +338,7 @@ def trainer(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_workers_end_with_a_trainer_that_is_killed(tmp_path: Path, trainer: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 400
     while not list(tmp_path.glob("client/stages/rl-mini/*/.state.json")):
         assert trainer.poll() is None and time.monotonic() < until
         time.sleep(0.1)

@@ -170,7 +170,7 @@ def plan_command(
     for each in found:
         out(f"{each.devices} x {where.name}: {each.text(where)}")
     if not where.measured:
-        out("Times follow from data sheets and assumed shares of their peaks: not measured.")
+        out("Times follow from peaks and assumed shares of them: they are not measured.")
 
 
 @app.command("show")
