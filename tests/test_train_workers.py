@@ -52,7 +52,7 @@ def spoiled(name: str, **settings: Any) -> Recipe:
 def order(count: int = 5) -> Order:
     tasks = MiniSource("Green").tasks("train", count, 0)
     starts = tuple(Start(task, 0, number % 2 == 0) for number, task in enumerate(tasks))
-    return Order(3, starts, {starts[0].as_task.id: 3.0}, 0.0, 4, 3, 11)
+    return Order(3, starts, {starts[0].as_task.id: {"": 3.0}}, 0.0, 4, 3, 11)
 
 
 def lower_of(segment: Segment) -> torch.Tensor | None:

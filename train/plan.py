@@ -147,9 +147,9 @@ def this_machine() -> Device:
     import psutil
     import torch
 
-    from serve.engine.local import best_dtype
+    from serve.engine.local import usual_dtype
 
-    dtype = best_dtype("cpu")
+    dtype = usual_dtype("cpu")
     x, w = torch.ones(512, 576, dtype=dtype), torch.ones(1536, 576, dtype=dtype)
     block = torch.zeros(1 << 24)
 
