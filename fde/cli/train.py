@@ -94,9 +94,6 @@ def rl_command(
         int | None,
         typer.Option(help="Processes that make rollouts (default: as many as staleness needs).", min=1),
     ] = None,
-    engine: Annotated[
-        str, typer.Option(help="Where workers are: local (this machine) or ray (a cluster, RAY_ADDRESS).")
-    ] = "local",
     seed: Seed = 0,
     settings: Set = None,
     json: JsonOption = False,
@@ -120,7 +117,6 @@ def rl_command(
             iterations=iterations,
             staleness=staleness,
             workers=workers,
-            engine=_one_of("--engine", engine, ("local", "ray")),
             seed=seed,
             **more,
         )
