@@ -122,6 +122,8 @@ class Rl(Train):
     Attributes:
         start: The earlier training stage it goes on from.
         groups, samples: Groups of an iteration, and episodes of a group.
+        staleness: Iterations by which rollouts may be behind; ``workers`` processes make them, and one that
+            computes nothing for ``stall_s`` seconds is replaced.
         target: Dev success after which it ends; ``patience`` evaluations without a better one end it too.
     """
 
@@ -143,6 +145,9 @@ class Rl(Train):
     hold: float | None = Field(default=None, ge=0)
     max_kl: float | None = Field(default=None, gt=0)
     correct: bool | None = None
+    staleness: int | None = Field(default=None, ge=0, le=8)
+    workers: int | None = Field(default=None, ge=1, le=256)
+    stall_s: float | None = Field(default=None, gt=0)
     target: float | None = Field(default=None, gt=0, le=1)
     patience: int | None = Field(default=None, ge=1)
 

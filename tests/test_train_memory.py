@@ -89,6 +89,23 @@ def test_the_nearest_possible_setting_is_named(tmp_path: Path, monkeypatch: pyte
     assert check_memory(str(base), replace(config, frozen=0.6)) == between
 
 
+def test_workers_are_counted_and_left_out_where_they_do_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psutil
+
+    base = pretend(tmp_path / "big", layers=32, width=2048)
+    alone = sum(needed(shapes(base), RlConfig(), 4).values())
+    both = sum(needed(shapes(base), RlConfig(staleness=1), 4).values())
+    assert needed(shapes(base), RlConfig(staleness=1), 4)["rollout workers"] == both - alone > alone
+    free = psutil.virtual_memory()._replace(available=both - 1)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    with pytest.raises(InputError, match="rollout workers") as refused:
+        check_memory(str(base), RlConfig(staleness=1))
+    assert "Possible here: --staleness 0, without workers (" in str(refused.value.hint)
+    assert check_memory(str(base), RlConfig()) == alone
+
+
 def test_a_configuration_that_tells_too_little_is_refused(tmp_path: Path) -> None:
     base = pretend(tmp_path / "odd", layers=1, width=64)
     (base / "config.json").write_text('{"num_hidden_layers": 1}')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -25,12 +26,13 @@ from serve.prompt import Prompt
 from train.algorithms import sft as imitation
 from train.begin import Beginning
 from train.lora import Lora
+from train.probe import Probe
 from train.record import Point, Recorder
 from train.rl import improve
 from train.settings import RlConfig, SftConfig
 from train.sft import fit
 from train.tree import prune
-from train.update import Probe
+from train.workers.recipe import Recipe
 
 BUTTONS = ("Red", "Green", "Blue")
 
@@ -169,12 +171,29 @@ def run_rl(
     source: Any = None,
     points: list[Point] | None = None,
     begin: Beginning | None = None,
+    recipe: Recipe | None = None,
 ) -> Run:
     made = recorder(folder, "rl-mini", source or MiniSource("Green"), config, points)
     begin = begin or Beginning()
     with made.engagement.working(made.run):
-        improve(begin.engine(made, config.frozen, engine()), made.source, config, made, begin)
+        loaded = begin.engine(made, config.frozen, engine())
+        improve(loaded, made.source, config, made, begin, recipe)
     return made.run
+
+
+def for_worker(
+    dtype: str, split: int, right: str | None = "Green", kind: str = "train_mini:Mini", before: str = ""
+) -> tuple[LocalEngine, MiniSource]:
+    """A rollout worker's engine and source; ``before`` is a function that spoils something first."""
+    assert dtype == "float32"
+
+    def named(name: str) -> Any:
+        module, _, attribute = name.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    if before:
+        named(before)()
+    return engine(split=split), MiniSource(right, named(kind))
 
 
 def weights(run: Run) -> bytes:

@@ -6,8 +6,8 @@ layers, a learning rate about ten times that of full fine-tuning, alpha 32.
 
 from __future__ import annotations
 
-import hashlib
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -73,8 +73,14 @@ class Lora:
             mine = self.tensors[path]
             if mine[0].shape != a.shape or mine[1].shape != b.shape:
                 raise ValueError(f"the adapter has another shape at {path}")
-            mine[0].copy_(a)
-            mine[1].copy_(b)
+        self.copy(weights.pairs)
+
+    @torch.no_grad()
+    def copy(self, pairs: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+        """Take over values of the same layers and shapes."""
+        for path, (a, b) in pairs.items():
+            self.tensors[path][0].copy_(a)
+            self.tensors[path][1].copy_(b)
         self.merge()
 
     def weights(self) -> AdapterWeights:
@@ -87,9 +93,4 @@ class Lora:
 
     def digest(self) -> str:
         """SHA-256 (hex) of the weights alone."""
-        found = hashlib.sha256()
-        for path, pair in sorted(self.tensors.items()):
-            found.update(path.encode())
-            for tensor in pair:
-                found.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
-        return found.hexdigest()
+        return self.weights().digest()

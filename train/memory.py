@@ -100,17 +100,25 @@ def needed(model: Shapes, config: SftConfig | RlConfig, bytes_each: int) -> dict
     split = round(config.frozen * len(model.linear))
     trained = len(model.linear) - split
     kept = _KEPT_WIDTHS * model.width + _KEPT_INNER * model.inner
-    rollout_tokens = _ROWS * _ROW_TOKENS
-    return {
+    weights = model.elements * bytes_each
+    merged = sum(model.linear[split:]) * bytes_each
+    adapter = 4 * config.rank * sum(model.sides[split:])
+    rollouts = _ROWS * _ROW_TOKENS * (model.cache + model.width) * bytes_each
+    found = {
         "libraries": _LIBRARIES,
-        "model": model.elements * bytes_each,
-        "merged weights": sum(model.linear[split:]) * bytes_each,
+        "model": weights,
+        "merged weights": merged,
         # The tensors, their gradients in two lanes, two moments: in fp32 whatever the model is in.
-        "adapter and optimizer": 5 * 4 * config.rank * sum(model.sides[split:]),
+        "adapter and optimizer": 5 * adapter,
         "backward pass": _UPDATE_TOKENS * trained * kept * bytes_each,
         "choices": 3 * 64 * model.vocabulary * 4,
-        "rollouts": rollout_tokens * (model.cache + model.width) * bytes_each,
+        "rollouts": rollouts,
     }
+    workers = config.processes if isinstance(config, RlConfig) else 0
+    if workers:
+        # Each has a model of its own; the trainer keeps the versions that are still rolled out with.
+        found["rollout workers"] = workers * (_LIBRARIES + weights + merged + adapter + rollouts)
+    return found
 
 
 def check_memory(base: str, config: SftConfig | RlConfig) -> int:
@@ -142,6 +150,11 @@ def _too_large(
     largest = ", ".join(
         f"{name} {size / GIB:.1f}" for name, size in sorted(parts.items(), key=lambda part: -part[1])[:3]
     )
+    if "rollout workers" in parts and isinstance(config, RlConfig):
+        fewer = replace(config, staleness=0, workers=None)
+        if (other := sum(needed(model, fewer, bytes_each).values())) <= available:
+            hint = f"Possible here: --staleness 0, without workers ({other / GIB:.1f} GiB)."
+            return _refusal(base, sum(parts.values()), available, where, largest, hint)
     for frozen in (share for share in _FROZEN if share > config.frozen):
         for rank in sorted({config.rank, min(config.rank, 8)}, reverse=True):
             other = sum(needed(model, replace(config, frozen=frozen, rank=rank), bytes_each).values())

@@ -26,6 +26,7 @@ PAGE_FILE = "page.html"
 # What MLflow is told of every point.
 _TRACKED = (
     "loss", "norm", "dev_success", "success", "reward", "entropy", "teaching", "kl", "clipped", "gap",
+    "masked", "staleness",
 )  # fmt: skip
 
 
@@ -40,6 +41,8 @@ class Point:
         teaching: Share of this iteration's groups in which samples fared differently.
         gap: Mean distance, in nats, of the trainer's log-probabilities from those at sampling time, before
             the first update; ``masked`` is the share of decisions left out because of it.
+        staleness: Iterations by which the adapters that made the rollouts were behind, a mean over groups.
+        rollout_seconds: In which the iteration waited for its rollouts; ``update_seconds`` are the rest.
         share: How much of the run's budget is used.
         alarms: See :mod:`train.alarms`.
     """
@@ -63,6 +66,7 @@ class Point:
     judged: int | None = None
     gap: float | None = None
     masked: float | None = None
+    staleness: float | None = None
     share: float | None = None
     alarms: tuple[str, ...] = ()
 

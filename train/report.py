@@ -61,6 +61,7 @@ _SERIES = (
     _Series("teaching", "Groups that teach", "share whose samples fared differently", share=True),
     _Series("clipped", "At the bounds", "share of decisions whose ratio was clipped", share=True),
     _Series("gap", "Mismatch", "nats between trainer and rollouts before the first update"),
+    _Series("staleness", "Staleness", "iterations by which the rollouts' adapter was behind"),
     _Series("norm", "Gradient", "norm before clipping"),
     _Series("tokens_per_s", "Speed", "tokens a second, rollouts and updates"),
 )

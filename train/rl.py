@@ -18,7 +18,7 @@ from typing import Any
 
 from envgen.statistics import wilson
 from fde.engagement import Engagement, Run
-from fde.errors import InputError, WorkError
+from fde.errors import WorkError
 from serve.agent import episodes
 from serve.demonstrate import demonstrate
 from serve.engine.local import LocalEngine
@@ -26,19 +26,22 @@ from serve.episodes import Group
 from serve.prompt import Prompt
 from train import checkpoint
 from train.alarms import SOLVED, alarms
-from train.algorithms import ALGORITHMS, Algorithm, Credit, sft
+from train.algorithms import Credit, sft
+from train.algorithms.choose import algorithm_of, bounds, settled
 from train.algorithms.returns import outcome
 from train.begin import Beginning
 from train.evaluation import Dev, evaluate
-from train.loss import Clip
 from train.memory import check_memory
+from train.probe import Probe
 from train.record import Point, Recorder
 from train.rollouts import Drawn, Rollouts
 from train.samples import shown
 from train.settings import RlConfig, make_config
 from train.source import Source
 from train.tree import Tree, anchors, packs, prune
-from train.update import Probe, Updater, check_as_sampled, note_before
+from train.update import Updater, check_as_sampled, note_before
+from train.workers.recipe import Recipe
+from train.workers.supply import Supply, open_supply
 
 # Iterations in a row without any group that teaches, before the run is given up.
 _PATIENCE = 3
@@ -62,6 +65,7 @@ class _State:
     best_iteration: int = 0
     waited: int = 0
     strata: list[dict[str, Any]] = field(default_factory=list)
+    ordered: list[dict[str, Any]] = field(default_factory=list)
     curve: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -73,7 +77,7 @@ def train_rl(
     start: str | Run | None = None,
     seconds: float | None = None,
     on_point: Callable[[Point], None] = lambda _: None,
-    engine: LocalEngine | None = None,
+    loaded: LocalEngine | None = None,
     **settings: Any,
 ) -> Run:
     """Train an adapter by reinforcement; the run of the stage ``rl-<name>``.
@@ -84,7 +88,7 @@ def train_rl(
         start: A training run, or a stage (``sft-<name>``) whose latest run it is, to continue from.
         seconds: Wall-clock budget, counted over interruptions.
         on_point: Is told every point of the learning curve as it is made.
-        engine: One that is loaded already, to save the loading.
+        loaded: An engine that is loaded already, to save the loading.
         settings: Further fields of :class:`RlConfig`.
 
     Raises:
@@ -100,50 +104,30 @@ def train_rl(
     if recorder.run.finished:
         engagement.publish(recorder.run)
         return recorder.run
-    if engine is None:
+    if loaded is None:
         check_memory(recorder.base, config)
     with engagement.working(recorder.run):
-        improve(begin.engine(recorder, config.frozen, engine), source, config, recorder, begin)
+        engine = begin.engine(recorder, config.frozen, loaded)
+        improve(engine, source, config, recorder, begin, source.recipe(recorder.base))
     return recorder.run
 
 
-def settled(config: RlConfig) -> RlConfig:
-    """The settings with what they leave to the algorithm filled in.
-
-    Raises:
-        InputError: when there is no such algorithm.
-    """
-    clip = bounds(config)
-    epochs = config.epochs or algorithm_of(config).epochs
-    return replace(
-        config, epochs=epochs, clip_low=clip.low, clip_high=clip.high, reach=clip.reach, hold=clip.hold
-    )
-
-
-def bounds(config: RlConfig) -> Clip:
-    """The algorithm's bounds, as far as the settings name no others."""
-    own = algorithm_of(config).clip
-    return replace(
-        own,
-        low=own.low if config.clip_low is None else config.clip_low,
-        high=own.high if config.clip_high is None else config.clip_high,
-        reach=own.reach if config.reach is None else config.reach,
-        hold=own.hold if config.hold is None else config.hold,
-    )
-
-
-def algorithm_of(config: RlConfig) -> Algorithm:
-    """The algorithm that the settings name."""
-    if config.algorithm not in ALGORITHMS:
-        raise InputError(f"Unknown algorithm '{config.algorithm}'.", f"Known are: {', '.join(ALGORITHMS)}.")
-    return ALGORITHMS[config.algorithm]
-
-
 def improve(
-    engine: LocalEngine, source: Source, config: RlConfig, recorder: Recorder, begin: Beginning
+    engine: LocalEngine,
+    source: Source,
+    config: RlConfig,
+    recorder: Recorder,
+    begin: Beginning,
+    recipe: Recipe | None = None,
 ) -> None:
-    """Train and leave the best adapter, the curve and the result in the recorder's run."""
-    _Loop(engine, source, config, recorder, begin).run()
+    """Train and leave the best adapter, the curve and the result in the recorder's run.
+
+    Args:
+        recipe: How rollout workers get the same engine and source, where the settings ask for some.
+    """
+    loop = _Loop(engine, source, config, recorder, begin)
+    with open_supply(loop.rollouts, loop.lora, loop.probe, loop.config, recipe, recorder.task) as supply:
+        loop.run(supply)
 
 
 class _Loop:
@@ -174,7 +158,7 @@ class _Loop:
         trees = prune(group, sft.targets(group))
         self.probe = Probe(engine, self.lora, max(trees, key=lambda tree: len(tree.targets)))
 
-    def run(self) -> None:
+    def run(self, supply: Supply) -> None:
         state, config = self.state, self.config
         saved = checkpoint.load(self.recorder.run.path)
         if saved is not None:
@@ -183,7 +167,9 @@ class _Loop:
             checkpoint.restore(self.lora, self.updater.optimizer, tensors)
             self.updater.updates = state.updates
             self.rollouts.curriculum.restore(state.strata)
+            supply.restore(state.ordered)
         self.probe.check()
+        supply.publish(state.iteration)
         began = time.monotonic() - state.seconds
 
         iterations = config.iterations or (None if config.seconds else _ITERATIONS)
@@ -196,7 +182,8 @@ class _Loop:
         enough = state.iteration > 0 and self._enough(state.curve[-1])
         while not enough and (share := progress()) < 1.0:
             state.iteration += 1
-            point = self._iterate(share)
+            point, notes = self._iterate(share, supply, iterations)
+            supply.publish(state.iteration)
             state.seconds = time.monotonic() - began
             times = config.dev_times
             if times and (progress() >= (state.evaluated + 1) / times or progress() >= 1.0):
@@ -207,10 +194,11 @@ class _Loop:
                 point = point.with_dev(found)
                 self._judge(found)
             point = replace(point, share=progress())
-            point = replace(point, alarms=alarms([*map(Point.of, state.curve), point]))
+            point = replace(point, alarms=(*alarms([*map(Point.of, state.curve), point]), *notes))
             self.recorder.point(point)
             state.curve.append(asdict(point))
             state.strata, state.updates = self.rollouts.curriculum.state(), self.updater.updates
+            state.ordered = supply.state()
             tensors = checkpoint.training_tensors(self.lora, self.updater.optimizer)
             self.recorder.save(state.iteration, asdict(state), tensors)
             enough = self._enough(state.curve[-1])
@@ -254,16 +242,17 @@ class _Loop:
 
     # One iteration
 
-    def _iterate(self, share: float) -> Point:
+    def _iterate(self, share: float, supply: Supply, last: int | None) -> tuple[Point, list[str]]:
+        """One iteration; its point of the curve, and what else happened, for people."""
         state = self.state
         began = time.perf_counter()
         tokens_before = self.engine.counters.tokens
-        drawn = self.rollouts.draw(state.iteration)
         # Where all agree, and not on success, only the unlikely can help.
-        groups = self.rollouts.make(drawn, state.iteration, all_tried=bool(state.fruitless))
+        batch = supply.batch(state.iteration, all_tried=bool(state.fruitless), last=last)
+        drawn, groups = batch.drawn, batch.groups
         check_as_sampled(groups)
         rollout_s = time.perf_counter() - began
-        trees: list[Tree] = []
+        grown: list[list[Tree]] = []
         taught = 0
         for (stratum, task), group, targets in zip(
             drawn, groups, self.algorithm.judge(groups, self.credit), strict=True
@@ -274,10 +263,11 @@ class _Loop:
             if targets and self.clip.hold:
                 best = max(group.episodes, key=lambda e: outcome(e, self.credit) or 0.0)
                 targets = [*targets, *anchors(group, targets, best.sample)]
-            trees.extend(prune(group, targets))
+            grown.append(prune(group, targets))
         self._alarm(groups, taught)
-        state.tokens += self.engine.counters.tokens - tokens_before
-        updates = self._update(trees, share)
+        supply.check(batch.versions, grown)
+        state.tokens += self.engine.counters.tokens - tokens_before + batch.tokens
+        updates = self._update([tree for trees in grown for tree in trees], share)
         self._keep_samples(drawn, groups)
         point = Point(
             step=state.iteration,
@@ -286,9 +276,10 @@ class _Loop:
             teaching=taught / len(groups),
             rollout_seconds=rollout_s,
             update_seconds=time.perf_counter() - began - rollout_s,
+            staleness=state.iteration - 1 - fmean(batch.versions) if batch.versions else None,
             **updates,
         )
-        return self._described(point, drawn, groups)
+        return self._described(point, drawn, groups), batch.notes
 
     def _alarm(self, groups: Sequence[Group], taught: int) -> None:
         done = episodes(groups)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from envgen.session import Session, Task
-from serve.agent import run_episodes
+from envgen.session import Task
 from serve.engine.local import LocalEngine
 from serve.episodes import Episode, Group
 from serve.prompt import Prompt
@@ -14,8 +13,9 @@ from train.algorithms.returns import Credit, outcome
 from train.curriculum import Curriculum, Stratum
 from train.settings import RlConfig
 from train.source import Source
-from train.starts import Call, Midway, Start, Way, left_out, way
+from train.starts import Call, Start, Way, left_out, way
 from train.tree import Target
+from train.workers.order import Order, carry_out
 
 _LOOKED_AT_FOR_SCENES = 5
 # Each time what is called for is failed by all samples again, it is drawn at so many times the temperature:
@@ -51,43 +51,37 @@ class Rollouts:
 
     def draw(self, iteration: int) -> Drawn:
         """What the iteration's groups try."""
-        # The first is to find out where something can be learned: half as many tell.
-        count = self.config.groups if iteration > 1 else -(-self.config.groups // 2)
+        # The first, of which nothing is known, find out where something can be learned: half as many tell.
+        unknown = iteration <= 1 + self.config.staleness
+        count = -(-self.config.groups // 2) if unknown else self.config.groups
         return self.curriculum.draw(count, f"{self.config.seed}/{iteration}", self._names)
 
-    def make(self, drawn: Drawn, iteration: int, *, all_tried: bool) -> list[Group]:
-        """Run the policy on what was drawn.
+    def order(self, drawn: Drawn, iteration: int, *, all_tried: bool) -> Order:
+        """What was drawn, as an order that can be carried out anywhere.
 
         Args:
             all_tried: Whether the unlikely is tried as well.
         """
-        starts: dict[str, Start] = {}
-        tasks = []
+        starts = []
         explored: dict[str, dict[str, float]] = {}
         for stratum, number in drawn:
             start = self._start(stratum, number)
-            named = start.as_task
-            starts[named.id] = start
-            tasks.append(named)
+            starts.append(start)
             if heats := self._heats(stratum, start):
-                explored[named.id] = heats
-
-        def session(task: Task) -> Session:
-            return Midway(self.source.session(task), starts[task.id])
-
-        return run_episodes(
-            self.engine,
-            tasks,
-            session,
-            prompt=self.prompt,
-            temperature=1.0,
-            min_p=0.0 if all_tried else self.config.min_p,
+                explored[start.as_task.id] = heats
+        return Order(
+            iteration=iteration,
+            starts=tuple(starts),
             explored=explored,
-            samples_per_task=self.config.samples,
+            min_p=0.0 if all_tried else self.config.min_p,
+            samples=self.config.samples,
             max_actions=self.config.max_actions,
             seed=self.config.seed * 1_000_003 + iteration,
-            keep_lower=self.engine.body.split > 0,
         )
+
+    def make(self, order: Order) -> list[Group]:
+        """Carry an order out, in this process and with the adapter as it is now."""
+        return carry_out(self.engine, self.source, self.prompt, order)
 
     def credible(self, stratum: Stratum, number: int, group: Group, targets: list[Target]) -> list[Target]:
         """The targets without those that were judged by luck.

@@ -79,6 +79,11 @@ class RlConfig:
             engine or an older policy.
         max_kl: An iteration's updates end when they have led this far, in nats a decision, from the policy
             that made its rollouts.
+        staleness: Iterations by which the adapter that makes rollouts may be behind the one that is trained:
+            with 0 rollouts and updates take turns, with 1 the next rollouts are made meanwhile.
+        workers: Processes that make rollouts; None is one for each iteration under way (``staleness + 1``),
+            or, with staleness 0, this process.
+        stall_s: Seconds in which a worker computes nothing, after which it is ended and replaced.
         seconds: Wall-clock budget of rollouts and updates, evaluation on dev aside.
         iterations: Iterations at most: with these alone the machine's speed does not decide the result.
             Where ``seconds`` is given as well, what ends first ends it; without either there are 12.
@@ -106,6 +111,9 @@ class RlConfig:
     hold: float | None = None
     correct: bool = False
     max_kl: float = 0.3
+    staleness: int = 0
+    workers: int | None = None
+    stall_s: float = 300.0
     rank: int = 16
     alpha: float = 32.0
     frozen: float = 0.5
@@ -117,6 +125,13 @@ class RlConfig:
     patience: int | None = None
     max_actions: int = 24
     seed: int = 0
+
+    @property
+    def processes(self) -> int:
+        """Rollout workers beside this process; 0 when it makes its rollouts itself."""
+        if self.workers is not None:
+            return self.workers
+        return self.staleness + 1 if self.staleness else 0
 
 
 def make_config(kind: type[Any], **settings: Any) -> Any:

@@ -26,12 +26,13 @@ from train.evaluation import evaluate
 from train.lessons import Demonstrated, Lessons
 from train.lora import Lora
 from train.memory import check_memory
+from train.probe import Probe
 from train.record import Point, Recorder
 from train.samples import shown
 from train.settings import Demonstrations, SftConfig, make_config
 from train.source import Source, program_demonstrations
 from train.tree import Tree, prune
-from train.update import Probe, Updater
+from train.update import Updater
 
 
 @dataclass(slots=True)

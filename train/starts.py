@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from envgen.session import Score, Task, Teacher, View
+from envgen.session import Score, Task, Teacher, View, thread_of
 from fde.errors import WorkError
 from ingest.action import Action, Target
 
@@ -51,6 +51,8 @@ class Midway:
         self.session = session
         self.start = start
         self._cut = False
+        # Where a slow session has a thread of its own, all its work is done there.
+        self.thread = thread_of(session)
 
     def reset(self, task: Task) -> View:
         """Begin the task and let the teacher lead to the start."""

@@ -1,4 +1,4 @@
-"""Updates of the adapter, shared by supervised training and RL, and the alarms that stop a broken one."""
+"""Updates of the adapter, shared by supervised training and RL, and the checks that stop a broken one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,7 @@ from serve.engine.local import LocalEngine
 from serve.episodes import Group
 from train.lora import Lora
 from train.loss import Clip, Divergence, forward, loss_of
-from train.tree import Packed, Tree, pack, packs
-
-# Engine and trainer compute the same function along different paths; fp32 rounding stays far below.
-_TOLERANCE = {torch.float32: 2e-3, torch.bfloat16: 0.15}
-
-# On average over the decisions of rollouts. Rounding stays far below; what one iteration's updates change
-# is far above.
-_GAP = {torch.float32: 1e-2, torch.bfloat16: 0.15}
+from train.tree import Tree, pack, packs
 
 
 @dataclass(slots=True)
@@ -229,102 +222,3 @@ def note_before(engine: LocalEngine, trees: Sequence[Tree], budget: int = 1536) 
             tree.targets = [(place, replace(target, before=next(values))) for place, target in tree.targets]
         tokens += packed.size
     return tokens
-
-
-class Probe:
-    """A fixed conversation on which the engine's and the trainer's log-probabilities must agree.
-
-    It is checked after changes of the adapter, so that a stale cache, a weight that was not
-    brought up to date, or an adapter without effect stops training at once instead of wasting it.
-    """
-
-    def __init__(self, engine: LocalEngine, lora: Lora, tree: Tree) -> None:
-        self.engine = engine
-        self.lora = lora
-        place = tree.targets[0][0]
-        kept = [(p, t) for p, t in tree.targets if p == place][:8]
-        self.tree = Tree([-1], [0], [tree.tokens[place]], [None], [(0, t) for _, t in kept])
-        self.first = self._trainer()
-
-    @torch.no_grad()
-    def _trainer(self) -> Tensor:
-        packed: Packed = pack([self.tree], self.engine.body.device)
-        return forward(self.engine, packed).cpu()
-
-    def _engine(self) -> Tensor:
-        row = self.engine.row()
-        found = []
-        fed = 0
-        tokens = self.tree.tokens[0]
-        for _, target in self.tree.targets:
-            decision = target.decision
-            if decision.offset > fed:
-                last = self.engine.feed([(row, tokens[fed : decision.offset])]).hidden
-                fed = decision.offset
-            logs = self.engine.log_probs(last, [decision.allowed])[0]
-            place = decision.allowed.index(decision.chosen) if decision.allowed else decision.chosen
-            found.append(logs[place])
-        self.engine.free(row)
-        return torch.stack(found)
-
-    def check(self) -> float:
-        """Compare; returns the largest difference in log-probability.
-
-        Raises:
-            WorkError: when they disagree, or the adapter that is trained is not the one computed with.
-        """
-        for path, module in self.lora.modules.items():
-            a, b = self.lora.tensors[path]
-            if module.a is not a or module.b is not b:
-                raise WorkError(
-                    f"The adapter being trained is not in use: {path} computes with another one.",
-                    "This is a fault of the toolkit; nothing trained since the last checkpoint counts.",
-                )
-        limit = _TOLERANCE[self.engine.body.dtype]
-        for path, module in self.lora.modules.items():
-            stale = module.stale()
-            if not stale <= limit:
-                raise WorkError(
-                    f"The weights in use are stale: {path} differs from its adapter by {stale:.2g}.",
-                    "This is a fault of the toolkit; nothing trained since the last checkpoint counts.",
-                )
-        difference = float((self._engine() - self._trainer()).abs().max())
-        if not difference <= limit:
-            raise WorkError(
-                f"Engine and trainer disagree: log-probabilities differ by {difference:.3g} on the probe "
-                f"(at most {limit} is rounding).",
-                "What is sampled is not what is trained. Nothing since the last checkpoint counts.",
-            )
-        return difference
-
-    def check_gap(self, gap: float) -> None:
-        """Make sure that the trainer finds the log-probabilities that were sampled.
-
-        Args:
-            gap: Their mean distance before the first update on fresh rollouts, in nats.
-
-        Raises:
-            WorkError: when it is more than rounding: the tokens, the weights or a cache differ.
-        """
-        limit = _GAP[self.engine.body.dtype]
-        if not gap <= limit:
-            raise WorkError(
-                f"The rollouts are not what is trained on: log-probabilities differ by {gap:.3g} nats on "
-                f"average from those at sampling time (at most {limit} is rounding).",
-                "An adapter that rollouts do not use, a cache of older weights, or text that was tokenised "
-                "again would look like this. Nothing since the last checkpoint counts.",
-            )
-
-    def check_used(self) -> float:
-        """Make sure that training had an effect at all; returns the largest change since the beginning.
-
-        Raises:
-            WorkError: when the model answers exactly as before.
-        """
-        change = float((self._trainer() - self.first).abs().max())
-        if change == 0.0:
-            raise WorkError(
-                "The adapter has no effect: after training the model answers exactly as before.",
-                "Check that the adapter covers layers of this model (--first-layer, --rank).",
-            )
-        return change

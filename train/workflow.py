@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from envgen.compiled import Compiled, Environment, make_tasks
+from envgen.compiled import Compiled, Environment, compiled_of, make_tasks
 from envgen.demonstrations import Demonstration, recorded
 from envgen.session import Score, Split, Task, View
 from envgen.stage import load_environment, load_gate, read_recordings
@@ -19,16 +21,31 @@ from serve.demonstrate import demonstrate
 from serve.episodes import Group
 from serve.grammar import Grammar
 from serve.prompt import Prompt
+from train.workers.recipe import Recipe
+
+if TYPE_CHECKING:
+    from serve.engine.local import LocalEngine
 
 
 class BuiltSource:
-    """Tasks and sessions of an environment, and the recordings it was compiled from, if any."""
+    """Tasks and sessions of an environment, and the recordings it was compiled from, if any.
 
-    def __init__(self, compiled: Compiled, recordings: Sequence[Recording], inputs: dict[str, str]) -> None:
+    Args:
+        file: The file that the environment was read from.
+    """
+
+    def __init__(
+        self, compiled: Compiled, file: Path, recordings: Sequence[Recording], inputs: dict[str, str]
+    ) -> None:
         self.name = compiled.name
+        self._file = file
         self.inputs = inputs
         self.compiled = compiled
         self._recordings = recordings
+
+    def recipe(self, base: str) -> Recipe:
+        """How rollout workers get the same model and the same sessions."""
+        return Recipe("train.workflow:for_worker", {"file": str(self._file), "base": base})
 
     def tasks(self, split: Split, count: int, seed: int, *, disturbed: bool = False) -> list[Task]:
         """``count`` tasks of a split; disturbed ones show every kind of disturbance by turns.
@@ -118,4 +135,18 @@ def open_source(engagement: Engagement, workflow: str) -> BuiltSource:
             "Look at it with: fde envgen gate",
         )
     recordings = read_recordings(engagement.latest("redact")).get(workflow, [])
-    return BuiltSource(compiled, recordings, {"envgen": run.id})
+    return BuiltSource(compiled, run.path / workflow / compiled.file, recordings, {"envgen": run.id})
+
+
+def for_worker(file: str, base: str, dtype: str, split: int) -> tuple[LocalEngine, BuiltSource]:
+    """A rollout worker's engine, and its source of sessions (see :class:`train.workers.maker.Recipe`).
+
+    Args:
+        file: The environment's file: a later build does not change a run that is under way.
+        base: The base model, computed with in ``dtype`` and its ``split`` lower layers frozen.
+    """
+    from serve.engine.local import LocalEngine
+
+    path = Path(file)
+    engine = LocalEngine.load(base, dtype=dtype, split=split)
+    return engine, BuiltSource(compiled_of(path), path, (), {})

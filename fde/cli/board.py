@@ -26,7 +26,7 @@ _ROWS = (
     ("reward", "reward", False), ("success", "success", True), ("dev_success", "dev success", True),
     ("loss", "loss", False), ("entropy", "entropy", False), ("kl", "KL", False),
     ("teaching", "groups that teach", True), ("clipped", "at the bounds", True),
-    ("gap", "mismatch", False), ("norm", "gradient", False),
+    ("gap", "mismatch", False), ("staleness", "staleness", False), ("norm", "gradient", False),
 )  # fmt: skip
 _COUNTED = {"success": "judged", "dev_success": "dev_judged"}
 

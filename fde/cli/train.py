@@ -84,6 +84,16 @@ def rl_command(
         int | None,
         typer.Option(help="Iterations at most; 12 where neither they nor --seconds are given.", min=1),
     ] = None,
+    staleness: Annotated[
+        int,
+        typer.Option(
+            help="Iterations by which rollouts may be behind: 0 by turns with updates, 1 meanwhile.", min=0
+        ),
+    ] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes that make rollouts (default: as many as staleness needs).", min=1),
+    ] = None,
     seed: Seed = 0,
     settings: Set = None,
     json: JsonOption = False,
@@ -105,10 +115,58 @@ def rl_command(
             seconds=seconds,
             on_point=tell,
             iterations=iterations,
+            staleness=staleness,
+            workers=workers,
             seed=seed,
             **more,
         )
     _show(run, json)
+
+
+@app.command("plan")
+def plan_command(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A base model's name, or a folder.")],
+    device: Annotated[
+        str | None, typer.Option(help="A kind of GPU, such as h100 (default: this machine's CPU).")
+    ] = None,
+    devices: Annotated[
+        list[int] | None, typer.Option(help="How many of them (repeatable; default: 1, and for GPUs 8, 64).")
+    ] = None,
+    prompt_tokens: Annotated[
+        int, typer.Option(help="Distinct tokens of a group that are read.", min=1)
+    ] = 400,
+    said_tokens: Annotated[int, typer.Option(help="Tokens that an episode says.", min=1)] = 90,
+    choices: Annotated[int, typer.Option(help="Of those, chosen and not forced.", min=1)] = 25,
+    actions: Annotated[int, typer.Option(help="Actions of an episode.", min=1)] = 8,
+    wait: Annotated[float, typer.Option(help="Seconds the environment takes for an action.", min=0)] = 0.0,
+    settings: Set = None,
+    json: JsonOption = False,
+) -> None:
+    """Say what reinforcement takes on given hardware: memory, how to divide it, how fast it goes.
+
+    Figures that follow from assumed speeds are marked; docs/scaling.md says what was measured.
+    Example: fde train plan smollm2-135m --device h100 --devices 8 --wait 0.2
+    """
+    from fde.models import model_path
+    from train.memory import shapes
+    from train.plan import Workload, device_named, plans
+    from train.settings import RlConfig, make_config
+
+    given = {"devices": devices, "staleness": None, "workers": None}
+    config = make_config(RlConfig, **_settings(settings, given))
+    where = device_named(device)
+    counts = devices or ([1] if device is None else [1, 8, 64])
+    work = Workload(
+        prompt_tokens=prompt_tokens, said_tokens=said_tokens, choices=choices, actions=actions, wait_s=wait
+    )
+    found = plans(shapes(model_path(model)), config, work, where, counts)
+    if json:
+        emit({"model": model, "device": where, "workload": work, "plans": found})
+        return
+    for each in found:
+        out(f"{each.devices} x {where.name}: {each.text(where)}")
+    if not where.measured:
+        out("Times follow from peaks and assumed shares of them: they are not measured.")
 
 
 @app.command("show")

@@ -11,6 +11,7 @@ Files are peft's: ``adapter_config.json`` and ``adapter_model.safetensors``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -46,6 +47,15 @@ class AdapterWeights:
     alpha: float
     scale: float
     pairs: Mapping[str, tuple[Tensor, Tensor]] = field(repr=False)
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the weights alone."""
+        found = hashlib.sha256()
+        for path, pair in sorted(self.pairs.items()):
+            found.update(path.encode())
+            for tensor in pair:
+                found.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+        return found.hexdigest()
 
 
 class _MergedLinear(torch.autograd.Function):

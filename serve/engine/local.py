@@ -406,6 +406,18 @@ class LocalEngine:
         """Compute with a peft LoRA adapter from a folder."""
         self.use_adapter(name or folder.name, adapters.read(folder))
 
+    def adapter_in_use(self) -> AdapterWeights | None:
+        """The adapter that is computed with now, tensors shared; None without one."""
+        pairs = {}
+        scale = 0.0
+        for path, module in self._adapted.items():
+            if module.a is not None and module.b is not None:
+                pairs[path], scale = (module.a, module.b), module.scale
+        if not pairs:
+            return None
+        rank = next(iter(pairs.values()))[0].shape[0]
+        return AdapterWeights(rank, rank * scale, scale, pairs)
+
     def clear_adapter(self) -> None:
         """Back to the base model, exactly."""
         for module in self._adapted.values():

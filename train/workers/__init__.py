@@ -1,0 +1,1 @@
+"""Rollouts in processes of their own: orders, the workers that carry them out, and what comes back."""
