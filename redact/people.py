@@ -254,9 +254,8 @@ def find(text: str) -> Iterator[Span]:
         name = parse(shown) if kind in ("PERSON", "NAME", "GIVEN", "FAMILY") else None
         known = name is not None and any(known_given(p) or known_family(p) for p in name.parts)
         if name is not None and known and not looks_like_firm(shown):
-            yield Span(
-                start, end, "PERSON", 0.85, "label", 3 if kind == "PERSON" and len(name.parts) > 1 else 2
-            )
+            several = len(name.parts) > 1
+            yield Span(begin, stop, "PERSON", 0.85, "label", 3 if kind == "PERSON" and several else 2)
     for match in _LIST.finditer(text):
         members = list(re.finditer(_W, match[0]))
         sure = sum((known_given(m[0]) or known_family(m[0])) and not ordinary(m[0]) for m in members)
