@@ -17,6 +17,7 @@ from functools import cached_property
 from lxml import etree
 from lxml.html import HtmlElement, HTMLParser, document_fromstring
 
+from ingest.effects import MASK
 from redact.broken import rewritten
 from redact.corpus import CONTROL, MAX_STRING, NAME, PROSE, UI, Context, Visitor
 from redact.labels import kind_of
@@ -282,7 +283,7 @@ class _Page:
         if element.tag == "input":
             kind = element.get("type", "text").lower()
             if kind in ("password", "file"):
-                return None
+                return MASK if value and kind == "password" else None
             label = self._label(element)
             if kind in ("submit", "button", "reset", "image"):
                 return self.visitor.text(value, CONTROL)

@@ -15,12 +15,18 @@ from redact_corpus import IBAN, KEPT, PERSONAL, ingest, key_file, policy, record
 from fde.artifacts import write_bytes
 from fde.engagement import Engagement
 from fde.errors import LeakError
+from ingest.browser import launch, new_page
+from ingest.page import take_snapshot
 from ingest.recording import Recording
+from ingest.recordings import read_recordings
 from redact.audit import audit
 from redact.collect import Observer
 from redact.corpus import Context
 from redact.markup import map_markup
 from redact.stage import redact
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLE = ROOT / "playbooks" / "quickstart" / "recordings" / "update-bank" / "01.fderec"
 
 PAGE = f"""<!doctype html>
 <html lang="en" data-user="margueriteokonjo" onload="hello('Marguerite Okonjo')">
@@ -110,7 +116,7 @@ def test_nothing_personal_is_left_and_the_structure_is(client: Engagement) -> No
     assert len(page.findall(".//template")) == 1
     row = list(page.iter("tr"))[1]
     assert f"{row.get('id')} f1" == page.find(".//*[@aria-describedby]").get("aria-describedby")
-    assert page.find(".//input[@type='password']").get("value") is None
+    assert page.find(".//input[@type='password']").get("value") == "••••"
     assert page.find(".//img").attrib.keys() == ["alt"]
 
 
@@ -137,6 +143,28 @@ def test_it_says_the_same_as_the_snapshot(client: Engagement) -> None:
     assert contact["contact"] == ", ".join(reversed(list(page.iter("td"))[1].text.split()))
     counts = run.manifest().counts
     assert (counts["doms_redacted"], counts["doms_dropped"]) == (9, 0)
+
+
+def test_a_browser_sees_in_it_what_the_redacted_snapshot_says(
+    engagement: Engagement, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    key_file(monkeypatch, tmp_path)
+    found = read_recordings(SAMPLE)
+    ingest(engagement, recordings=tuple(found.recordings))
+    for name, data in found.blobs.items():
+        write_bytes(engagement.latest("ingest-recordings").path / "blobs" / name, data)
+    run = redact(engagement)
+    (file,) = (run.path / "recordings").glob("*.json")
+    pages = [s for step in Recording.model_validate_json(file.read_bytes()).steps if (s := step.before)]
+    with launch() as browser:
+        page = new_page(browser)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        for shown in {s.dom: s for s in pages}.values():
+            assert shown.dom is not None
+            page.set_content((run.path / "blobs" / shown.dom).read_text(encoding="utf-8"))
+            assert take_snapshot(page).text == shown.text
+        assert asked == []
 
 
 def test_what_stands_in_the_html_alone_is_found_too(client: Engagement) -> None:
