@@ -294,6 +294,8 @@ def _probably_firm(text: str, span: Span) -> bool:
         return not known_given(shown) and before.endswith(" at ")
     if span.type == "LOCATION" and span.source == "model" and " " not in shown:
         known = fold(shown) in places() | country_names() | COUNTRIES
+        if not known and not any(map(str.isupper, text)) and before.endswith((" to ", " from ")):
+            return True  # its capital is one that we gave it
         return not known and _AT_A_FIRM.search(before) is not None
     return False
 
