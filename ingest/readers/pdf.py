@@ -160,7 +160,7 @@ def _inside(
     handles = list(map(get, repeat(holder, count), range(count)))
     wanted = {*kinds, raw.FPDF_PAGEOBJ_FORM}
     for handle, kind in zip(handles, map(functions().object_type, handles), strict=True):
-        if kind not in wanted:
+        if handle is None or kind not in wanted:
             continue
         found = ctypes.cast(handle, raw.FPDF_PAGEOBJECT)
         if kind in kinds:
