@@ -175,6 +175,8 @@ _LOOKALIKES = str.maketrans("авекмнорстухіјѕԁɡɩοαρυνκι�
 
 
 def _normal(text: str) -> str:
+    if text.isascii():
+        return text.lower()
     text = "".join(
         c
         for c in unicodedata.normalize("NFKD", text.casefold())
@@ -186,7 +188,8 @@ def _normal(text: str) -> str:
 
 
 def _compact(text: str) -> str:
-    return "".join(c for c in _normal(text) if c.isalnum())
+    text = _normal(text)
+    return text if text.isalnum() else "".join(c for c in text if c.isalnum())
 
 
 class _Run:
@@ -202,8 +205,7 @@ class _Run:
         for text, _, _ in texts:
             self.starts.append(length)
             for match in re.finditer(r"[^\W_]+", _invisible(text)):
-                word = _normal(match[0])
-                word = "".join(c for c in word if c.isalnum())
+                word = _compact(match[0])
                 pieces.append(word)
                 self.edges.add(length)
                 if match[0][0].isupper():
@@ -276,14 +278,14 @@ def _misread(texts: list[Reading], entries: list[Entry]) -> Iterator[tuple[int, 
     """Originals in pictures with a letter or two read wrongly."""
     written: set[str] = set()
     pictured: list[tuple[int, str]] = []
+    if not any(found.key == PICTURE for _, found, _ in texts):
+        return
     for index, (text, found, _) in enumerate(texts):
         for word in re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", text):
             if found.key == PICTURE:
                 pictured.append((index, _compact(word)))
             else:
                 written.add(_compact(word))
-    if not pictured:
-        return
     # Words that stand as text in the output were judged there.
     doubtful = sorted({w for _, w in pictured if len(w) > 5 and w not in written and w not in words()})
     if not doubtful:

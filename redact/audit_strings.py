@@ -193,15 +193,41 @@ def _text(file: Path, place: str, strings: Strings, published: bool) -> None:
                 strings.add(line, f"{place}:{number}", published=published)
         return
     if file.suffix in (".html", ".htm", ".svg", ".xml"):
-        # What a reader sees, where tags split a value, and what stands in attributes.
-        strings.add(
-            html.unescape(re.sub(r"<[^>]{0,2000}>", "", text)), f"{place} (text)", published=published
-        )
-        text = re.sub(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=]+", "data:", text)
+        _markup(text, place, strings, published)
+        return
     lines = text.splitlines()
     for start in range(0, len(lines), _LINES):
         # Blocks overlap by a line: a value may be broken over two lines.
         strings.add("\n".join(lines[start : start + _LINES + 1]), f"{place}:{start + 1}", published=published)
+
+
+# Tags that begin or end no line on a page: a value may be broken over them.
+_MARKS = re.compile(
+    r"</?(?:a|abbr|b|bdi|big|cite|code|del|em|font|i|ins|kbd|label|mark|q|s|small|span|strike|strong|sub|sup|"
+    r"time|tspan|tt|u|var|wbr)[\s/>]",
+    re.IGNORECASE,
+)
+
+
+def _markup(text: str, place: str, strings: Strings, published: bool) -> None:
+    """HTML, tag by tag and text by text, whatever a parser would make of it; and texts that tags divide."""
+    text = re.sub(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=]+", "data:", text)
+    runs: list[str] = [""]
+    line = 1
+    for number, match in enumerate(re.finditer(r"<[^>]*>|<?[^<]+|<", text), 1):
+        piece = match[0]
+        tag = piece.startswith("<")
+        strings.add(piece.strip(), f"{place}:{line} (piece {number})", published=published)
+        if tag and not _MARKS.match(piece):
+            runs.append("")
+        elif not tag:
+            runs[-1] += piece
+        line += piece.count("\n")
+    shown = [" ".join(html.unescape(run).split()) for run in runs]
+    shown = [run for run in shown if run]
+    for number, run in enumerate(shown, 1):
+        strings.add(run, f"{place} (text {number})", published=published)
+    _neighbours(shown, place, strings, published)
 
 
 def _json(value: Any, place: str, key: str, strings: Strings, published: bool) -> None:
@@ -235,6 +261,10 @@ def _page(text: str, place: str, strings: Strings, published: bool) -> None:
     except InputError:
         return
     shown = [piece for node in nodes if node.role != "option" for piece in (node.name, node.value) if piece]
+    _neighbours(shown, place, strings, published)
+
+
+def _neighbours(shown: list[str], place: str, strings: Strings, published: bool) -> None:
     for width in (2, 3):
         for start in range(len(shown) - width + 1):
             pieces = shown[start : start + width]

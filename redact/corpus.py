@@ -26,7 +26,8 @@ class Context:
     Attributes:
         place: ``prose`` (running text), ``cell``, ``field``, ``option``, ``ui``
             (headings, links), ``control`` (buttons, column headers, labels),
-            ``url``, ``name`` (file names and ids), ``joined`` (neighbouring texts run together).
+            ``url``, ``name`` (file names and ids), ``identifier`` (ids within a page),
+            ``joined`` (neighbouring texts run together).
         label: What the label beside it says it is (see :mod:`redact.labels`).
     """
 

@@ -190,6 +190,9 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
             continue
         start, end = trim_person(text, span.start, span.end)
         found = text[start:end]
+        if not cased:
+            start, end = _named_part(text, start, end)
+            found = text[start:end]
         if end - start < 2 or people.foreign(found) or (cased and not any(c.isupper() for c in found)):
             continue
         spoken = known_given(found) and _DOES.match(text, end) is not None
@@ -221,7 +224,18 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
     def in_firm(span: Span) -> bool:
         return any(firm.start <= span.start and span.end <= firm.end for firm in firms)
 
-    kept = [s for s in kept if not _probably_firm(text, s)]
+    partners = [match.span() for match in _PARTNERS.finditer(text)]
+    listed = [m.span() for m in _LISTED.finditer(text) if any(map(looks_like_firm, _ITEM.findall(m[0])))]
+
+    def beside_firms(span: Span) -> bool:
+        around = partners if span.strength == 2 else partners + listed
+        return (
+            span.type == "PERSON"
+            and span.strength < 3
+            and any(a <= span.start and span.end <= b for a, b in around)
+        )
+
+    kept = [s for s in kept if not (_probably_firm(text, s) or beside_firms(s))]
     towns = [s for s in kept if s.type == "LOCATION" and s.source != "model"]
 
     def in_town(span: Span) -> bool:
@@ -243,23 +257,45 @@ _DOES = re.compile(
 
 
 _FIRM_AFTER = re.compile(
-    r",? (?:and Sons|And Sons|& Sons|and Associates|And Associates|& Co\b|Ltd|LLC|LLP|Inc|Corp|GmbH|PLC|Plc|"
+    r",? (?:and Sons|And Sons|& Sons|and Associates|And Associates|& Co\b|"
+    r"Ltd|LLC|LLP|Inc|Corp|GmbH|PLC|Plc|"
     r"S\.?A\.|AG\b|BV\b|Group|Holdings?|ltd|llc|inc\b|corp\b)"
 )
 # Before a firm rather than a town.
+# The rest of a run of capitalised words.
+_GOES_ON = re.compile(rf"(?: {people.NAME_WORD}){{1,4}}")
 _AT_A_FIRM = re.compile(r"(?:\b(?:at|for|became|by|joined|bought)|[,:]|\band)[ ]$")
+# Several surnames that do something as one: "Ernst and Young is", "the Hubbard, Fox and Gillespie website".
+_PARTNERS = re.compile(
+    rf"(?<![\w@-])(?:{people.NAME_WORD}, ){{0,3}}{people.NAME_WORD},? (?:and|&) {people.NAME_WORD}"
+    r"(?= (?:is|was|has|does|itself|website|offices?|account|invoices?|team|report)\b)"
+)
+# Lists are of one kind: what stands beside a firm without a first name is one as well.
+_ONE = rf"{people.NAME_WORD}(?: (?:{people.NAME_WORD}|&|Of)){{0,5}}(?: Inc\.| Ltd\.)?"
+_ITEM = re.compile(_ONE)
+_LISTED = re.compile(rf"(?<![\w@-]){_ONE}(?:, {_ONE}){{1,8}},? and {_ONE}(?: and {_ONE})?")
+# A shop: "Galyan's" and nothing after it.
+_SHOP = re.compile(r"['’]s(?=[ \t]*(?:\n|$|[,;]))")
 
 
 def _probably_firm(text: str, span: Span) -> bool:
     """Whether what stands around a guess says that it is a firm: "Ortiz LLC", "at Solarlist"."""
     shown, before = text[span.start : span.end], text[max(0, span.start - 12) : span.start]
     if span.type == "PERSON" and span.strength < 3:
-        if _FIRM_AFTER.match(text, span.end):
+        if _FIRM_AFTER.match(text, span.end) or before.endswith(" became "):
             return True
-        single = " " not in shown and not known_given(shown)
-        return single and span.strength < 2 and before.endswith(" at ")
+        if span.strength == 0 and _SHOP.match(text, span.end):
+            return True
+        if " " in shown or span.strength > 1:
+            return False  # "Anna Lee Sales Group" is somebody of a group
+        rest = _GOES_ON.match(text, span.end)
+        if rest and looks_like_firm(shown + rest[0]):
+            return True
+        return not known_given(shown) and before.endswith(" at ")
     if span.type == "LOCATION" and span.source == "model" and " " not in shown:
         known = fold(shown) in places() | country_names() | COUNTRIES
+        if not known and not any(map(str.isupper, text)) and before.endswith((" to ", " from ")):
+            return True  # its capital is one that we gave it
         return not known and _AT_A_FIRM.search(before) is not None
     return False
 
@@ -288,6 +324,14 @@ def trim_person(text: str, start: int, end: int) -> tuple[int, int]:
     while found and any(c.isdigit() for c in found.split(" ")[-1]):
         found = found.rpartition(" ")[0]
     return start, start + len(found)
+
+
+def _named_part(text: str, start: int, end: int) -> tuple[int, int]:
+    """A model's person in text typed without capitals, less the English words before the name."""
+    found = list(re.finditer(r"\S+", text[start:end]))
+    while len(found) > 1 and ordinary(found[0][0]) and not known_given(found[0][0]):
+        found.pop(0)
+    return (start + found[0].start(), end) if found else (start, end)
 
 
 def _widest_people(spans: list[Span]) -> list[Span]:

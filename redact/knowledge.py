@@ -45,7 +45,8 @@ class Knowledge:
             taken.update(values)
             if kind == "PHONE_NUMBER":
                 taken.update(national_number(shown)[1] for shown in values.values())
-        self.surrogates = Surrogates(vault.key, taken, vault.surrogates())
+        invalid = {kind for kind, treatment in self._policy.treatments.items() if treatment == "invalid"}
+        self.surrogates = Surrogates(vault.key, taken, vault.surrogates(), invalid)
         self.entries: dict[str, Entry] = {}
         self._lexicon = Lexicon()
         self._endings: dict[str, str] = {}

@@ -73,7 +73,9 @@ def find(text: str) -> Iterator[Span]:
     yield from _countries(text, cased=cased)
     if not cased:
         for match in _ANNOUNCED_SMALL.finditer(text):
-            if not ordinary(match["v"]):
+            employer = _EMPLOYER.search(text[: match.start("v")][-12:])
+            known = fold(match["v"]) in places() | country_names()
+            if not ordinary(match["v"]) and (known or not employer):
                 yield Span(*match.span("v"), "LOCATION", 0.5, "announced place")
         return
     for match in _ANNOUNCED.finditer(text):

@@ -88,7 +88,7 @@ def _map_snapshot(
             tree = map_page(page, visitor, names)
         pages[snapshot.text] = (render(tree), names)
     text, names = pages[snapshot.text]
-    # No pixels and no HTML leave this stage yet: both would need a pass of their own.
+    # Pixels and HTML have passes of their own (redact.screens, redact.doms).
     return Snapshot(
         url=map_url(snapshot.url, visitor), title=visitor.text(snapshot.title, UI), text=text
     ), names
@@ -316,6 +316,7 @@ def _map_effect(effect: Effect, visitor: Visitor) -> Effect:
         status=effect.status,
         body=None if effect.body is None else map_json(effect.body, visitor, ""),
         location=None if effect.location is None else map_url(effect.location, visitor),
+        identifiers=tuple(visitor.text(found, Context("field")) for found in effect.identifiers),
     )
 
 

@@ -101,6 +101,7 @@ _CALLED_SMALL = re.compile(
     r"(?P<v>[^\W\d_]{2,}(?:[ ][^\W\d_]{2,}){0,2})(?=[ ]*(?:[.,?!;:]|$| but | and ))"
 )
 _PAIR = re.compile(rf"(?<![\w@] )(?<![\w@])(?P<a>{_W}) (?:and|&) (?P<b>{_W})(?= [a-z]|[.,;!?]|$)")
+_TWO = re.compile(r" (?:are|were|have)\b")
 _LIST = re.compile(rf"(?<![\w@])(?:{_W}, ){{1,12}}{_W},? (?:and|&|or) (?:{_W})(?!\w)")
 _NAMED_ADDRESS = re.compile(rf"[\"']?(?P<v>{_ANY}|{_W},[ ]{_W})[\"']?[ ]{{0,2}}[<\[(](?=[\w.+-]{{1,64}}@)")
 _HOUSE = frozenset({"apt", "apartment", "suite", "ste", "unit", "flat", "floor", "room", "po", "box", "attn"})
@@ -246,7 +247,10 @@ def find(text: str) -> Iterator[Span]:
         named = [known_given(w) or known_family(w) for w in (first, second)]
         plainly = [named[i] and not ordinary(w) for i, w in enumerate((first, second))]
         other = [named[i] or not (ordinary(w) or fold(w) in places()) for i, w in enumerate((first, second))]
-        if any(plainly) and all(other) and not foreign(second) and not foreign(first):
+        # An unknown word beside a surname may as well be a firm's, unless what they do is done by two.
+        given = any(plainly[i] and known_given(w) for i, w in enumerate((first, second)))
+        unknown = not all(named) and not given and not _TWO.match(text, match.end())
+        if any(plainly) and all(other) and not unknown and not foreign(second) and not foreign(first):
             yield Span(*match.span("a"), "PERSON", 0.55, "pair", 1)
             yield Span(*match.span("b"), "PERSON", 0.55, "pair", 1)
     for kind, begin, stop in labelled_lines(text):
@@ -254,9 +258,8 @@ def find(text: str) -> Iterator[Span]:
         name = parse(shown) if kind in ("PERSON", "NAME", "GIVEN", "FAMILY") else None
         known = name is not None and any(known_given(p) or known_family(p) for p in name.parts)
         if name is not None and known and not looks_like_firm(shown):
-            yield Span(
-                start, end, "PERSON", 0.85, "label", 3 if kind == "PERSON" and len(name.parts) > 1 else 2
-            )
+            several = len(name.parts) > 1
+            yield Span(begin, stop, "PERSON", 0.85, "label", 3 if kind == "PERSON" and several else 2)
     for match in _LIST.finditer(text):
         members = list(re.finditer(_W, match[0]))
         sure = sum((known_given(m[0]) or known_family(m[0])) and not ordinary(m[0]) for m in members)

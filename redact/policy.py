@@ -13,7 +13,7 @@
     roster = "raw/roster.csv"            # people known to the client: name, e-mail, phone, number
 
     [redact.policy]
-    ORGANIZATION = "keep"                # surrogate | tag | mask | generalise | keep | drop
+    ORGANIZATION = "keep"                # surrogate | invalid | tag | mask | generalise | keep | drop
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ from fde.engagement import Engagement
 from fde.errors import InputError, MissingError
 from redact import decisions
 from redact.checks import LOCALES
+from redact.labels import kind_of
 from redact.spans import TYPES
 
-Treatment = Literal["surrogate", "tag", "mask", "generalise", "keep", "drop"]
+Treatment = Literal["surrogate", "invalid", "tag", "mask", "generalise", "keep", "drop"]
 Preset = Literal["gdpr", "hipaa", "pci"]
 Screenshots = Literal["auto", "redact", "drop"]
 # Types of which a coarser value can be told: a date's year, an age up to 89.
 _GENERALISED = frozenset({"DATE_TIME", "DATE_OF_BIRTH", "AGE"})
+# Types with check digits: their stand-ins can be made ones that nobody can have.
+_CHECKED = frozenset({"IBAN_CODE", "CREDIT_CARD", "NATIONAL_ID"})
 
 # Kept: what the task is about or what says little about a person by itself.
 DEFAULTS: dict[str, Treatment] = {
@@ -121,12 +124,16 @@ def load(engagement: Engagement) -> Policy:
             f"{engagement.config_path}: [redact.policy] has no type {unknown[0]!r}.",
             "Types: " + ", ".join(sorted(DEFAULTS)),
         )
-    coarse = sorted(k for k, t in parsed.policy.items() if t == "generalise" and k not in _GENERALISED)
-    if coarse:
-        raise InputError(
-            f"{engagement.config_path}: [redact.policy] {coarse[0]} cannot be generalised.",
-            "Only these can: " + ", ".join(sorted(_GENERALISED)),
-        )
+    for treatment, able, said in (
+        ("generalise", _GENERALISED, "cannot be generalised"),
+        ("invalid", _CHECKED, "has no check digits that could be made invalid"),
+    ):
+        unable = sorted(k for k, t in parsed.policy.items() if t == treatment and k not in able)
+        if unable:
+            raise InputError(
+                f"{engagement.config_path}: [redact.policy] {unable[0]} {said}.",
+                "Only these can: " + ", ".join(sorted(able)),
+            )
     locales = LOCALES if parsed.locales is None else tuple(dict.fromkeys(parsed.locales))
     if strange := sorted(set(locales) - set(LOCALES)):
         raise InputError(
@@ -155,8 +162,9 @@ def load(engagement: Engagement) -> Policy:
 def read_roster(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names, and further values to replace, of a CSV file with a header.
 
-    A column whose header has "name" in it holds names ("first name" and "last
-    name" are joined); every other column holds values of its own.
+    What a column holds is told by its header, as everywhere (:mod:`redact.labels`): names ("first
+    name" and "last name" are joined), what the work is about and firms (department, role, status,
+    employer: left alone), and everything else values of a person.
     """
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
@@ -171,21 +179,14 @@ def read_roster(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     names: list[str] = []
     others: list[str] = []
     for row in rows:
-        cells = {
-            (key or "").strip().lower(): (value or "").strip()
-            for key, value in row.items()
-            if isinstance(value, str)
-        }
-        given = next((v for k, v in cells.items() if k.startswith(("first", "given"))), "")
-        family = next((v for k, v in cells.items() if k.startswith(("last", "family", "sur"))), "")
-        if given and family:
-            names.append(f"{given} {family}")
-        names.extend(
-            v
-            for k, v in cells.items()
-            if v and "name" in k and not k.startswith(("first", "given", "last", "family", "sur", "user"))
-        )
-        others.extend(v for k, v in cells.items() if v and ("name" not in k or k.startswith("user")))
+        cells = [(kind_of(key or ""), value.strip()) for key, value in row.items() if isinstance(value, str)]
+        given = next((value for kind, value in cells if kind == "GIVEN"), "")
+        family = next((value for kind, value in cells if kind == "FAMILY"), "")
+        if given or family:
+            names.append(f"{given} {family}".strip())
+        names.extend(value for kind, value in cells if value and kind in ("PERSON", "NAME"))
+        aside = ("GIVEN", "FAMILY", "PERSON", "NAME", "FIXED", "FIRM")
+        others.extend(value for kind, value in cells if value and kind not in aside)
     if rows and not names and not others:
         raise InputError(
             f"The roster {path} has no values.", "It needs a header line such as: name,email,phone"

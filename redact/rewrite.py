@@ -47,6 +47,7 @@ class Rewriter:
     removed: int = 0
     _owner: str = ""
     _cache: dict[tuple[str, Context, str], str] = field(default_factory=dict)
+    _named: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
 
     @contextmanager
     def within(self, texts: Iterable[str]) -> Iterator[None]:
@@ -62,8 +63,11 @@ class Rewriter:
 
     def _owners(self, text: str) -> list[tuple[int, str]]:
         """Where full names stand in a text, and whose they are."""
-        hits = longest(self.lexicon.scan(text))
-        return [(hit.start, hit.form.id) for hit in hits if hit.form.kind == "PERSON" and len(hit.words) > 1]
+        if text not in self._named:
+            hits = longest(self.lexicon.scan(text))
+            people = (hit for hit in hits if hit.form.kind == "PERSON" and len(hit.words) > 1)
+            self._named[text] = [(hit.start, hit.form.id) for hit in people]
+        return self._named[text]
 
     def text(self, text: str, context: Context) -> str:
         if not text:
@@ -94,7 +98,7 @@ class Rewriter:
         if context.place == "prose":
             self._further(text, edits, self._labelled(text, edits))
         self._further(text, edits, self._dates(text, context))
-        self._further(text, edits, self._known(text, [(a, b) for a, b, _ in edits]))
+        self._further(text, edits, self._known(text, [(a, b) for a, b, _ in edits], context))
         self._further(text, edits, self._endings(text))
         return sorted(edits)
 
@@ -110,7 +114,7 @@ class Rewriter:
         body = text.strip()
         if not body or context.label is None:
             return None
-        known = self._emails(body) or self._known(body, [])
+        known = self._emails(body) or self._known(body, [], context)
         if known and context.label != "SECRET":
             return None
         made = self.by_label(context.label, body)
@@ -158,9 +162,12 @@ class Rewriter:
                 out.append((start + value[0], start + value[1], value[2]))
         return out
 
-    def _known(self, text: str, free: list[tuple[int, int]]) -> list[Edit]:
+    def _known(self, text: str, free: list[tuple[int, int]], context: Context) -> list[Edit]:
         out: list[Edit] = []
-        for hit in longest(self.lexicon.scan(text), free):
+        scanned = text
+        if context.place == "identifier" and len(text.title()) == len(text):
+            scanned = text.title()  # nobody writes names there with capitals
+        for hit in longest(self.lexicon.scan(scanned), free):
             if hit.form.kind != "KEEP":
                 shown = text[hit.start : hit.end]
                 out.append((hit.start, hit.end, self.treat(hit.form.kind, shown, render(hit, text))))

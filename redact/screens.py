@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,17 +20,23 @@ _BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What became of the screenshots.
+class Blobs:
+    """What became of the pictures, or of the HTML, of recorded pages.
 
     Attributes:
-        names: Name before redaction -> name of the redacted picture.
-        redacted, dropped: How often a page of a recording has, or lost, its picture.
+        names: Name before redaction -> name of what is redacted.
+        redacted, dropped: How often a page of a recording has, or lost, its picture or HTML.
     """
 
     names: dict[str, str]
     redacted: int
     dropped: int
+
+    @classmethod
+    def counted(cls, names: dict[str, str], shown: Sequence[str]) -> Blobs:
+        """``shown``: the names before redaction, as often as a page has them."""
+        redacted = sum(name in names for name in shown)
+        return cls(names, redacted, len(shown) - redacted)
 
 
 def reader(setting: Screenshots) -> str | None:
@@ -55,7 +61,7 @@ def redact_screens(
     out: Path,
     rewriter: Rewriter,
     progress: Callable[[str], None],
-) -> Shown:
+) -> Blobs:
     """Write the redacted pictures of all recordings.
 
     Args:
@@ -67,12 +73,12 @@ def redact_screens(
     known: dict[str, Known] = {}
     kept: set[str] = {word for d in documents for word in words_of(d.text)}
     for old, new in zip(before, after, strict=True):
-        for one, other in zip(_snapshots(old), _snapshots(new), strict=True):
+        for one, other in zip(snapshots(old), snapshots(new), strict=True):
             kept.update(word for text in _texts(other) for word in words_of(text))
             if one.screenshot:
                 known.setdefault(one.screenshot, Known()).learn(_texts(one), _texts(other))
     pictures = Pictures(rewriter.edits, kept)
-    files = [name for name in sorted(known) if _inside(folder, name)]
+    files = [name for name in sorted(known) if inside(folder, name)]
     names: dict[str, str] = {}
     for start in range(0, len(files), _BATCH):
         part = files[start : start + _BATCH]
@@ -82,17 +88,19 @@ def redact_screens(
             if data is not None:
                 names[name] = blob_name(data)
                 write_bytes(out / names[name], data)
-    shown = [s.screenshot for r in before for s in _snapshots(r) if s.screenshot]
-    redacted = sum(name in names for name in shown)
-    return Shown(names, redacted, len(shown) - redacted)
+    return Blobs.counted(names, [s.screenshot for r in before for s in snapshots(r) if s.screenshot])
 
 
-def with_screens(before: Recording, after: Recording, names: dict[str, str]) -> Recording:
-    """The redacted recording with its redacted pictures."""
+def with_blobs(
+    before: Recording, after: Recording, screens: Mapping[str, str], doms: Mapping[str, str]
+) -> Recording:
+    """The redacted recording with its redacted pictures and HTML."""
 
     def shown(old: Snapshot | None, new: Snapshot | None) -> Snapshot | None:
-        name = names.get(old.screenshot or "") if old is not None else None
-        return new if new is None or name is None else new.model_copy(update={"screenshot": name})
+        if old is None or new is None:
+            return new
+        names = {"screenshot": screens.get(old.screenshot or ""), "dom": doms.get(old.dom or "")}
+        return new.model_copy(update=names)
 
     steps = tuple(
         new.model_copy(update={"before": shown(old.before, new.before), "after": shown(old.after, new.after)})
@@ -101,12 +109,13 @@ def with_screens(before: Recording, after: Recording, names: dict[str, str]) -> 
     return after.model_copy(update={"steps": steps})
 
 
-def _inside(folder: Path, name: str) -> bool:
+def inside(folder: Path, name: str) -> bool:
     """Whether it is the name of a file of the folder, and nothing else."""
     return Path(name).name == name and (folder / name).is_file() and not (folder / name).is_symlink()
 
 
-def _snapshots(recording: Recording) -> Iterator[Snapshot]:
+def snapshots(recording: Recording) -> Iterator[Snapshot]:
+    """Every page of a recording, as often as it stands before or after a step."""
     return (s for step in recording.steps for s in (step.before, step.after) if s is not None)
 
 

@@ -23,16 +23,17 @@ from redact import audit, decisions
 from redact.collect import Collected, Observer
 from redact.corpus import Visitor, map_document
 from redact.detect import Detector
+from redact.doms import observe_doms, redact_doms
 from redact.knowledge import Knowledge
 from redact.pages import map_recording
 from redact.policy import Policy
 from redact.policy import load as load_policy
 from redact.review import Item, items, write_page
-from redact.screens import Shown, reader, redact_screens, with_screens
+from redact.screens import Blobs, reader, redact_screens, snapshots, with_blobs
 from redact.vault import Vault
 
 # Raise when the same input would be redacted differently: earlier runs are then not taken for this one.
-VERSION = 2
+VERSION = 3
 SOURCES = {"documents": "ingest-docs", "recordings": "ingest-recordings"}
 T = TypeVar("T", Document, Recording)
 Progress = Callable[[str], None]
@@ -143,6 +144,8 @@ def _gather(
     progress(f"Reading {len(documents)} documents and {len(recordings)} recordings")
     observer = Observer()
     _map(documents, recordings, observer)
+    if recordings:
+        observe_doms(recordings, _blobs(inputs), observer)
     progress(f"Looking for personal data in {len(observer.seen)} distinct strings")
     knowledge = Knowledge(Collected(observer.seen, detector, policy, _hosts(recordings)), vault)
     return _Gathered(documents, recordings, len(observer.seen), knowledge)
@@ -161,23 +164,26 @@ def _work(
     knowledge, documents, recordings = gathered.knowledge, gathered.documents, gathered.recordings
     rewriter = knowledge.rewriter
     clean_documents, clean_recordings = _map(documents, recordings, rewriter)
-    shown = Shown({}, 0, sum(_shots(r) for r in recordings))
     for stale in (run.path / "blobs").glob("*"):
         stale.unlink()
+    shown = doms = Blobs({}, 0, 0)
+    if recordings:
+        doms = redact_doms(recordings, _blobs(inputs), run.path / "blobs", rewriter)
+        shown = Blobs.counted({}, [s.screenshot for r in recordings for s in snapshots(r) if s.screenshot])
     if shown.dropped and reader(policy.screenshots) is not None:
         shown = redact_screens(
             recordings,
             clean_recordings,
             clean_documents,
-            inputs["ingest-recordings"].path / "blobs",
+            _blobs(inputs),
             run.path / "blobs",
             rewriter,
             progress,
         )
-        pairs = zip(recordings, clean_recordings, strict=True)
-        clean_recordings = [with_screens(old, new, shown.names) for old, new in pairs]
     elif shown.dropped:
         progress(f"Dropping {shown.dropped} screenshots" + _why(policy))
+    pairs = zip(recordings, clean_recordings, strict=True)
+    clean_recordings = [with_blobs(old, new, shown.names, doms.names) for old, new in pairs]
     vault.store(knowledge.entries.values(), knowledge.surrogates.made(), knowledge.kept)
     progress(f"Writing; {len(knowledge.entries)} personal values have stand-ins")
     wanted = {f"documents/{_safe(d.id)}.json": d for d in clean_documents} | {
@@ -212,7 +218,8 @@ def _work(
         entities=len(knowledge.entries),
         screenshots_redacted=shown.redacted,
         screenshots_dropped=shown.dropped,
-        doms_dropped=sum(_doms(r) for r in recordings),
+        doms_redacted=doms.redacted,
+        doms_dropped=doms.dropped,
         audit_checked_strings=report.checked_strings,
         audit_pictures_read=report.pictures_read,
         audit_leaks=report.leaks,
@@ -233,6 +240,11 @@ def _map(
         [map_document(d, visitor) for d in documents],
         [map_recording(r, visitor, pages) for r in recordings],
     )
+
+
+def _blobs(inputs: dict[str, Run]) -> Path:
+    """Where the pictures and the HTML of recorded pages lie."""
+    return inputs["ingest-recordings"].path / "blobs"
 
 
 def _files(run: Run | None, kind: str) -> list[Path]:
@@ -265,13 +277,3 @@ def _host(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
-
-
-def _shots(recording: Recording) -> int:
-    return sum(
-        1 for step in recording.steps for s in (step.before, step.after) if s is not None and s.screenshot
-    )
-
-
-def _doms(recording: Recording) -> int:
-    return sum(1 for step in recording.steps for s in (step.before, step.after) if s is not None and s.dom)

@@ -40,12 +40,18 @@ class Surrogates:
         key: The engagement's key.
         taken: Folded words and compact values of the corpus: never used as stand-ins.
         known: Stand-ins of earlier runs, ``(kind, folded original) -> stand-in``.
+        invalid: Types whose stand-ins have wrong check digits, so that they can be nobody's.
     """
 
     def __init__(
-        self, key: Key, taken: Collection[str], known: dict[tuple[str, str], str] | None = None
+        self,
+        key: Key,
+        taken: Collection[str],
+        known: dict[tuple[str, str], str] | None = None,
+        invalid: Collection[str] = (),
     ) -> None:
         self.key = key
+        self._invalid = frozenset(invalid)
         self._taken = frozenset(taken)
         self._made: dict[tuple[str, str], str] = {}
         self._used: dict[str, set[str]] = {}
@@ -142,34 +148,46 @@ class Surrogates:
                 out.append(char)
         return "".join(out)
 
+    def _checked(self, kind: str) -> str:
+        """The type under which stand-ins are remembered: right and wrong ones are not mixed up."""
+        return f"INVALID_{kind}" if kind in self._invalid else kind
+
     def iban(self, original: str) -> str:
-        """Same country, same letters, right check digits (ISO 13616)."""
+        """Same country, same letters, right check digits (ISO 13616) unless they are to be wrong."""
         country = original[:2]
+        right = iban(original) and "IBAN_CODE" not in self._invalid
 
         def candidate(attempt: int) -> str:
             stream = _stream(self.key, "iban", original, str(attempt))
             body = "".join(str(next(stream) % 10) if c.isdigit() else c for c in original[4:])
             check = 98 - mod97(f"{body}{country}00")
-            if not iban(original):  # a mistyped account stays one that does not pass
+            if not right:  # a mistyped account stays one that does not pass
                 check = (check + 7) % 97 + 2
             return f"{country}{check:02d}{body}"
 
         if country not in IBAN_LENGTHS:
             return self.shape("IBAN_CODE", original, keep=2)
-        return self._pick("IBAN_CODE", fold(original), candidate)
+        return self._pick(self._checked("IBAN_CODE"), fold(original), candidate)
 
     def card(self, original: str) -> str:
         """Same issuer's first digits and length, right Luhn digit when the original has one."""
         keep = 2 if len(original) > 12 else 1
-        valid = luhn if luhn(original) else None
-        return self.shape("CREDIT_CARD", original, keep=keep, valid=valid)
+        kind = self._checked("CREDIT_CARD")
+        valid: Callable[[str], bool] | None = luhn if luhn(original) else None
+        if kind != "CREDIT_CARD":
+            valid = _failing(luhn)
+        return self.shape(kind, original, keep=keep, valid=valid)
 
     def national_id(self, original: str) -> str:
         """Same shape; check digits right when the original's are."""
         spec = next(
             (s for s in IDENTIFIERS if s.pattern.fullmatch(original) and s.valid(compact(original))), None
         )
-        return self.shape("NATIONAL_ID", compact(original), valid=_guarded(spec.valid) if spec else None)
+        kind = self._checked("NATIONAL_ID")
+        valid = _guarded(spec.valid) if spec else None
+        if valid is not None and kind != "NATIONAL_ID":
+            valid = _failing(valid)
+        return self.shape(kind, compact(original), valid=valid)
 
     def phone(self, national: str) -> str:
         """Stand-in for a national number given as digits."""
@@ -269,6 +287,10 @@ def _guarded(valid: Callable[[str], bool]) -> Callable[[str], bool]:
             return False
 
     return check
+
+
+def _failing(valid: Callable[[str], bool]) -> Callable[[str], bool]:
+    return lambda text: not valid(text)
 
 
 def overlay(shown: str, made: str) -> str:

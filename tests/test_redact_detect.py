@@ -230,3 +230,26 @@ def test_the_stage_opens_no_connection(tmp_path: Path) -> None:
         command = [unshare, "-rn", *command]  # an empty network namespace: not even loopback is up
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.stdout.strip() == "done", done.stderr[-2000:]
+
+
+def test_each_label_names_the_person_beside_it() -> None:
+    text = "Buyer: Lena Whitaker\nApprover: Tobias\nAmount: 4,120.00"
+    labelled = [text[s.start : s.end] for s in people.find(text) if s.source == "label"]
+    assert labelled == ["Lena Whitaker", "Tobias"]
+
+
+@pytest.mark.parametrize(
+    ("text", "who"),
+    [
+        ("Davis, Reynolds and Williamson is the firm that audits us.", set()),
+        ("Davis, Reynolds and Williamson are the engineers who came.", {"Reynolds", "Williamson"}),
+        ("See the Hubbard, Fox and Gillespie website for more.", set()),
+        ("We asked Ceiba Solutions, Hoover, Morris and Johnson for a price.", set()),
+        ("We asked Brass Paper Ltd, Tobias Feldkamp and Lena Holm.", {"Tobias Feldkamp", "Lena Holm"}),
+        ("Anna Lee Sales Group", {"Anna Lee"}),
+    ],
+)
+def test_firms_are_told_from_people_by_what_stands_around_them(text: str, who: set[str]) -> None:
+    found = {text[s.start : s.end] for s in Detector().find([text])[0] if s.type == "PERSON"}
+    assert found >= who
+    assert who or not found

@@ -17,9 +17,10 @@ from ingest.snapshot import Node, parse
 from redact import addresses, patterns, people
 from redact.broken import mended
 from redact.corpus import Context
-from redact.detect import Detector
+from redact.detect import Detector, refine
 from redact.names import fold, undisguised
 from redact.rewrite import Rewriter
+from redact.spans import Span
 from redact.stage import redact
 
 SURE = "From: Marguerite Okonjo <m.okonjo@northgate.example>\n\n"
@@ -133,9 +134,9 @@ def test_a_string_of_fifty_megabytes_is_left_out_at_once(client: Engagement) -> 
     effect = first.steps[1].effects[0].model_copy(update={"body": {"file": huge, "note": "ok"}})
     steps = (first.steps[0], first.steps[1].model_copy(update={"effects": (effect,)}), *first.steps[2:])
     ingest(client, recordings=(first.model_copy(update={"steps": steps}),))
-    began = time.perf_counter()
+    began = time.process_time()
     run = redact(client)
-    assert time.perf_counter() - began < 60
+    assert time.process_time() - began < 60
     assert run.manifest().counts["strings_removed"] == 1
     text = everything(run.path)
     assert "[removed: 50,000,018 characters]" in text and "Okonjo" not in text and len(text) < 1_000_000
@@ -156,10 +157,11 @@ def test_time_grows_with_the_length_alone(piece: str) -> None:
         text = piece * (characters // len(piece))
         best = float("inf")
         for _ in range(2):
-            began = time.perf_counter()
+            began = time.process_time()
             for finder in (patterns.find, addresses.find, people.find):
                 list(finder(text))
-            best = min(best, time.perf_counter() - began)
+            refine(text, [Span(0, 2, "PERSON", 0.5, "given name", 1)])
+            best = min(best, time.process_time() - began)
         return best
 
     short, long = seconds(2_000), seconds(8_000)
@@ -173,6 +175,6 @@ def test_rewriting_is_linear_as_well() -> None:
     lexicon.add(Form("PERSON", (("a", "b"), ("lee", "oak"))))
     rewriter = Rewriter(lexicon, lambda m: m, lambda *_: None, lambda _k, _s, made: made)
     for piece in ("a ", "a.", "A-", "%41", "=", "a@", "QUJD"):
-        began = time.perf_counter()
+        began = time.process_time()
         rewriter.edits(piece * 50_000, Context("prose"))
-        assert time.perf_counter() - began < 8, piece
+        assert time.process_time() - began < 8, piece

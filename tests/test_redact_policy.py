@@ -12,10 +12,11 @@ from redact_corpus import everything, ingest, key_file
 from fde.engagement import Engagement
 from fde.errors import InputError, MissingError
 from ingest.document import Document
+from redact.checks import compact, iban, luhn
 from redact.dates import Offsets, generalise
 from redact.detect import Detector
 from redact.patterns import parse_date
-from redact.policy import load
+from redact.policy import load, read_roster
 from redact.stage import redact
 from redact.vault import Key
 
@@ -103,6 +104,7 @@ def test_gdpr_replaces_places_and_a_policy_overrules_it(client: Engagement) -> N
         ('preset = "gdrp"', "preset"),
         ('locales = ["US", "XX"]', "'XX'"),
         ('[redact.policy]\nPERSON = "generalise"', "PERSON cannot be generalised"),
+        ('[redact.policy]\nPERSON = "invalid"', "PERSON has no check digits"),
         ('screenshots = "maybe"', "screenshots"),
         ('transformer = "models/none"', "no model with safetensors"),
     ],
@@ -122,6 +124,43 @@ def test_identifiers_are_looked_for_by_country(client: Engagement) -> None:
     assert both == {"255081416802538", "12345678Z"} and french == {"255081416802538"}
     configure(client, 'locales = ["FR"]')
     assert load(client).locales == ("FR",)
+
+
+def test_stand_ins_that_nobody_can_have(client: Engagement) -> None:
+    numbers = {
+        "IBAN_CODE": ("DE89 3704 0044 0532 0130 00", iban),
+        "CREDIT_CARD": ("4556 7375 8689 9855", luhn),
+        "NATIONAL_ID": ("12345678Z", lambda text: "TRWAGMYFPDXBNJZSQVHLCKE"[int(text[:8]) % 23] == text[8]),
+    }
+    text = "\n".join(f"{kind}: {shown}" for kind, (shown, _) in numbers.items())
+    ingest(client, documents=(Document(id="r", source="r.md", media_type="text/markdown", text=text),))
+
+    def right() -> dict[str, bool]:
+        lines = dict(line.split(": ") for line in text_of(client).splitlines())
+        assert all(lines[kind] != shown for kind, (shown, _) in numbers.items())
+        assert all(len(lines[kind]) == len(shown) for kind, (shown, _) in numbers.items())
+        return {kind: bool(valid(compact(lines[kind]))) for kind, (_, valid) in numbers.items()}
+
+    assert right() == dict.fromkeys(numbers, True)
+    # A policy changed later holds for values that have had a stand-in already.
+    configure(client, "[redact.policy]\n" + "".join(f'{kind} = "invalid"\n' for kind in numbers))
+    assert right() == dict.fromkeys(numbers, False)
+
+
+def test_a_roster_is_read_by_its_headers(client: Engagement) -> None:
+    file = client.root / "raw" / "people.csv"
+    file.write_text(
+        "First name,Surname,Department,Job title,Phone,Badge no,Employer\n"
+        "Quill,Zabriskie,Packaging,Team lead,555 010 7788,B-4471,Brass Paper\n"
+    )
+    names, others = read_roster(file)
+    assert names == ("Quill Zabriskie",) and others == ("555 010 7788", "B-4471")
+    configure(client, 'roster = "raw/people.csv"')
+    said = "Zabriskie, Quill of Packaging (Team lead at Brass Paper), badge B-4471, asked."
+    ingest(client, documents=(Document(id="r", source="r.md", media_type="text/markdown", text=said),))
+    text = text_of(client)
+    assert not [v for v in ("Quill", "Zabriskie", "4471") if v in text]
+    assert "of Packaging (Team lead at Brass Paper), badge B-" in text
 
 
 def test_offsets_depend_on_key_and_person() -> None:

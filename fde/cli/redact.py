@@ -36,11 +36,10 @@ def run(ctx: typer.Context, as_json: JsonOption = False) -> None:
         f"{counts.get('entities', 0)} personal values replaced, audit passed over "
         f"{counts.get('audit_checked_strings', 0)} strings"
     )
-    if counts.get("screenshots_redacted") or counts.get("screenshots_dropped"):
-        out(
-            f"screenshots: {counts.get('screenshots_redacted', 0)} redacted, "
-            f"{counts.get('screenshots_dropped', 0)} dropped"
-        )
+    for what, key in (("screenshots", "screenshots"), ("HTML of pages", "doms")):
+        redacted, dropped = counts.get(f"{key}_redacted", 0), counts.get(f"{key}_dropped", 0)
+        if redacted or dropped:
+            out(f"{what}: {redacted} redacted, {dropped} dropped")
 
 
 @app.command()

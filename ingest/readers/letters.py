@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ingest.readers.layout import Span
+from ingest.readers.pdfium import address, functions
 
 # What pdfium answers for hyphens at the ends of lines, and blanks that do not break.
 _DASH = str.maketrans({"\x02": "-", "\ufffe": "-", "\xad": "-", "\xa0": " "})
@@ -46,8 +47,14 @@ class _Letters:
         self.frame = Frame(page)
         self.page = page.get_textpage()
         self.text = self.page.raw
+        self._ask = functions()
+        self._handle = address(self.text)
         self._rect, self._matrix = raw.FS_RECTF(), raw.FS_MATRIX()
+        self._rect_at, self._matrix_at = ctypes.addressof(self._rect), ctypes.addressof(self._matrix)
         self._name, self._flags = (ctypes.c_char * 128)(), ctypes.c_int()
+        self._name_at, self._flags_at = ctypes.addressof(self._name), ctypes.addressof(self._flags)
+        # Letters of one font that stand as high are as large: name and height -> size and boldness.
+        self._fonts: dict[tuple[bytes, float], tuple[float, bool]] = {}
 
     def words(self) -> Iterator[Span]:
         """The words of the page, with their boxes and fonts.
@@ -87,7 +94,7 @@ class _Letters:
             wide = 2 * height * (end - start)
             if abs(first[1] - last[1]) >= 0.6 * height or not 0 <= last[2] - first[0] < wide:
                 pieces = self._apart(start, end)  # letters that only follow each other in the file
-            size, bold = self._font(start)
+            size, bold = self._font(start, height)
             for begin, stop, box in pieces:
                 word = characters[begin:stop].translate(_DASH)
                 yield begin, stop, Span(word, *box, size or box[3] - box[1], bold)
@@ -108,7 +115,7 @@ class _Letters:
     def _box(self, at: int) -> Box | None:
         """The box of a character."""
         rect = self._rect
-        if not self.raw.FPDFText_GetLooseCharBox(self.text, at, rect):
+        if not self._ask.loose_box(self._handle, at, self._rect_at):
             return None
         frame = self.frame
         if frame.turned:
@@ -121,13 +128,17 @@ class _Letters:
                 return x0, y0, x1, y1
         return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
 
-    def _font(self, at: int) -> tuple[float, bool]:
-        """Size and boldness of a character."""
-        size: float = self.raw.FPDFText_GetFontSize(self.text, at)
-        if self.raw.FPDFText_GetMatrix(self.text, at, self._matrix):
-            size *= (self._matrix.c**2 + self._matrix.d**2) ** 0.5
-        self.raw.FPDFText_GetFontInfo(self.text, at, self._name, 128, self._flags)
-        return round(size, 1), b"bold" in self._name.value.lower()
+    def _font(self, at: int, height: float) -> tuple[float, bool]:
+        """Size and boldness of a character of this height."""
+        ask = self._ask
+        ask.font_info(self._handle, at, self._name_at, 128, self._flags_at)
+        key = self._name.value, round(height, 2)
+        if key not in self._fonts:
+            size = ask.font_size(self._handle, at)
+            if ask.matrix(self._handle, at, self._matrix_at):
+                size *= (self._matrix.c**2 + self._matrix.d**2) ** 0.5
+            self._fonts[key] = round(size, 1), b"bold" in key[0].lower()
+        return self._fonts[key]
 
     def _apart(self, start: int, end: int) -> list[tuple[int, int, Box]]:
         """Characters as words: those that stand beside each other."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 import time
 from collections import Counter
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Callable, Iterator
+from itertools import pairwise, repeat
 from typing import Any
 
 from fde.errors import InputError, MissingError
@@ -14,6 +14,7 @@ from ingest import ocr
 from ingest.blocks import Block, Content, one_line
 from ingest.readers.layout import Span, page_blocks
 from ingest.readers.letters import Frame, words_of
+from ingest.readers.pdfium import address, functions
 from ingest.readers.picture import recognise
 from ingest.readers.rulings import MAX_LINES, Line, ruled_tables
 
@@ -147,25 +148,27 @@ def _objects(page: Any, kinds: tuple[int, ...]) -> Iterator[tuple[int, Any, Any]
     import pypdfium2.raw as raw
 
     count = raw.FPDFPage_CountObjects(page)
-    yield from _inside(raw.FPDFPage_GetObject, page.raw, count, pdfium.PdfMatrix(), kinds, 0)
+    yield from _inside(functions().page_object, address(page.raw), count, pdfium.PdfMatrix(), kinds, 0)
 
 
 def _inside(
-    get: Any, holder: Any, count: int, matrix: Any, kinds: tuple[int, ...], depth: int
+    get: Callable[..., int | None], holder: int, count: int, matrix: Any, kinds: tuple[int, ...], depth: int
 ) -> Iterator[tuple[int, Any, Any]]:
     """As :func:`_objects`, of a page or form. Some have an object for each letter: only its kind is asked."""
     import pypdfium2.raw as raw
 
-    kind_of, form = raw.FPDFPageObj_GetType, raw.FPDF_PAGEOBJ_FORM
-    for at in range(count):
-        found = get(holder, at)
-        kind = kind_of(found)
+    handles = list(map(get, repeat(holder, count), range(count)))
+    wanted = {*kinds, raw.FPDF_PAGEOBJ_FORM}
+    for handle, kind in zip(handles, map(functions().object_type, handles), strict=True):
+        if handle is None or kind not in wanted:
+            continue
+        found = ctypes.cast(handle, raw.FPDF_PAGEOBJECT)
         if kind in kinds:
             yield kind, found, matrix
-        elif kind == form and depth < _MAX_DEPTH:
+        elif depth < _MAX_DEPTH:
             inner = _matrix(found).multiply(matrix)
-            count_inside = raw.FPDFFormObj_CountObjects(found)
-            yield from _inside(raw.FPDFFormObj_GetObject, found, count_inside, inner, kinds, depth + 1)
+            inside = raw.FPDFFormObj_CountObjects(found)
+            yield from _inside(functions().form_object, address(found), inside, inner, kinds, depth + 1)
 
 
 def _matrix(found: Any) -> Any:

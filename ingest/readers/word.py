@@ -19,7 +19,7 @@ _DC = "{http://purl.org/dc/elements/1.1/}"
 
 
 def _xml(data: bytes) -> Any:
-    from lxml import etree  # type: ignore[import-untyped]
+    from lxml import etree
 
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
