@@ -415,7 +415,7 @@ def test_text_episodes_and_gymnasium(tmp_path: Path) -> None:
 def test_training_asks_again_under_other_names() -> None:
     from train.workflow import BuiltSource
 
-    source = BuiltSource(compiled_of(handbook()), [], {})
+    source = BuiltSource(compiled_of(handbook()), Path("documents.json"), [], {})
     many = source.tasks("train", 2 * len(handbook().questions), 7)
     assert len({task.id for task in many}) == len(many)
     assert len({task.parameters["question"] for task in many}) == len(handbook().of("train"))

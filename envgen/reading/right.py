@@ -85,7 +85,9 @@ def otherwise(question: Question) -> list[str]:
     elif read.kind == "number" and (amount := number(answer)) is not None:
         found += [f"{written} {read.unit}".strip() for written in (f"{amount:.2f}", f"{amount:,.2f}")]
     elif read.kind == "words":
-        found += [answer.upper(), answer.lower(), f"the {answer}"]
+        found += [answer.upper(), answer.lower()]
+        if answer.split(maxsplit=1)[0].lower() not in ("a", "an", "the"):
+            found.append(f"the {answer}")
         last, comma, first = answer.partition(", ")
         if comma and " " not in last and " " not in first:
             found.append(f"{first} {last}")
