@@ -117,6 +117,6 @@ def test_a_call_is_made_by_its_line_and_a_field_left_alone_by_none() -> None:
     assert account.offered and not order.offered
     lines = ['select combobox "Account": Legal', 'fill textbox "PO": 18']
     assert account.made(lines) and not order.made(lines)
-    (empty,) = left_out([account], [account, order])
+    (empty,) = left_out([account], [account.field, order.field])
     assert empty.name == 'not fill textbox "PO":' and not empty.offered
     assert not empty.made(lines) and empty.made(lines[:1])

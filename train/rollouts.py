@@ -39,7 +39,7 @@ class Rollouts:
         self.config, self.credit = config, credit
         self._tasks: dict[bool, list[Task]] = {False: [], True: []}
         self._ways: dict[str, Way] = {}
-        self._called: dict[tuple[bool, int, bool], tuple[Call, ...]] = {}
+        self._called: dict[tuple[bool, int, bool], tuple[str, ...]] = {}
         looked_at = self._task_list(False, _LOOKED_AT_FOR_SCENES)
         self.first = looked_at[0]
         self.curriculum = Curriculum(
@@ -103,7 +103,7 @@ class Rollouts:
         count = max(1, len(judged))
         behind = {
             call.name: sum(not call.made(episode.actions) for episode in short) / count
-            for call in self._calls(stratum, start)
+            for call in (*self._calls(stratum, start), _ALL)
             if judged
         }
         lesson = len(short) / count if taught else 0.0
@@ -137,36 +137,37 @@ class Rollouts:
             self._ways[task.id] = way(self.source.session(task), task)
         return self._ways[task.id]
 
-    def _known(self, stratum: Stratum) -> tuple[Call, ...]:
-        """What tasks of the list call for where a stratum's rollouts begin."""
+    def _fields(self, stratum: Stratum) -> tuple[str, ...]:
+        """The fields that tasks of the list call for where a stratum's rollouts begin."""
         place = (stratum.disturbed, stratum.scene, stratum.whole)
         if place not in self._called:
             tasks = self._task_list(stratum.disturbed, _LOOKED_AT_FOR_CALLS)[:_LOOKED_AT_FOR_CALLS]
             starts = [self._start(stratum, number) for number in range(len(tasks))]
             self._called[place] = tuple(
-                dict.fromkeys(call for start in starts for call in self._own_calls(stratum, start))
+                dict.fromkeys(call.field for start in starts for call in self._done(stratum, start))
             )
         return self._called[place]
 
-    def _own_calls(self, stratum: Stratum, start: Start) -> tuple[Call, ...]:
+    def _done(self, stratum: Stratum, start: Start) -> tuple[Call, ...]:
+        """What the program does where the stratum's rollouts begin, and until they end."""
         scenes = self._way(start.task).calls
         reached = scenes if stratum.whole else scenes[start.scene : start.scene + 1]
         return tuple(call for scene in reached for call in scene)
 
     def _calls(self, stratum: Stratum, start: Start) -> tuple[Call, ...]:
-        """What a task calls for where the stratum's rollouts begin, and until they end."""
-        own = self._own_calls(stratum, start)
-        return (*own, *left_out(own, self._known(stratum)), _ALL)
+        """What a task calls for there: what the program does, and what it leaves alone."""
+        done = self._done(stratum, start)
+        return (*done, *left_out(done, self._fields(stratum)))
 
     def _names(self, stratum: Stratum, count: int) -> list[list[str]]:
         self._task_list(stratum.disturbed, count)
         starts = [self._start(stratum, number) for number in range(count)]
-        return [[call.name for call in self._calls(stratum, start)][:-1] or [_ALL.name] for start in starts]
+        return [[call.name for call in self._calls(stratum, start) or (_ALL,)] for start in starts]
 
     def _heats(self, stratum: Stratum, start: Start) -> dict[str, float]:
         """How much hotter than usual to draw, by the beginning of lines, where all samples failed."""
         heats: dict[str, float] = {}
-        for call in self._calls(stratum, start):
+        for call in (*self._calls(stratum, start), _ALL):
             if lost := stratum.standing(call.name).lost:
                 # Which of the offered is chosen is decided in its line; whether there is a line, anywhere.
                 beginning = call.field if call.offered else ""

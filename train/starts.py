@@ -169,8 +169,7 @@ def _call(action: Action, target: Target) -> Call:
     return Call(name=field if action.verb == "fill" else name, field=field, line=action.text())
 
 
-def left_out(calls: Sequence[Call], known: Sequence[Call]) -> tuple[Call, ...]:
-    """What others of these calls do and these do not: to leave those fields alone is called for."""
+def left_out(calls: Sequence[Call], fields: Sequence[str]) -> tuple[Call, ...]:
+    """The fields that these calls do nothing to: to leave them alone is called for."""
     done = {call.field for call in calls}
-    fields = dict.fromkeys(call.field for call in known if call.field not in done)
-    return tuple(Call(name=f"not {field}", field=field, line=None) for field in fields)
+    return tuple(Call(name=f"not {field}", field=field, line=None) for field in fields if field not in done)
