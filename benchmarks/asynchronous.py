@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import copy
 import importlib
-import json
 import random
 import sys
 import tempfile
@@ -33,7 +32,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from benchmarks.training import machine, row  # noqa: E402
+from benchmarks.training import row, show  # noqa: E402
 from envgen.observe import Observer  # noqa: E402
 from envgen.replies import field_of  # noqa: E402
 from envgen.session import Score, Task, View  # noqa: E402
@@ -224,13 +223,7 @@ def main() -> None:
     if options.quick:
         options.seeds, options.iterations = 2, 12
     results = measure(options.wait, options.seeds, options.iterations)
-    if options.json:
-        print(json.dumps({"machine": machine(), "results": results}, indent=1))
-        return
-    for entry in results:
-        against = "" if entry["peer_value"] is None else f"  {entry['peer']}: {entry['peer_value']:.3g}"
-        ratio = "" if entry["ratio"] is None else f"  ratio {entry['ratio']:.2f}"
-        print(f"{entry['name']:<44} {entry['value']:>9.4g} {entry['unit']}{against}{ratio}")
+    show(results, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ this is a process of its own.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import sys
 import time
@@ -22,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.training import machine, row  # noqa: E402
+from benchmarks.training import row, show  # noqa: E402
 from benchmarks.training_tasks import Form, make_task  # noqa: E402
 
 SAMPLES, MAX_ACTIONS = 6, 8
@@ -102,13 +101,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     results = measure(options.model, 2 if options.quick else 6)
-    if options.json:
-        print(json.dumps({"machine": machine(), "results": results}, indent=1))
-        return
-    for entry in results:
-        against = "" if entry["peer_value"] is None else f"  {entry['peer']}: {entry['peer_value']:.3g}"
-        ratio = "" if entry["ratio"] is None else f"  ratio {entry['ratio']:.2f}"
-        print(f"{entry['name']:<44} {entry['value']:>9.4g} {entry['unit']}{against}{ratio}")
+    show(results, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -46,16 +46,7 @@ def main() -> None:
     options = parser.parse_args()
     count = 2 if options.quick else 6
     results = measure(options.model, count)
-    if options.json:
-        print(json.dumps({"machine": machine(), "results": results}, indent=1))
-        return
-    for entry in results:
-        if entry["value"] is None:
-            print(f"{entry['name']:<58} {entry['unit']}")
-            continue
-        against = "" if entry["peer_value"] is None else f"  {entry['peer']}: {entry['peer_value']:.3g}"
-        ratio = "" if entry["ratio"] is None else f"  ratio {entry['ratio']:.2f}"
-        print(f"{entry['name']:<58} {entry['value']:>9.4g} {entry['unit']}{against}{ratio}")
+    show(results, as_json=options.json)
 
 
 def measure(model: str, count: int) -> list[dict[str, Any]]:
@@ -263,6 +254,20 @@ def row(name: str, value: float, unit: str, peer: str | None, peer_value: float 
         "peer_value": peer_value,
         "ratio": ratio,
     }
+
+
+def show(results: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """Print rows as a table, or with the machine as JSON."""
+    if as_json:
+        print(json.dumps({"machine": machine(), "results": results}, indent=1))
+        return
+    for entry in results:
+        if entry["value"] is None:
+            print(f"{entry['name']:<58} {entry['unit']}")
+            continue
+        against = "" if entry["peer_value"] is None else f"  {entry['peer']}: {entry['peer_value']:.3g}"
+        ratio = "" if entry["ratio"] is None else f"  ratio {entry['ratio']:.2f}"
+        print(f"{entry['name']:<58} {entry['value']:>9.4g} {entry['unit']}{against}{ratio}")
 
 
 def machine() -> dict[str, Any]:
