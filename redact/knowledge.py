@@ -24,6 +24,7 @@ from redact.vault import Entry, Vault
 
 _MASK = "*****"
 _ACCOUNTS = ("IBAN_CODE", "CREDIT_CARD", "BANK_ACCOUNT")
+_NETWORK = ("IP_ADDRESS", "MAC_ADDRESS")
 
 
 class Knowledge:
@@ -199,14 +200,15 @@ class Knowledge:
     def _add_number(self, kind: str, shown: str, clashes: set[str]) -> None:
         made = self._numbers.made(kind, shown)
         key = compact_key(shown)
-        if len(key) < 6 and kind not in ("IP_ADDRESS", "MAC_ADDRESS"):
+        if len(key) < 6 and kind not in _NETWORK:
             # Too short to be told from other numbers: only its label gives it away.
             self._remember(kind, shown, made, certain=False)
             return
         forms = self._numbers.phone_forms(shown) if kind == "PHONE_NUMBER" else {key: made}
         style = "literal" if kind == "IP_ADDRESS" else "overlay"
+        gap = "network" if kind in _NETWORK else "number"
         for form_key, form_made in sorted(forms.items()):
-            self._lexicon.add(Form(kind, ((form_key, form_made),), gap="number", style=style, id=key))
+            self._lexicon.add(Form(kind, ((form_key, form_made),), gap=gap, style=style, id=key))
         self._remember(kind, shown, overlay(shown, made) if style == "overlay" else made, forms)
         if kind in _ACCOUNTS:
             tail, new = alnum(shown)[-4:], compact(made)[-4:]
@@ -258,23 +260,29 @@ class Knowledge:
                 digits = any(c.isdigit() for w, _ in line for c in w)
                 if _width(line) > 4:
                     self._lexicon.add(Form("ADDRESS", tuple(line), gap="address", capital=not digits))
-                    if digits:
+                    if digits and not _is_unit(line):
                         keys.append("".join(w for w, _ in line))
             made = ", ".join(" ".join(m or w for w, m in line) for line in lines)
             self._remember("ADDRESS", shown, made, keys, certain=any(c.isdigit() for c in shown))
 
     def _address_lines(self, shown: str) -> list[list[tuple[str, str | None]]]:
-        """An address in its parts: words of the street and all numbers with stand-ins, places without."""
+        """An address in its parts: words of the street and all numbers with stand-ins, places without.
+
+        A place that is also called like somebody of the corpus goes like that name; a country stays.
+        """
         parts = [p for p in re.split(r"[,;\n|]+", shown) if TOKEN.search(p)]
         street = next((i for i, p in enumerate(parts) if re.search(r"\d", p)), 0)
         lines: list[list[tuple[str, str | None]]] = []
         for index, part in enumerate(parts):
             line: list[tuple[str, str | None]] = []
+            country = " ".join(w for w in words_of(part) if not w.isdigit()) in names.country_names()
             for word in TOKEN.findall(part):
                 numeric = any(c.isdigit() for c in word)
                 state = len(word) == 2 and word.isupper() and not numeric
                 change = numeric or (index <= street and not state)
-                made = self.surrogates.address_part(word) if change else word
+                made: str | None = self.surrogates.address_part(word) if change else word
+                if not change and not country and fold(word) in self._names.alone:
+                    made = self._names.made(fold(word))
                 line.append((fold(word), None if made == word else made))
             lines.append(line)
         return lines
@@ -312,6 +320,14 @@ class Knowledge:
         if not self.replaces("ORGANIZATION"):
             kept += [
                 text for key, text in self._found.firms.items() if key not in self._confirmed and len(key) > 2
+            ]
+        if not self.replaces("LOCATION"):
+            # Nobody called Costa is meant by "Costa Rica".
+            named = self._names.words
+            kept += [
+                c.title()
+                for c in sorted(names.country_names())
+                if len(found := words_of(c)) > 1 and named & {*found}
             ]
         for text in kept:
             found = words_of(text)
@@ -392,3 +408,8 @@ class Knowledge:
 
 def _width(line: list[tuple[str, str | None]]) -> int:
     return sum(len(word) for word, _ in line)
+
+
+def _is_unit(line: list[tuple[str, str | None]]) -> bool:
+    """Whether a line of an address says only which door, "Suite 203": that many addresses have."""
+    return all(made is None or (word.isdigit() and len(word) < 5) for word, made in line)

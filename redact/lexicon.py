@@ -23,6 +23,7 @@ _GAPS = {
     # What may stand between the words of a value.
     "name": re.compile(rf"[\s.,'’‐\-_+&{_INVISIBLE}]{{0,4}}"),
     "number": re.compile(rf"[ \-./()\u00a0{_INVISIBLE}]{{0,3}}"),
+    "network": re.compile(rf"[.:\-{_INVISIBLE}]{{0,3}}"),
     "address": re.compile(rf"[\s.,;/|'’\-–#>*?·{_INVISIBLE}]{{0,16}}"),
 }
 _ANY_GAP = re.compile(rf"[\s.,;:/|'’\-–#>*?·()&+_‐{_INVISIBLE}]{{0,16}}")
@@ -36,7 +37,7 @@ class Form:
     Attributes:
         kind: The type of span, or ``KEEP`` for what must stay as it is.
         pieces: The value's parts in order, each folded, with its stand-in (None: stays).
-        gap: Which characters may stand between words: name, number or address.
+        gap: Which characters may stand between words: name, number, network or address.
         capital: Whether its words must begin with capitals.
         apart: Whether it must be written as several words.
         dotted: Whether the one-letter words must be followed by a dot or joined as in a user name.

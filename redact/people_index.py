@@ -109,6 +109,8 @@ class People:
         key = "".join(words)
         if evidence.strength >= 3:
             return key not in self.allowed
+        if " ".join(words) in names.country_names():
+            return False
         if key in self.firms or key in self.allowed or names.looks_like_firm(evidence.shown):
             return False
         if any(len(w) > 1 and w in self.protected and not _is_name_word(w) for w in words):
@@ -124,6 +126,8 @@ class People:
             return False
         if evidence.strength >= 3:
             return True
+        if folded in names.country_names() and not _is_name_word(folded):
+            return False
         if folded in self.protected or folded in self.lower or folded in names.words() or known_place(folded):
             return False
         if evidence.strength == 2 or _is_name_word(folded):
@@ -250,7 +254,8 @@ class NameForms:
 
     def clear(self, word: str) -> bool:
         """Whether the word alone can only be a name."""
-        return word not in self._ambiguous and not names.ambiguous(word) and not known_place(word)
+        country = word in names.country_names()
+        return not (country or word in self._ambiguous or names.ambiguous(word) or known_place(word))
 
     def made(self, word: str, family: str = "") -> str | None:
         """Stand-in of one folded word; None for initials and particles.
