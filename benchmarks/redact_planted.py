@@ -108,6 +108,32 @@ def consistency(count: int) -> dict[str, float]:
     return {"mentions": mentions, "agreeing": agreeing, "merged": len(full) - len(set(full))}
 
 
+def left(texts: list[str], labelled: list[list[str]]) -> dict[str, float]:
+    """The whole stage over texts, a document each: which labelled values still stand in theirs.
+
+    Args:
+        labelled: Values of each text that have to go.
+
+    Returns:
+        ``values`` and ``left``.
+    """
+    documents = [
+        Document(id=f"text-{n}", source=f"text-{n}.txt", media_type="text/plain", text=text)
+        for n, text in enumerate(texts)
+    ]
+    with tempfile.TemporaryDirectory(prefix="fde-bench-") as scratch:
+        client = _client(Path(scratch))
+        ingest(client, documents, [])
+        run = redact(client)
+        clean = {
+            document.id: document.text
+            for file in (run.path / "documents").glob("*.json")
+            for document in [Document.model_validate_json(file.read_bytes())]
+        }
+    stays = sum(value in clean[f"text-{n}"] for n, values in enumerate(labelled) for value in values)
+    return {"values": sum(map(len, labelled)), "left": stays}
+
+
 def _mark(number: int, kind: str, person: Person) -> str:
     return f"[[{number} {kind}: {person.forms()[kind]}]]"
 

@@ -94,7 +94,8 @@ class Collected:
         for text, contexts in self.seen.items():
             for context in contexts:
                 self._protect_one(text, context)
-            if any(c.place == "prose" for c in contexts):
+            # Where everything is written small, small letters say nothing.
+            if any(c.place == "prose" for c in contexts) and any(map(str.isupper, text)):
                 people.lower.update(fold(w) for w in re.findall(r"(?<![\w@./-])[a-zà-ÿ]{3,}(?![\w@])", text))
         for text in self.firms.values():
             people.protected.update(words_of(text))

@@ -396,14 +396,26 @@ class Knowledge:
 
     def _local_name(self, text: str, shown: str, strength: int) -> str | None:
         """Stand-in of an everyday word that is the name of somebody known, where it is used as one."""
-        found = words_of(shown)
-        if len(found) != 1 or found[0] in self._names.alone:
+        found = list(TOKEN.finditer(shown))
+        while len(found) > 1 and fold(found[0][0]) in names.TITLES:
+            found.pop(0)
+        if len(found) != 1:
+            return self._small_name(shown, strength)
+        word = fold(found[0][0])
+        known = self._names.alone.get(word)
+        if known is not None and not (known.capital and shown.islower()):
             return None
-        made = self._names.made(found[0])
+        made = self._names.made(word)
         prose = any(c.place == "prose" for c in self._found.seen[text])
-        if made is None or not (strength > 1 or (prose and found[0] not in self._found.people.protected)):
+        if made is None or not (strength > 1 or (prose and word not in self._found.people.protected)):
             return None
-        return made.upper() if shown.isupper() else made
+        return shown[: found[0].start()] + (made.upper() if shown.isupper() else made)
+
+    def _small_name(self, shown: str, strength: int) -> str | None:
+        """Stand-in of a name of everyday words in text typed without capitals: "mr. chad farmer"."""
+        if not shown.islower() or strength < 2 or all(w in self._names.alone for w in words_of(shown)):
+            return None
+        return TOKEN.sub(lambda m: self._names.made(fold(m[0])) or m[0], shown)
 
 
 def _width(line: list[tuple[str, str | None]]) -> int:

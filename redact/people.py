@@ -223,7 +223,7 @@ def find(text: str) -> Iterator[Span]:
         found = text[start:end]
         # In a heading every word has a capital: there an English word is one.
         if start < end and not foreign(found) and (known_given(found.split(" ")[0]) or not ordinary(found)):
-            yield Span(start, end, "PERSON", 0.75, "announced", max(1, strength(found)))
+            yield Span(start, end, "PERSON", 0.75, "announced", 2)
     for pattern, source in ((_CALLED, "announced"), (_SAID, "speaks"), (_OWNER, "owner")):
         for match in pattern.finditer(text):
             start, end = _trim(text, *match.span("v"))

@@ -128,8 +128,10 @@ class People:
             return True
         if folded in names.country_names() and not _is_name_word(folded):
             return False
-        if folded in self.protected or folded in self.lower or folded in names.words() or known_place(folded):
+        if folded in self.protected or known_place(folded):
             return False
+        if folded in self.lower or folded in names.words():
+            return evidence.strength == 2
         if evidence.strength == 2 or _is_name_word(folded):
             return evidence.prose or evidence.strength == 2
         return evidence.prose

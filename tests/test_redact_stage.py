@@ -60,6 +60,35 @@ def surrogates(client: Engagement) -> dict[str, str]:
         vault.close()
 
 
+@pytest.mark.parametrize(
+    ("note", "value"),
+    [
+        ("The address 4f8a:c99e:dc86:faf9:5988:5f63:375e:8a2a is blocked.", "c99e"),
+        ("The adapter is 00:1B:44:11:3A:B7 here.", "1B:44"),
+        ("hello, my name is marie and i need a new card", "marie"),
+        ("hello, this is mr. chad farmer. who are you?", "chad farmer"),
+        ("Mr. Ford is a reliable man who grew up here.", "Ford"),
+        ("Everyone calls me Christian.", "Christian"),
+        ("Fax: +1-431-671-9944x060", "9944"),
+    ],
+)
+def test_values_of_running_text_go(client: Engagement, note: str, value: str) -> None:
+    ingest(client, documents=(policy(), vendors().model_copy(update={"text": note})))
+    assert value not in documents(redact(client))["vendors.xlsx"].text
+
+
+def test_a_country_called_like_somebody_stays(client: Engagement) -> None:
+    note = (
+        "Diego Costa signed it. Costa paid. We ship to Costa Rica.\n\n"
+        "12 Mill Lane\nSuite 344\nSan Diego\nCosta Rica 10101\n\nMali was fun to visit."
+    )
+    ingest(client, documents=(policy(), vendors().model_copy(update={"text": note})))
+    text = documents(redact(client))["vendors.xlsx"].text
+    assert text.count("Costa Rica") == 2 and text.count("Costa") == 2
+    assert "Diego" not in text and "Mill Lane" not in text
+    assert "Mali was" in text
+
+
 def test_two_surnames_that_may_be_a_firm_are_protected_as_a_name(client: Engagement) -> None:
     note = "The offer of Mayer-Watkins came late."
     ingest(client, documents=(policy(), vendors().model_copy(update={"text": note})))
