@@ -275,9 +275,7 @@ def recordings(count: int, sample: int) -> Iterator[dict[str, Any]]:
     yield from company(read, pages, float(len(occurring)))
 
 
-def company(
-    read: Sequence[Recording], pages: dict[str, bytes], occurring: float
-) -> Iterator[dict[str, Any]]:
+def company(read: Sequence[Recording], pages: dict[str, bytes], occurring: float) -> Iterator[dict[str, Any]]:
     """The whole stage over the sample company's documents and these recordings; what is left of them.
 
     ``pages`` are the recordings' HTML by name.
