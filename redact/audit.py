@@ -21,6 +21,7 @@ from typing import Any
 
 from fde.engagement import Engagement
 from fde.errors import MissingError
+from redact.audit_names import untouched
 from redact.audit_strings import (
     PICTURE,
     Found,
@@ -31,7 +32,7 @@ from redact.audit_strings import (
     readable_files,
 )
 from redact.checks import IBAN_LENGTHS, card, iban
-from redact.names import words
+from redact.names import fold, words
 from redact.policy import load as load_policy
 from redact.vault import Entry, Vault
 
@@ -116,6 +117,7 @@ def audit(engagement: Engagement, vault: Vault | None = None, *, only: Path | No
     # What is allowed now may have been replaced once: its parts are in the vault as well.
     allowed |= {_compact(word) for value in policy.allow for word in value.split()}
     known = [e for e in entries if e.type not in dropped and _compact(e.original) not in allowed]
+    kept = [*kept, *policy.allow]
     findings = list(_check(strings, known, kept, dropped, _private(engagement)))
     return Report(
         len(strings.found),
@@ -149,6 +151,7 @@ def _check(
         *_known(texts, entries, kept),
         *_misread(texts, entries),
         *_shaped(texts, spared, dropped, private),
+        *(() if "PERSON" in dropped else _second_reading(texts, entries, kept)),
     ):
         found, encoding = texts[index][1], texts[index][2]
         if (found.place, kind) not in seen:
@@ -298,6 +301,17 @@ def _misread(texts: list[Reading], entries: list[Entry]) -> Iterator[tuple[int, 
     for index, word in pictured:
         if word in wrong:
             yield index, wrong[word], "original, misread"
+
+
+def _second_reading(
+    texts: list[Reading], entries: list[Entry], kept: list[str]
+) -> Iterator[tuple[int, str, str]]:
+    """Names in the redacted output that the first pass never took for any."""
+    left = [*kept, *(e.surrogate for e in entries)]
+    spared = {fold(word) for text in left for word in re.findall(r"[^\W\d_]+", text)}
+    published = [i for i, (_, found, _) in enumerate(texts) if found.published and found.key != "split"]
+    for at in untouched([texts[i][0] for i in published], spared):
+        yield published[at], "PERSON", "second reading"
 
 
 def _is_amount(text: str, key: str) -> bool:

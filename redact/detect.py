@@ -154,6 +154,25 @@ def _span(result: Any) -> Span:
 
 
 def _pieces(text: str) -> Iterable[tuple[str, int]]:
+    """Pieces of a text and where they begin: paragraphs typed without capitals are read by themselves."""
+    start = 0
+    cased = None
+    for match in _PARAGRAPH.finditer(text):
+        shown = match[0]
+        if not any(map(str.isalpha, shown)):
+            continue
+        capitals = any(map(str.isupper, shown))
+        if cased is not None and capitals != cased:
+            yield from _cut(text[start : match.start()], start)
+            start = match.start()
+        cased = capitals
+    yield from _cut(text[start:], start)
+
+
+_PARAGRAPH = re.compile(r"(?:[^\n]+(?:\n(?![ \t]*\n))?)+|\n")
+
+
+def _cut(text: str, offset: int) -> Iterable[tuple[str, int]]:
     """Pieces of a long text, cut at an empty line, a line's end or a space."""
     start = 0
     while len(text) - start > MAX_PIECE:
@@ -162,10 +181,10 @@ def _pieces(text: str) -> Iterable[tuple[str, int]]:
             (at for mark in ("\n\n", "\n", ". ", " ") if (at := window.rfind(mark)) > MAX_PIECE // 2),
             MAX_PIECE - 1,
         )
-        yield text[start : start + cut + 1], start
+        yield text[start : start + cut + 1], offset + start
         start += cut + 1
     if text[start:].strip():
-        yield text[start:], start
+        yield text[start:], offset + start
 
 
 def refine(text: str, spans: list[Span]) -> list[Span]:

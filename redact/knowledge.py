@@ -415,7 +415,8 @@ class Knowledge:
         """Stand-in of a name of everyday words in text typed without capitals: "mr. chad farmer"."""
         if not shown.islower() or strength < 2 or all(w in self._names.alone for w in words_of(shown)):
             return None
-        return TOKEN.sub(lambda m: self._names.made(fold(m[0])) or m[0], shown)
+        made = TOKEN.sub(lambda m: self._names.made(fold(m[0])) or m[0], shown)
+        return None if made == shown else made
 
 
 def _width(line: list[tuple[str, str | None]]) -> int:

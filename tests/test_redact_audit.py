@@ -93,6 +93,8 @@ LEAKS = {
     "unknown mail, later": ("reports/log.txt", "write to jo.doe@elsewhere.org", "EMAIL_ADDRESS"),
     "unknown account": (X, json.dumps({"t": "GB82WEST12345698765432"}), "IBAN_CODE"),
     "unknown phone": (X, json.dumps({"t": "+44 20 7946 0018"}), "PHONE_NUMBER"),
+    "unknown person": (X, json.dumps({"t": "It was Ludwig Ostermann who asked for it today."}), "PERSON"),
+    "unknown person with a title": (X, json.dumps({"t": "MRS. OSTERMANN"}), "PERSON"),
     "card": ("reports/log.txt", "paid with 4556 7375 8689 9855", "CREDIT_CARD"),
     "unknown national id": ("reports/log.txt", "SSN 219-09-9999", "NATIONAL_ID"),
     "API key": ("reports/log.txt", "key AKIAIOSFODNN7EXAMPLE", "SECRET"),
@@ -125,6 +127,11 @@ FINE = {
         "reports/index.html",
         '<img src="data:image/png;base64,' + "aB3dE6gH9jK2" * 40 + '">',
     ),
+    "names of goods on buttons": (X, json.dumps({"t": "Jordan Air", "u": "Add Paige Hoxton to cart"})),
+    "people of a later stage": (
+        "stages/envgen/r/rows.json",
+        json.dumps({"t": "It was Ludwig Ostermann who asked for it today."}),
+    ),
     "paths": ("reports/log.txt", "stages/rl-code-invoice/4f2a/adapter_model.safetensors"),
 }
 
@@ -132,7 +139,7 @@ FINE = {
 @pytest.mark.parametrize("what", FINE)
 def test_what_is_not_personal_is_no_leak(client: Engagement, what: str) -> None:
     name, content = FINE[what]
-    report = audit_with(client, name, content)
+    report = audit_with(client, name.format(run=client.latest("redact").id), content)
     assert report.passed, report.findings
 
 

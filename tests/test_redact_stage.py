@@ -69,6 +69,7 @@ def surrogates(client: Engagement) -> dict[str, str]:
         ("hello, this is mr. chad farmer. who are you?", "chad farmer"),
         ("Mr. Ford is a reliable man who grew up here.", "Ford"),
         ("Everyone calls me Christian.", "Christian"),
+        ("This is the log of our chat.\n\nuser: catherine ryhänen, on the account", "ryhänen"),
         ("Fax: +1-431-671-9944x060", "9944"),
     ],
 )
