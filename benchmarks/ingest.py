@@ -66,10 +66,11 @@ def main() -> None:
 
 
 def pages(quick: bool) -> Iterator[tuple[str, float, str, str | None, float | None]]:
-    """Recordings of DOMs, and pages without semantics."""
-    from benchmarks.ingest_pages import rows
+    """Recordings of DOMs, pages without semantics, and the memory of many files."""
+    from benchmarks import ingest_memory, ingest_pages
 
-    return rows(quick)
+    yield from ingest_pages.rows(quick)
+    yield from ingest_memory.rows(quick)
 
 
 def row(name: str, value: float, unit: str, peer: str | None, peer_value: float | None) -> dict[str, Any]:
