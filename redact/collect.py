@@ -23,7 +23,7 @@ from redact.spans import Span
 
 NUMBERS = (
     "BANK_ACCOUNT", "CREDIT_CARD", "IBAN_CODE", "ID_NUMBER", "IP_ADDRESS", "MAC_ADDRESS", "NATIONAL_ID",
-    "PHONE_NUMBER", "VEHICLE_ID",
+    "PHONE_NUMBER", "VEHICLE_ID", "CUSTOMER_NUMBER",
 )  # fmt: skip
 _NAMES = ("PERSON", "NAME", "GIVEN", "FAMILY")
 EMPTY = re.compile(r"[\W_•●]*|(?i:none|n/?a|null|unknown|yes|no|true|false|hidden|masked|redacted|-+)")

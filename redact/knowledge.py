@@ -24,6 +24,7 @@ from redact.vault import Entry, Vault
 
 _MASK = "*****"
 _ACCOUNTS = ("IBAN_CODE", "CREDIT_CARD", "BANK_ACCOUNT")
+_NUMBERED = ("ID_NUMBER", "CUSTOMER_NUMBER", "BANK_ACCOUNT", "NATIONAL_ID")
 _NETWORK = ("IP_ADDRESS", "MAC_ADDRESS")
 
 
@@ -357,7 +358,7 @@ class Knowledge:
                 w in names.words() for w in words_of(value)
             ):
                 made = self._mailboxes.username(value)
-        elif label == "ID_NUMBER":
+        elif label in ("ID_NUMBER", "CUSTOMER_NUMBER"):
             if re.fullmatch(r"[A-Za-z]{0,4}[ _-]?\d{2,10}", value):
                 made = overlay(value, self._numbers.made(label, value))
         elif label == "PHONE_NUMBER":
@@ -384,7 +385,7 @@ class Knowledge:
         shown = text[span.start : span.end]
         if span.type == "PERSON":
             return self._local_name(text, shown, span.strength)
-        if span.type in ("ID_NUMBER", "BANK_ACCOUNT", "NATIONAL_ID") and len(compact_key(shown)) < 6:
+        if span.type in _NUMBERED and len(compact_key(shown)) < 6:
             return overlay(shown, self._numbers.made(span.type, shown))
         if span.type == "PHONE_NUMBER" and len(compact_key(shown)) < 6:
             return self._numbers.extension(shown)

@@ -70,6 +70,12 @@ _NUMBERED = re.compile(
     r"(?P<value>(?:[A-Z]{1,4}[-_/ ]?)?\d{3,10}(?:[-/]\d{1,4})?)(?![\w])",
     re.IGNORECASE,
 )
+_CUSTOMER = re.compile(
+    r"\b(?:customer|client|subscriber|policy ?holder|insured|guest|loyalty|kunden)"
+    r"[ _.-]{0,2}(?:id|no|nr|number|num|nummer|code|#)[ .:#(-]{0,4}(?:is )?"
+    r"(?P<value>(?:[A-Z]{1,4}[-_/ ]?)?\d{3,12}(?:[-/]\d{1,4})?)(?![\w])",
+    re.IGNORECASE,
+)
 _ACCOUNT = re.compile(
     r"\b(?:bank )?(?:account|acct|a/c|konto)(?:[ -]?(?:no|nr|num|number|nummer|#))?\.?"
     r"[ :#]{0,3}(?:is )?(?P<value>\d(?:[ -]?\d){6,17})(?![\w,.-]?\d)",
@@ -129,7 +135,7 @@ _AGE = re.compile(r"\b\d{1,3}(?=[ -]years?[ -]old\b)|(?<=\baged )\d{1,3}\b", re.
 FOUND = (
     "SECRET", "EMAIL_ADDRESS", "IBAN_CODE", "CREDIT_CARD", "NATIONAL_ID", "MAC_ADDRESS", "IP_ADDRESS",
     "USERNAME", "DATE_OF_BIRTH", "ID_NUMBER", "VEHICLE_ID", "BANK_ACCOUNT", "PHONE_NUMBER", "URL", "AGE",
-    "DATE_TIME",
+    "DATE_TIME", "CUSTOMER_NUMBER",
 )  # fmt: skip
 
 
@@ -238,7 +244,9 @@ def identifiers(text: str, locales: Collection[str] = LOCALES) -> Iterator[Span]
 
 
 def numbers(text: str) -> Iterator[Span]:
-    """Employee and patient numbers, bank accounts without an IBAN."""
+    """Numbers of employees, patients and customers, bank accounts without an IBAN."""
+    for match in _CUSTOMER.finditer(text):
+        yield Span(*match.span("value"), "CUSTOMER_NUMBER", 0.8, "customer number")
     for match in _NUMBERED.finditer(text):
         if match["kind"] or re.match(r"[A-Za-z]", match["value"]):
             yield Span(*match.span("value"), "ID_NUMBER", 0.85, "numbered person")

@@ -40,7 +40,8 @@ _GENERALISED = frozenset({"DATE_TIME", "DATE_OF_BIRTH", "AGE"})
 # Types with check digits: their stand-ins can be made ones that nobody can have.
 _CHECKED = frozenset({"IBAN_CODE", "CREDIT_CARD", "NATIONAL_ID"})
 
-# Kept: what the task is about or what says little about a person by itself.
+# Kept: what the task is about or what says little about a person by itself. A customer is as often a
+# firm, and its number what the task goes by.
 DEFAULTS: dict[str, Treatment] = {
     **dict.fromkeys(TYPES, "surrogate"),
     "ORGANIZATION": "keep",
@@ -48,12 +49,18 @@ DEFAULTS: dict[str, Treatment] = {
     "DATE_TIME": "keep",
     "AGE": "keep",
     "URL": "keep",
+    "CUSTOMER_NUMBER": "keep",
 }
 
 # What a rule book adds to the defaults. They say what is replaced, not that the law is met.
 PRESETS: dict[Preset, dict[str, Treatment]] = {
     # Art. 4(1) and recital 26: whatever singles somebody out, on-line identifiers and places included.
-    "gdpr": {"LOCATION": "surrogate", "AGE": "surrogate", "URL": "surrogate"},
+    "gdpr": {
+        "LOCATION": "surrogate",
+        "AGE": "surrogate",
+        "URL": "surrogate",
+        "CUSTOMER_NUMBER": "surrogate",
+    },
     # Safe Harbor, 45 CFR 164.514(b)(2)(i): of dates only the year stays, ages over 89 are one group,
     # places smaller than a state go.
     "hipaa": {
@@ -62,6 +69,7 @@ PRESETS: dict[Preset, dict[str, Treatment]] = {
         "DATE_OF_BIRTH": "generalise",
         "AGE": "generalise",
         "URL": "surrogate",
+        "CUSTOMER_NUMBER": "surrogate",
     },
     # PCI DSS 4.0, requirements 3.3 and 3.5: card numbers unreadable, security codes and PINs not kept.
     "pci": {"CREDIT_CARD": "mask", "SECRET": "drop"},

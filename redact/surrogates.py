@@ -134,7 +134,7 @@ class Surrogates:
         out = list(original[:keep])
         for char in original[keep:]:
             value = next(stream)
-            if kind == "ID_NUMBER" and (
+            if kind in ("ID_NUMBER", "CUSTOMER_NUMBER") and (
                 char.isalpha() or (char == "0" and not any(c in "123456789" for c in out))
             ):
                 out.append(char)  # the prefix says whose numbering it is, not who

@@ -45,6 +45,8 @@ PERSONAL = [
     ("born on 23 April 1979 in", ("DATE_OF_BIRTH", "23 April 1979")),
     ("DOB: 04/23/1979", ("DATE_OF_BIRTH", "04/23/1979")),
     ("employee no. EMP-40218", ("ID_NUMBER", "EMP-40218")),
+    ("Customer no. C-104418 called", ("CUSTOMER_NUMBER", "C-104418")),
+    ("Ihre Kundennummer: 5520417", ("CUSTOMER_NUMBER", "5520417")),
     ("badge number 40218", ("ID_NUMBER", "40218")),
     ("from 203.0.113.77 at", ("IP_ADDRESS", "203.0.113.77")),
     ("host 2001:db8::8a2e:370:7334 up", ("IP_ADDRESS", "2001:db8::8a2e:370:7334")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 
@@ -30,6 +31,7 @@ Tobias Feldkamp was born on 23 April 1979 and joined on 2003-01-07.
 | Whitaker, Lena | 1931-02-11 | 95 |
 
 A woman of 95 years, aged 95, lives in Springfield. The card 4556 7375 8689 9855, PIN: 4471.
+Customer no. C-104418 is paid.
 """
 
 
@@ -90,8 +92,10 @@ def test_pci_masks_cards_and_drops_secrets(client: Engagement) -> None:
 
 
 def test_gdpr_replaces_places_and_a_policy_overrules_it(client: Engagement) -> None:
+    assert "Customer no. C-104418" in text_of(client)
     configure(client, 'preset = "gdpr"')
     assert "Springfield" not in text_of(client)
+    assert re.search(r"Customer no\. C-\d{6} is", text_of(client)) and "104418" not in text_of(client)
     config = client.config_path.read_text()
     overruled = 'preset = "gdpr"\n[redact.policy]\nLOCATION = "keep"'
     client.config_path.write_text(config.replace('preset = "gdpr"', overruled, 1))
