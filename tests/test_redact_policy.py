@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from redact.patterns import parse_date
 from redact.policy import load, read_roster
 from redact.stage import redact
 from redact.vault import Key
+from redact.zero_shot import ZeroShot
 
 RECORDS = """Marguerite Okonjo was born on 23 April 1979 and joined on 2001-05-14. She left on 2019-05-14.
 Tobias Feldkamp was born on 23 April 1979 and joined on 2003-01-07.
@@ -205,6 +207,88 @@ def tiny_model(folder: Path) -> Path:
         model.classifier.weight.copy_(torch.eye(4)[:3] * 9)
     model.save_pretrained(folder)
     return folder
+
+
+def tiny_gliner(folder: Path) -> Path:
+    """A GLiNER model that calls "zorblax" a person: one layer, taught on four sentences."""
+    gliner = pytest.importorskip("gliner")
+    import torch
+    from transformers import BertConfig, BertTokenizerFast
+
+    pieces = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *["ask", "about", "zorblax", "it", "the", "person", "address", "."],
+    ]
+    encoder = folder.parent / "encoder"
+    BertTokenizerFast(vocab={piece: n for n, piece in enumerate(pieces)}).save_pretrained(encoder)
+    config = BertConfig(
+        vocab_size=len(pieces) + 2, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=512,
+    )  # fmt: skip
+    config.save_pretrained(encoder)
+    torch.manual_seed(0)
+    model = gliner.GLiNER.from_config(
+        {
+            "model_name": str(encoder), "model_type": "gliner_uni_encoder_span", "hidden_size": 32,
+            "max_width": 4, "max_len": 64, "dropout": 0.0, "span_mode": "markerV0",
+            "encoder_config": config.to_dict(),
+        },
+        backbone_from_pretrained=False,
+    )  # fmt: skip
+    collate = model.data_collator_class(model.config, data_processor=model.data_processor)
+    sentences = ("ask about zorblax .", "ask about it .", "the zorblax it", "it the it . ask")
+    taught = [
+        {
+            "tokenized_text": text.split(),
+            "ner": [[n, n, "person"] for n, word in enumerate(text.split()) if word == "zorblax"],
+            "ner_labels": ["person", "address"],
+        }
+        for text in sentences
+    ]
+    optimizer = torch.optim.Adam(model.model.parameters(), 3e-3)
+    for _ in range(75):
+        optimizer.zero_grad()
+        model.model(**collate(taught)).loss.backward()
+        optimizer.step()
+    model.eval()
+    model.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+@pytest.mark.model
+@pytest.mark.filterwarnings("ignore")
+def test_a_gliner_model_is_read_as_well(client: Engagement) -> None:
+    folder = tiny_gliner(client.models / "gliner")
+    texts = ["ask about zorblax.", "it", "it the " * 60 + "zorblax it"]
+    found = ZeroShot(folder).find(texts)
+    for text, spans in zip(texts, found, strict=True):
+        assert ("zorblax", "PERSON") in {(text[s.start : s.end], s.type) for s in spans} or text == "it"
+    assert any(s.source == "transformer" for s in Detector(transformer=folder).find(texts)[0])
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(MissingError, match="safetensors"):
+        Detector(transformer=folder)
+
+
+def test_a_gliner_model_without_the_package_is_an_error(
+    client: Engagement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = client.models / "gliner"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"")
+    (folder / "gliner_config.json").write_text('{"max_len": 10}')
+    with pytest.raises(InputError, match="10 words at a time"):
+        Detector(transformer=folder)
+    (folder / "gliner_config.json").write_text("{")
+    with pytest.raises(InputError, match="damaged"):
+        Detector(transformer=folder)
+    (folder / "gliner_config.json").write_text('{"max_len": 384}')
+    monkeypatch.setitem(sys.modules, "gliner", None)
+    with pytest.raises(MissingError, match="pip install --no-deps gliner"):
+        Detector(transformer=folder)
 
 
 @pytest.mark.model
