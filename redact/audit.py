@@ -8,12 +8,11 @@ the place and the type, never the value.
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,16 +21,16 @@ from typing import Any
 from fde.engagement import Engagement
 from fde.errors import MissingError
 from redact.audit_names import untouched
+from redact.audit_shapes import shaped
 from redact.audit_strings import (
     PICTURE,
-    Found,
+    Reading,
     Strings,
     collect,
+    compact,
     decoded,
-    readable_base64,
     readable_files,
 )
-from redact.checks import IBAN_LENGTHS, card, iban
 from redact.names import fold, words
 from redact.policy import load as load_policy
 from redact.vault import Entry, Vault
@@ -113,10 +112,10 @@ def audit(engagement: Engagement, vault: Vault | None = None, *, only: Path | No
     strings = collect(engagement, files)
     policy = load_policy(engagement)
     dropped = {kind for kind, treatment in policy.treatments.items() if treatment == "keep"}
-    allowed = {_compact(value) for value in policy.allow}
+    allowed = {compact(value) for value in policy.allow}
     # What is allowed now may have been replaced once: its parts are in the vault as well.
-    allowed |= {_compact(word) for value in policy.allow for word in value.split()}
-    known = [e for e in entries if e.type not in dropped and _compact(e.original) not in allowed]
+    allowed |= {compact(word) for value in policy.allow for word in value.split()}
+    known = [e for e in entries if e.type not in dropped and compact(e.original) not in allowed]
     kept = [*kept, *policy.allow]
     findings = list(_check(strings, known, kept, dropped, _private(engagement)))
     return Report(
@@ -146,20 +145,17 @@ def _check(
 ) -> Iterator[Finding]:
     texts = list(_readings(strings))
     seen: set[tuple[str, str]] = set()
-    spared = {_compact(s) for e in entries for s in (e.surrogate, *e.surrogate.split())}
+    spared = {compact(s) for e in entries for s in (e.surrogate, *e.surrogate.split())}
     for index, kind, how in (
         *_known(texts, entries, kept),
         *_misread(texts, entries),
-        *_shaped(texts, spared, dropped, private),
+        *shaped(texts, spared, dropped, private),
         *(() if "PERSON" in dropped else _second_reading(texts, entries, kept)),
     ):
         found, encoding = texts[index][1], texts[index][2]
         if (found.place, kind) not in seen:
             seen.add((found.place, kind))
             yield Finding(found.place, kind, f"{how}, {encoding}" if encoding else how, found.count)
-
-
-Reading = tuple[str, Found, str]
 
 
 def _readings(strings: Strings) -> Iterator[Reading]:
@@ -173,26 +169,6 @@ def _readings(strings: Strings) -> Iterator[Reading]:
 
 # Ratio of matching letters (Ratcliff/Obershelp) from which a word counts as a misread original.
 _CLOSE = 0.82
-# Letters of other scripts that look like Latin ones.
-_LOOKALIKES = str.maketrans("авекмнорстухіјѕԁɡɩοαρυνκιτεχв", "abekmhopctyxijsdgioapuvkitexb")
-
-
-def _normal(text: str) -> str:
-    if text.isascii():
-        return text.lower()
-    text = "".join(
-        c
-        for c in unicodedata.normalize("NFKD", text.casefold())
-        if not unicodedata.category(c).startswith(("M", "Cf"))
-    )
-    return (
-        text.translate(_LOOKALIKES).replace("ß", "ss").replace("ł", "l").replace("ø", "o").replace("đ", "d")
-    )
-
-
-def _compact(text: str) -> str:
-    text = _normal(text)
-    return text if text.isalnum() else "".join(c for c in text if c.isalnum())
 
 
 class _Run:
@@ -208,7 +184,7 @@ class _Run:
         for text, _, _ in texts:
             self.starts.append(length)
             for match in re.finditer(r"[^\W_]+", _invisible(text)):
-                word = _compact(match[0])
+                word = compact(match[0])
                 pieces.append(word)
                 self.edges.add(length)
                 if match[0][0].isupper():
@@ -236,7 +212,7 @@ def _invisible(text: str) -> str:
 def _known(texts: list[Reading], entries: list[Entry], kept: list[str]) -> Iterator[tuple[int, str, str]]:
     run = _Run(texts)
     spared: list[tuple[int, int]] = []
-    for text in {_compact(k) for k in kept}:
+    for text in {compact(k) for k in kept}:
         if len(text) > 2:
             spared.extend((at, at + len(text)) for at in run.find(text))
     spared.sort()
@@ -246,7 +222,7 @@ def _known(texts: list[Reading], entries: list[Entry], kept: list[str]) -> Itera
         i = bisect_right(begins, start)
         return any(a <= start and end <= b and (a, b) != (start, end) for a, b in spared[max(0, i - 4) : i])
 
-    moved = {_compact(e.surrogate) for e in entries if e.type == "DATE_OF_BIRTH"}
+    moved = {compact(e.surrogate) for e in entries if e.type == "DATE_OF_BIRTH"}
     for entry in entries:
         if not entry.certain:
             continue
@@ -257,7 +233,7 @@ def _known(texts: list[Reading], entries: list[Entry], kept: list[str]) -> Itera
                 if entry.original in text
             )
             continue
-        keys = {_compact(a) for a in (entry.original, *entry.aliases)}
+        keys = {compact(a) for a in (entry.original, *entry.aliases)}
         if entry.type == "DATE_OF_BIRTH":
             keys -= moved  # somebody else's moved date
         for key in sorted(k for k in keys if len(k) > 2):
@@ -286,14 +262,14 @@ def _misread(texts: list[Reading], entries: list[Entry]) -> Iterator[tuple[int, 
     for index, (text, found, _) in enumerate(texts):
         for word in re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", text):
             if found.key == PICTURE:
-                pictured.append((index, _compact(word)))
+                pictured.append((index, compact(word)))
             else:
-                written.add(_compact(word))
+                written.add(compact(word))
     # Words that stand as text in the output were judged there.
     doubtful = sorted({w for _, w in pictured if len(w) > 5 and w not in written and w not in words()})
     if not doubtful:
         return
-    names = {_compact(e.original): e.type for e in entries if e.certain and e.type in ("NAME", "USERNAME")}
+    names = {compact(e.original): e.type for e in entries if e.certain and e.type in ("NAME", "USERNAME")}
     wrong: dict[str, str] = {}
     for word in doubtful:
         for name in get_close_matches(word, [n for n in names if abs(len(n) - len(word)) < 3], 1, _CLOSE):
@@ -324,95 +300,3 @@ def _is_amount(text: str, key: str) -> bool:
         and re.fullmatch(r"\d{1,3}(?:[.,]\d{3})+(?:[.,]\d{2})?|\d+[.,]\d{2}", p)
     ]
     return bool(amounts) and not re.search(rf"(?<!\d){key}(?!\d)", text)
-
-
-# --- values with a shape --------------------------------------------------------------------------
-
-_MAIL = re.compile(r"[\w.+'-]{1,64}@(?:[\w-]{1,63}\.)+[a-z]{2,24}", re.IGNORECASE)
-_IBAN = re.compile(r"(?<![a-z0-9])[a-z]{2}\d{2}(?:[ -]?[a-z0-9]){11,30}", re.IGNORECASE)
-_CARD = re.compile(r"(?<![\w.,+-])\d(?:[ -]?\d){12,18}(?![\w-]|[.,]\d)")
-_SSN = re.compile(r"(?<![\d-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])")
-_PHONE = re.compile(
-    r"(?<![\w+])\+[1-9]\d{0,2}[ .\-/]?(?:\(0?\d{1,5}\)[ .\-/]?)?\d(?:[ .\-/]?\d){5,12}(?!\d)"
-    r"(?:[ ,]{0,2}(?:x|ext\.?|extension)[ .]?\d{1,6})?",
-    re.IGNORECASE,
-)
-_KEYS = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}|"
-    r"\bxox[abprs]-[\w-]{10,}|"
-    r"\bsk-[\w-]{20,}|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{5,}|\b[sr]k_live_\w{16,}|\bAIza[\w-]{35}\b"
-)
-_RANDOM = re.compile(r"(?<![\w/+.-])[A-Za-z0-9_+-]{20,200}={0,2}(?![\w/+.-])")
-_LOGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/:@]{1,60}:(?P<p>[^\s/@]{3,80})@", re.IGNORECASE)
-
-
-def _shaped(
-    texts: list[Reading], spared: set[str], dropped: set[str], private: str
-) -> Iterator[tuple[int, str, str]]:
-    domains = {
-        m[0].rpartition("@")[2].lower()
-        for text, found, _ in texts
-        if found.published and "@" in text
-        for m in _MAIL.finditer(text)
-    }
-
-    def foreign(value: str, found: Found) -> bool:
-        """Whether a value is the client's own rather than one a later stage made up."""
-        return found.published or re.sub(r"[\s.()/-]", "", value).lower() in private
-
-    for index, (text, found, _) in enumerate(texts):
-        if found.key == "split":
-            continue
-        if "@" in text and "EMAIL_ADDRESS" not in dropped:
-            for match in _MAIL.finditer(text):
-                new = match[0].rpartition("@")[2].lower() not in domains
-                if _compact(match[0]) not in spared and (new or foreign(match[0], found)):
-                    yield index, "EMAIL_ADDRESS", "shape"
-        if any(c.isdigit() for c in text):
-            for kind, how, value in _numbers(text, dropped):
-                made_up = kind in ("IBAN_CODE", "PHONE_NUMBER") and not foreign(value, found)
-                if _compact(value) not in spared and not made_up:
-                    yield index, kind, how
-        if "SECRET" not in dropped:
-            if _KEYS.search(text) or any(_compact(m["p"]) not in spared for m in _LOGIN.finditer(text)):
-                yield index, "SECRET", "shape of a key"
-            # Readable text in base64 is judged as that text.
-            elif any(_random(m[0]) and readable_base64(m[0]) is None for m in _RANDOM.finditer(text)):
-                yield index, "SECRET", "entropy"
-
-
-def _numbers(text: str, dropped: set[str]) -> Iterator[tuple[str, str, str]]:
-    if "IBAN_CODE" not in dropped:
-        for match in _IBAN.finditer(text):
-            plain = _compact(match[0]).upper()
-            length = IBAN_LENGTHS.get(plain[:2])
-            if length and iban(plain[:length]):
-                yield "IBAN_CODE", "check digits", plain[:length]
-    if "CREDIT_CARD" not in dropped:
-        for match in _CARD.finditer(text):
-            account = re.search(
-                r"[A-Z]{2}\d{2}(?:[ -][A-Z0-9]{4})*[ -]?$", text[max(0, match.start() - 40) : match.start()]
-            )
-            if card(_compact(match[0])) and not account:
-                yield "CREDIT_CARD", "check digits", match[0]
-    if "NATIONAL_ID" not in dropped:
-        for match in _SSN.finditer(text):
-            yield "NATIONAL_ID", "shape", match[0]
-    if "PHONE_NUMBER" not in dropped:
-        for match in _PHONE.finditer(text):
-            yield "PHONE_NUMBER", "shape", match[0]
-
-
-def _random(word: str) -> bool:
-    """Whether a word looks drawn at random: all kinds of characters, and many different ones."""
-    kinds = (sum(c.isdigit() for c in word), sum(c.isupper() for c in word), sum(c.islower() for c in word))
-    if min(kinds) < 3 or re.fullmatch(r"[A-Z_]+_[0-9a-f]{6}", word):  # the latter are tags of the policy
-        return False
-    counts = Counter(word)
-    entropy = -sum(n / len(word) * math.log2(n / len(word)) for n in counts.values())
-    return entropy >= 3.7
-
-
-def types_of(findings: Iterable[Finding]) -> list[str]:
-    """The types that leaked, each once."""
-    return sorted({f.type for f in findings})

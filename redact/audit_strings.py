@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sqlite3
+import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -66,6 +67,10 @@ class Found:
     key: str = ""
     count: int = 1
     published: bool = False
+
+
+# A string as it was read, where it stands, and under which encoding it was found.
+Reading = tuple[str, Found, str]
 
 
 @dataclass(slots=True)
@@ -314,6 +319,29 @@ def _header(file: Path, place: str, strings: Strings) -> None:
             strings.unread += 1
             return
     _json(header.get("__metadata__", {}), place + "#", "", strings, False)
+
+
+# Letters of other scripts that look like Latin ones.
+_LOOKALIKES = str.maketrans("авекмнорстухіјѕԁɡɩοαρυνκιτεχв", "abekmhopctyxijsdgioapuvkitexb")
+
+
+def _normal(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    text = "".join(
+        c
+        for c in unicodedata.normalize("NFKD", text.casefold())
+        if not unicodedata.category(c).startswith(("M", "Cf"))
+    )
+    return (
+        text.translate(_LOOKALIKES).replace("ß", "ss").replace("ł", "l").replace("ø", "o").replace("đ", "d")
+    )
+
+
+def compact(text: str) -> str:
+    """Letters and digits only, without case, accents and look-alikes: as the audit compares."""
+    text = _normal(text)
+    return text if text.isalnum() else "".join(c for c in text if c.isalnum())
 
 
 _B64 = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{12,}={0,2}(?![A-Za-z0-9+/_-])")

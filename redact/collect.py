@@ -11,7 +11,7 @@ from datetime import date
 from redact import names
 from redact.checks import compact, plausible_birth
 from redact.corpus import MAX_STRING, Context, Edit
-from redact.detect import TWO_SURNAMES, Detector
+from redact.detect import Detector
 from redact.encoded import pieces
 from redact.labels import labelled_lines
 from redact.names import fold
@@ -20,6 +20,7 @@ from redact.people_index import People, words_of
 from redact.policy import Policy
 from redact.rewrite import compact_key
 from redact.spans import Span
+from redact.weigh import TWO_SURNAMES
 
 NUMBERS = (
     "BANK_ACCOUNT", "CREDIT_CARD", "IBAN_CODE", "ID_NUMBER", "IP_ADDRESS", "MAC_ADDRESS", "NATIONAL_ID",

@@ -22,12 +22,23 @@ CONFIG = "gliner_config.json"
 PACKAGE = "gliner==0.2.29"
 # What the model is asked for, in the words such models were trained on -> our type.
 _ASKED = {
-    "person": "PERSON", "address": "ADDRESS", "location": "LOCATION", "organization": "ORGANIZATION",
-    "phone number": "PHONE_NUMBER", "email": "EMAIL_ADDRESS", "username": "USERNAME", "password": "SECRET",
-    "date of birth": "DATE_OF_BIRTH", "passport number": "NATIONAL_ID",
-    "social security number": "NATIONAL_ID", "bank account number": "BANK_ACCOUNT",
-    "credit card number": "CREDIT_CARD", "medical record number": "ID_NUMBER", "license plate": "VEHICLE_ID", "ip address": "IP_ADDRESS",
-}  # fmt: skip
+    "person": "PERSON",
+    "address": "ADDRESS",
+    "location": "LOCATION",
+    "organization": "ORGANIZATION",
+    "phone number": "PHONE_NUMBER",
+    "email": "EMAIL_ADDRESS",
+    "username": "USERNAME",
+    "password": "SECRET",
+    "date of birth": "DATE_OF_BIRTH",
+    "passport number": "NATIONAL_ID",
+    "social security number": "NATIONAL_ID",
+    "bank account number": "BANK_ACCOUNT",
+    "credit card number": "CREDIT_CARD",
+    "medical record number": "ID_NUMBER",
+    "license plate": "VEHICLE_ID",
+    "ip address": "IP_ADDRESS",
+}
 _BATCH = 8
 # As the library splits words: a window holds so many of them.
 _WORD = re.compile(r"\w+(?:[-_]\w+)*|\S")

@@ -17,11 +17,12 @@ from ingest.snapshot import Node, parse
 from redact import addresses, patterns, people
 from redact.broken import mended
 from redact.corpus import Context
-from redact.detect import Detector, refine
+from redact.detect import Detector
 from redact.names import fold, undisguised
 from redact.rewrite import Rewriter
 from redact.spans import Span
 from redact.stage import redact
+from redact.weigh import refine
 
 SURE = "From: Marguerite Okonjo <m.okonjo@northgate.example>\n\n"
 
