@@ -80,6 +80,7 @@ class Knowledge:
             self._locals(),
             self._endings,
             self._date if self._births or self.replaces("DATE_TIME") or self.replaces("AGE") else None,
+            drops_scripts=self._policy.scripts == "drop",
         )
 
     def replaces(self, kind: str) -> bool:

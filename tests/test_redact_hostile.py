@@ -11,6 +11,7 @@ import pytest
 from redact_corpus import everything, ingest, key_file, policy, recording
 
 from fde.engagement import Engagement
+from fde.errors import InputError
 from ingest.document import Document
 from ingest.recording import Recording
 from ingest.snapshot import Node, parse
@@ -83,6 +84,20 @@ def test_labelled_names_of_other_scripts_are_replaced(client: Engagement) -> Non
     text = everything(redact(client).path)
     assert not [name for name in ("محمد", "الأحمد", "Ольга", "Кузнецова", "山田太郎") if name in text]
     assert "12.00" in text
+
+
+def test_texts_that_nobody_can_read_are_not_passed_through_unasked(client: Engagement) -> None:
+    text = "דוד כהן ביקש זאת, mail d.cohen@elsewhere.example\n\nThe α level and a Βασιλέως street."
+    ingest(client, documents=(note(text),))
+    with pytest.raises(InputError, match=r"1 texts are in scripts .* does not read: Hebrew"):
+        redact(client)
+    config = client.config_path.read_text()
+    client.config_path.write_text(config.replace("[redact]\n", '[redact]\nscripts = "drop"\n'))
+    dropped = everything(redact(client).path)
+    assert "[removed: Hebrew]" in dropped and "דוד" not in dropped and "Βασιλέως" in dropped
+    client.config_path.write_text(config.replace("[redact]\n", '[redact]\nscripts = "leave"\n'))
+    left = everything(redact(client).path)
+    assert "דוד" in left and "d.cohen" not in left
 
 
 class Names:
