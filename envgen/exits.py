@@ -59,9 +59,7 @@ class Exits:
         if kind.previous and kind.previous not in {found.node for found in exits}:
             # Who turns over may turn back: that it leads to the record before needs no recording.
             back = Outcome(page=kind.id, record="previous")
-            exits.append(
-                Exit(node=kind.previous, label=kind.nodes[kind.previous].label(), outcomes=(back,))
-            )
+            exits.append(Exit(node=kind.previous, label=kind.nodes[kind.previous].label(), outcomes=(back,)))
         return exits
 
     def _navigation(self) -> dict[tuple[str, str], Exit]:

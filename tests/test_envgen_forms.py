@@ -9,10 +9,10 @@ from envgen_forms import ALL, appointment, contacts, labels, note, shuffled
 
 from envgen.compile import compile_workflow
 from envgen.environment import WorkflowEnv
-from envgen.expressions import in_words
 from envgen.replay import replay
 from envgen.tasks import make_tasks
 from envgen.traces import Parser, trace
+from envgen.words import in_words
 from envgen.workflow import Workflow
 from ingest.action import Action
 from ingest.recording import Recording
