@@ -43,7 +43,7 @@ def steps_per_second(seconds: float, **options: Any) -> float:
             ):
                 observation, reward, *_ = env.step(action)
                 steps += 1
-            assert reward > 0, "the work was not rewarded"
+            assert float(reward) > 0, "the work was not rewarded"
             if not began:
                 steps, began = 0, time.perf_counter()
             elif time.perf_counter() - began > seconds:
@@ -64,7 +64,7 @@ def main() -> None:
     def installed(self: Any, **options: Any) -> Any:
         return launch(self, **{**options, "executable_path": browser, "chromium_sandbox": False})
 
-    BrowserType.launch = installed
+    BrowserType.launch = installed  # type: ignore[method-assign]
     found = {
         "as it comes": steps_per_second(seconds),
         "without pauses": steps_per_second(seconds, slow_mo=0, pre_observation_delay=0.0),

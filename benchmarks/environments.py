@@ -36,7 +36,7 @@ from envgen.parity import compare  # noqa: E402
 from envgen.session import Task  # noqa: E402
 from envgen.tasks import make_tasks  # noqa: E402
 from envgen.workflow import PageModel, Workflow  # noqa: E402
-from fde.errors import WorkError  # noqa: E402
+from fde.errors import InputError, WorkError  # noqa: E402
 from ingest.action import Action  # noqa: E402
 from ingest.browser import executable  # noqa: E402
 from ingest.document import Document  # noqa: E402
@@ -138,24 +138,28 @@ def _snapshot(env: WorkflowEnv, pages: dict[str, PageModel]) -> Snapshot:
 
 def row(name: str, value: float | None, unit: str, peer_value: float | None = None) -> dict[str, Any]:
     """One result; ``peer_value``: BrowserGym's, of the same unit."""
-    ratio = None if value is None or not peer_value else value / peer_value
-    peer = None if peer_value is None else PEER
-    return {"name": name, "value": value, "unit": unit, "peer": peer, "peer_value": peer_value, "ratio": ratio}
+    found: dict[str, Any] = {"name": name, "value": value, "unit": unit}
+    if value is None or peer_value is None:
+        return {**found, "peer": None, "peer_value": None, "ratio": None}
+    return {**found, "peer": PEER, "peer_value": peer_value, "ratio": value / peer_value}
 
 
 def browsergym(python: Path, seconds: float) -> dict[str, float]:
     """Steps a second of BrowserGym's MiniWoB, run by the Python of an environment that has it.
 
     Raises:
-        WorkError: when it does not run there.
+        InputError: when there is no such Python.
+        WorkError: when BrowserGym does not run there.
     """
     from benchmarks.web_tasks import pages
 
     script = ROOT / "benchmarks" / "browsergym_steps.py"
     with pages() as base:
-        found = subprocess.run(
-            [python, script, base, str(seconds), executable()], capture_output=True, text=True, check=False
-        )
+        run = [str(python), str(script), base, str(seconds), str(executable())]
+        try:
+            found = subprocess.run(run, capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise InputError(f"--browsergym {python}: {error.strerror}.", "Name a Python.") from error
     if found.returncode:
         last = (found.stderr.strip().splitlines() or ["no output"])[-1]
         raise WorkError(

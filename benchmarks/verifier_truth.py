@@ -70,12 +70,18 @@ class Verdict:
 
 def plan(workflow: str, right: int, wrong: int, seed: int) -> list[Piece]:
     """Every way of a workflow in turn, each on a task of its own."""
-    source = truth_workers if workflow in PORTAL else truth_web
+    of_right, of_wrong = _ways(workflow)
     ways = [
-        *itertools.islice(itertools.cycle(source.RIGHT[workflow]), right),
-        *itertools.islice(itertools.cycle(source.WRONG[workflow]), wrong),
+        *itertools.islice(itertools.cycle(of_right), right),
+        *itertools.islice(itertools.cycle(of_wrong), wrong),
     ]
     return [Piece(workflow, way, seed, number) for number, way in enumerate(ways)]
+
+
+def _ways(workflow: str) -> tuple[list[str], list[str]]:
+    """The ways that are meant to be right, and those that are meant to be wrong."""
+    source = truth_workers if workflow in PORTAL else truth_web
+    return list(source.RIGHT[workflow]), list(source.WRONG[workflow])
 
 
 def plans(names: Sequence[str], right: int, wrong: int, seed: int) -> dict[str, list[Piece]]:
@@ -139,6 +145,7 @@ def summary(name: str, found: Sequence[Verdict]) -> dict[str, Any]:
     right, wrong = [v for v in judged if v.done.right], [v for v in judged if not v.done.right]
     passes = [v for v in wrong if v.passed]
     rejects = [v for v in right if not v.passed]
+    taken = [v for v in right if v.done.way in _ways(v.done.work.workflow)[1]]
     by_way: dict[str, Counter[str]] = defaultdict(Counter)
     for v in judged:
         by_way[v.done.way].update(pieces=1, right=bool(v.done.right), disagree=v.done.right != v.passed)
@@ -147,6 +154,8 @@ def summary(name: str, found: Sequence[Verdict]) -> dict[str, Any]:
         "not_judged": [_told(v) for v in found if v.done.right is None],
         "false_pass": Share.of(len(passes), len(wrong)).model_dump(),
         "false_reject": Share.of(len(rejects), len(right)).model_dump(),
+        "meant_wrong_but_taken": len(taken),
+        "false_reject_of_those": sum(not v.passed for v in taken),
         "disagreements": [_told(v) for v in (*passes, *rejects)],
         "wrong_followed_to_the_end": sum(v.followed for v in wrong),
         "ways": {way: dict(counts) for way, counts in by_way.items()},
@@ -210,9 +219,15 @@ def main() -> None:
         print(json.dumps(told, indent=1))
 
 
+def _taken(each: dict[str, Any]) -> str:
+    taken, rejected = each["meant_wrong_but_taken"], each["false_reject_of_those"]
+    return f", {rejected} of them of the {taken} meant to be wrong that the page takes" if taken else ""
+
+
 def _print(each: dict[str, Any]) -> None:
     print(f"{each['workflow']}: {_line('false pass', each['false_pass'])}, "
-          f"{_line('false reject', each['false_reject'])}; {len(each['not_judged'])} not judged, "
+          f"{_line('false reject', each['false_reject'])}"
+          f"{_taken(each)}; {len(each['not_judged'])} not judged, "
           f"{each['wrong_followed_to_the_end']} of the wrong followed to the end", flush=True)  # fmt: skip
     if each["workflow"] != "all":
         for example in each["disagreements"]:

@@ -200,15 +200,15 @@ class Generator:
             return rng.choice([option for option in offered[0] if option] or [""])
         for equal in self.equalities:
             # What rows are picked by is what one of them says.
-            of, named = equal.left, equal.right == Parameter(name=parameter.name)
-            if named and isinstance(of, FieldOf) and of.root.startswith(ROW):
-                said = [
+            of, by_it = equal.left, equal.right == Parameter(name=parameter.name)
+            if by_it and isinstance(of, FieldOf) and of.root.startswith(ROW):
+                rows = [
                     row[of.path[0]]
                     for row in records[of.root.removeprefix(ROW)].values()
                     if row.get(of.path[0])
                 ]
-                if said:
-                    return rng.choice(said)
+                if rows:
+                    return rng.choice(rows)
         if parameter.kind == "field":
             for root, key in main.items():
                 record = records[self.roots[root]].get(key, {})
@@ -471,9 +471,9 @@ def near(rng: random.Random, text: str) -> str:
     if value is not None:
         unit = Decimal(1).scaleb(-_places(text))
         step = rng.choice([1, -1]) * rng.choice([1, 10, 100]) * unit
-        # Numbers stay positive, and 5 less 10 would be 5 again.
-        other = abs(value + step) if abs(value + step) != abs(value) else abs(value) + abs(step)
-        return write_number(other or unit, text)
+        other = abs(value + step) or unit
+        # Numbers stay positive: 5 less 10 would be 5 again.
+        return write_number(other if other != abs(value) else abs(value) + abs(step), text)
     digits = [i for i, c in enumerate(text) if c.isdigit()]
     if not digits:
         return text + "x"
