@@ -176,14 +176,14 @@ def measure(quick: bool, peer: Path | None = None) -> list[dict[str, Any]]:
     results = []
     seconds = 1.0 if quick else 5.0
     peers = {} if peer is None else browsergym(peer, 4 * seconds)
-    results += [row(f"{PEER}, {how}", value, "steps/s") for how, value in peers.items()]
+    results += [row(f"{PEER}: steps, {how}", value, "steps/s") for how, value in peers.items()]
     for name, group in recordings.items():
         began = time.process_time()
         workflow = compile_workflow(group, documents)
         results.append(row(f"{name}: compile {len(group)} recordings", time.process_time() - began, "s"))
         for fresh, what in ((False, "tasks come back"), (True, "every task new")):
             speed = steps_per_second(workflow, seconds, fresh=fresh)
-            results.append(row(f"{name}: steps, {what}", speed, "steps/s", peers.get("without pauses")))
+            results.append(row(f"{name}: steps, {what}", speed, "steps/s", peers.get("processor time")))
         if quick:
             continue
         long = made_up(workflow, 30, 40)
