@@ -36,7 +36,13 @@ _KEPT = 128
 
 @dataclass(slots=True)
 class Instance:
-    """One concrete state of the application, and what the task in it is."""
+    """One concrete state of the application, and what the task in it is.
+
+    Attributes:
+        options: What a control offers, where that is data of the case.
+        offered: What a control offers while the one that decides about it has a value, as far as the
+            recording shows it that the instance is made of.
+    """
 
     records: dict[str, dict[str, Record]]
     session: dict[str, str]
@@ -46,6 +52,7 @@ class Instance:
     seed: int = 0
     roots: dict[str, str] = field(default_factory=dict)
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    offered: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
 
 def bucket(parameters: Mapping[str, str]) -> int:

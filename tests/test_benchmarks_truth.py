@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 from envgen_forms import note
 
+from benchmarks.environments import load
 from benchmarks.truth_pieces import Piece, done, keep, kept
 from benchmarks.verifier_truth import PORTAL, WEB, plans, summary, verdicts
 from envgen.compile import compile_workflow
+from envgen.replay import replay
 from envgen.traces import Moment, Parser, trace
 from fde.errors import InputError
 from ingest.action import Action
+from ingest.recording import Recording
+from ingest.snapshot import parse
 
 
 def test_more_pieces_begin_with_the_same_ones() -> None:
@@ -55,3 +59,30 @@ def test_a_file_that_is_no_piece_is_said(tmp_path: Path) -> None:
 
 def _with(moment: Moment, value: str) -> Moment:
     return replace(moment, action=Action.model_validate({**moment.action.model_dump(), "value": value}))
+
+
+def test_what_a_held_out_recording_alone_shows_on_offer_can_be_chosen_in_its_replay() -> None:
+    """An option that no other recording shows, chosen first and then put right."""
+    recordings, documents = load()
+    one, *others = recordings["code-invoice"]
+    at, step = next(
+        (i, s)
+        for i, s in enumerate(one.steps)
+        if s.action.target is not None and s.action.target.name == "Account"
+    )
+    assert step.before is not None and step.action.value
+    account = next(n for n in parse(step.before.text).walk() if n.role == "combobox" and n.name == "Account")
+    unused = next(n.name for n in account.children if n.name not in ("", step.action.value))
+    renamed = Recording.model_validate_json(
+        one.model_dump_json().replace(f'option \\"{unused}\\"', 'option \\"Uncharted\\"')
+    )
+    step = renamed.steps[at]
+    first = step.model_copy(
+        update={"action": step.action.model_copy(update={"value": "Uncharted"}), "after": step.before}
+    )
+    steps = (*renamed.steps[:at], first, *renamed.steps[at:])
+    parser = Parser()
+    found = replay(
+        compile_workflow(others, documents), trace(renamed.model_copy(update={"steps": steps}), parser)
+    )
+    assert not found.refused and found.score.passed, (found.refused, found.score.reasons)
