@@ -25,8 +25,8 @@ from envgen.expressions import (
 )
 from envgen.expressions import test as holds
 from envgen.leaves import Values
-from envgen.rows import ROW, Row, aggregated, calculated
-from envgen.values import number
+from envgen.rows import ROW, Row, aggregated, calculated, later
+from envgen.values import number, parse_date
 
 _CATEGORIES = 12
 # A factor is a rate, or a quantity in a box; exchange rates have the most decimals.
@@ -37,6 +37,7 @@ Rows = list[Mapping[str, str]]
 
 def derived(examples: Sequence[Example], values: Values) -> Iterator[tuple[Expression, list[str | None]]]:
     """Derived numbers with what they are in every example, where at least two different ones are right."""
+    yield from _dates(examples, values)
     outputs = [number(example.output) for example in examples]
     if len({out for out in outputs if out is not None}) < 2:
         return
@@ -133,6 +134,23 @@ def _made(
 ) -> tuple[Expression, list[str | None]]:
     expression = Arithmetic.model_validate({"how": how, "left": left, "right": right, "places": places})
     return expression, [calculated(how, x, y, places) for x, y in zip(a, b, strict=True)]
+
+
+def _dates(examples: Sequence[Example], values: Values) -> Iterator[tuple[Expression, list[str | None]]]:
+    """A date always so many days after another."""
+    outputs = [parse_date(example.output) for example in examples]
+    if len({out[0] for out in outputs if out is not None}) < 2:
+        return
+    for atom, texts in values:
+        dates = [None if text is None else parse_date(text) for text in texts]
+        between = {
+            (out[0] - found[0]).days
+            for found, out in zip(dates, outputs, strict=True)
+            if found is not None and out is not None
+        }
+        if len(between) == 1 and (days := between.pop()):
+            expression = Arithmetic(how="days", left=atom, right=Constant(text=str(days)))
+            yield expression, [None if text is None else later(text, days) for text in texts]
 
 
 def _constants(

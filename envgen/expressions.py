@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from envgen.rows import Row, aggregated, calculated
+from envgen.rows import Row, aggregated, calculated, later
 from envgen.values import FORMATS, convert, number
 
 
@@ -132,13 +132,16 @@ class Mapped(_Data):
 
 
 class Arithmetic(_Data):
-    """Two numbers added, subtracted or multiplied, rounded half up to ``places`` decimals."""
+    """Two numbers added, subtracted or multiplied, rounded half up to ``places`` decimals.
+
+    ``days``: the date that is so many days after another, written as that one is.
+    """
 
     kind: Literal["arithmetic"] = "arithmetic"
-    how: Literal["plus", "minus", "times"]
+    how: Literal["plus", "minus", "times", "days"]
     left: Expression
     right: Expression
-    places: int
+    places: int = 0
 
 
 class Aggregate(_Data):
@@ -306,6 +309,8 @@ def evaluate(expression: Expression, context: Context) -> str | None:
 
 def _calculated(expression: Arithmetic, context: Context) -> str | None:
     texts = evaluate(expression.left, context), evaluate(expression.right, context)
+    if expression.how == "days":
+        return None if texts[0] is None or texts[1] is None else later(texts[0], int(texts[1]))
     left, right = (None if text is None else number(text) for text in texts)
     if left is None or right is None:
         return None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
-from envgen.values import number
+from envgen.values import number, parse_date
 
 if TYPE_CHECKING:
     from envgen.expressions import Context
@@ -20,6 +21,12 @@ def calculated(how: str, left: Decimal, right: Decimal, places: int) -> str:
     """Two numbers put together, as a plain number."""
     found = left + right if how == "plus" else left - right if how == "minus" else left * right
     return f"{found.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP):f}"
+
+
+def later(text: str, days: int) -> str | None:
+    """A date so many days after another, written as that one is; None for what is no date."""
+    found = parse_date(text)
+    return None if found is None else (found[0] + timedelta(days=days)).strftime(found[1])
 
 
 def aggregated(how: str, field: str, rows: Iterable[Mapping[str, str]]) -> str | None:

@@ -74,6 +74,8 @@ def in_words(expression: Expression | Test, names: Mapping[str, str] | None = No
             pairs = ", ".join(f"{key} → {value}" for key, value in expression.pairs)
             return f"by {say(expression.of)}: {pairs}"
         case Arithmetic():
+            if expression.how == "days":
+                return f"{say(expression.left)} and {say(expression.right)} days"
             sign = {"plus": "+", "minus": "−", "times": "×"}[expression.how]
             return f"{say(expression.left)} {sign} {say(expression.right)}"
         case Aggregate():

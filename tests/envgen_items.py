@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
 from ingest.action import Action, resolve
@@ -15,7 +16,7 @@ STATES = ("Open", "Paid", "Disputed")
 COUNT = 9
 PAGE_ROWS = 6
 FEE = Decimal("0.025")
-FIELDS = ("Reference", "Items", "Total", "Largest", "Fee")
+FIELDS = ("Reference", "Items", "Total", "Largest", "Fee", "Due")
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,17 @@ def right(found: list[Item], vendor: str) -> dict[str, str]:
     }
 
 
+def due(day: date) -> str:
+    """Two weeks after the statement, as the form has dates."""
+    return (day + timedelta(days=14)).strftime("%d.%m.%Y")
+
+
 @dataclass
 class Ledger:
-    """The application: a list over two pages, and a form."""
+    """The application: a list over three pages, and a form."""
 
     items: list[Item]
+    day: date
     page: str = "/items"
     offset: int = 0
     draft: dict[str, str] = field(default_factory=dict)
@@ -77,7 +84,8 @@ class Ledger:
             for i in self.items[self.offset : self.offset + PAGE_ROWS]
         ]
         more = [Node("button", "More")] if self.offset + PAGE_ROWS < len(self.items) else []
-        return [Node("table", children=(header, *rows)), *more, Node("link", "Settle")]
+        said = Node("text", value=f"Statement of {self.day.isoformat()}")
+        return [said, Node("table", children=(header, *rows)), *more, Node("link", "Settle")]
 
     def _form(self) -> list[Node]:
         fields = [Node("textbox", name, value=self.draft.get(name) or None) for name in FIELDS]
@@ -106,12 +114,13 @@ def record(number: int) -> Recording:
     found = items(number)
     open_of = sorted({item.vendor for item in found if item.state == "Open"})
     vendor = open_of[number % len(open_of)]
-    ledger = Ledger(found)
+    ledger = Ledger(found, date(2026, 1, 7) + timedelta(days=11 * number))
     while ledger.offset + PAGE_ROWS < len(found):
         ledger.do('click button "More"')
     ledger.do('click link "Settle"')
     reference = f"S-{random.Random(f'reference {number}').randrange(10_000, 99_999)}"
-    for name, value in {"Reference": reference, **right(found, vendor)}.items():
+    values = {"Reference": reference, **right(found, vendor), "Due": due(ledger.day)}
+    for name, value in values.items():
         ledger.do(f'fill textbox "{name}": {value}')
     ledger.do('click button "Send"')
     return Recording(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 
 import pytest
-from envgen_items import COUNT, Item, record, right
+from envgen_items import COUNT, Item, due, record, right
 
 from envgen.compile import compile_workflow
 from envgen.environment import WorkflowEnv
@@ -44,6 +45,7 @@ def test_rules_count_and_add_up_the_rows_that_the_task_is_about() -> None:
     assert found["Total"].startswith(f"the sum of “Amount” over {rows}")
     assert found["Largest"].startswith(f"the largest of “Amount” over {rows}")
     assert found["Fee"] == "the chosen “Total” × “0.025”"
+    assert " and “14” days" in found["Due"]
 
 
 def test_every_recording_replays_in_what_the_others_compile_to() -> None:
@@ -63,15 +65,18 @@ def shown(env: WorkflowEnv) -> list[Item]:
     ]
 
 
-@pytest.mark.parametrize("wrong", [None, "Items", "Total", "Largest", "Fee"])
+@pytest.mark.parametrize("wrong", [None, "Items", "Total", "Largest", "Fee", "Due"])
 def test_work_on_new_data_is_judged_as_the_rule_by_hand_says(wrong: str | None) -> None:
     env = WorkflowEnv(settled())
     for task in make_tasks(settled(), "test", 6):
         env.reset(task)
         vendor = task.parameters["vendor"]
         found = shown(env)
-        values = right(found, vendor)
-        if wrong is not None:
+        (day,) = env.instance.session.values()
+        values = {**right(found, vendor), "Due": due(date.fromisoformat(day.split()[-1]))}
+        if wrong == "Due":
+            values["Due"] = due(date.fromisoformat(day.split()[-1]) + timedelta(days=1))
+        elif wrong is not None:
             # The same over all of the vendor's items, or a little off where that is no other value.
             every = right([Item(i.number, i.vendor, i.cents, "Open") for i in found], vendor)[wrong]
             values[wrong] = every if every != values[wrong] else values[wrong] + "1"
