@@ -2,10 +2,14 @@
 
 ::
 
-    python benchmarks/environments.py [--quick] [--json]
+    python benchmarks/environments.py [--quick] [--browsergym PYTHON] [--json]
 
 Uses the recordings of the sample company, unredacted, without its documents' look-ups when
-they cannot be read.
+they cannot be read. For the ratio to BrowserGym's MiniWoB, which asks for other releases of our packages:
+
+    python -m venv peer && peer/bin/pip install browsergym-miniwob==0.14.3
+    pip install --no-deps miniwob==1.0.1        # the pages, beside the toolkit
+    python benchmarks/environments.py --browsergym peer/bin/python
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import json
 import os
 import platform
 import random
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -31,13 +36,17 @@ from envgen.parity import compare  # noqa: E402
 from envgen.session import Task  # noqa: E402
 from envgen.tasks import make_tasks  # noqa: E402
 from envgen.workflow import PageModel, Workflow  # noqa: E402
+from fde.errors import InputError, WorkError  # noqa: E402
 from ingest.action import Action  # noqa: E402
+from ingest.browser import executable  # noqa: E402
 from ingest.document import Document  # noqa: E402
 from ingest.recording import RecordedStep, Recording, Snapshot  # noqa: E402
 from ingest.recordings import read_recording  # noqa: E402
 from ingest.snapshot import render  # noqa: E402
 
 CHEAP_TASKS = 400
+BROWSERGYM = "browsergym-miniwob==0.14.3"
+PEER = "BrowserGym MiniWoB"
 PARITY_STEPS = 340
 RECORDINGS = ROOT / "playbooks" / "quickstart" / "recordings"
 DOCUMENTS = ROOT / "playbooks" / "quickstart" / "documents"
@@ -127,21 +136,54 @@ def _snapshot(env: WorkflowEnv, pages: dict[str, PageModel]) -> Snapshot:
     return Snapshot(url=f"http://replica.test{address}", text=render(env.rendered.page))
 
 
-def row(name: str, value: float | None, unit: str) -> dict[str, Any]:
-    return {"name": name, "value": value, "unit": unit, "peer": None, "peer_value": None, "ratio": None}
+def row(name: str, value: float | None, unit: str, peer_value: float | None = None) -> dict[str, Any]:
+    """One result; ``peer_value``: BrowserGym's, of the same unit."""
+    found: dict[str, Any] = {"name": name, "value": value, "unit": unit}
+    if value is None or peer_value is None:
+        return {**found, "peer": None, "peer_value": None, "ratio": None}
+    return {**found, "peer": PEER, "peer_value": peer_value, "ratio": value / peer_value}
 
 
-def measure(quick: bool) -> list[dict[str, Any]]:
+def browsergym(python: Path, seconds: float) -> dict[str, float]:
+    """Steps a second of BrowserGym's MiniWoB, run by the Python of an environment that has it.
+
+    Raises:
+        InputError: when there is no such Python.
+        WorkError: when BrowserGym does not run there.
+    """
+    from benchmarks.web_tasks import pages
+
+    script = ROOT / "benchmarks" / "browsergym_steps.py"
+    with pages() as base:
+        run = [str(python), str(script), base, str(seconds), str(executable())]
+        try:
+            found = subprocess.run(run, capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise InputError(f"--browsergym {python}: {error.strerror}.", "Name a Python.") from error
+    if found.returncode:
+        last = (found.stderr.strip().splitlines() or ["no output"])[-1]
+        raise WorkError(
+            f"BrowserGym does not run with {python}: {last}",
+            f"Into that environment: pip install {BROWSERGYM}",
+        )
+    steps: dict[str, float] = json.loads(found.stdout.strip().splitlines()[-1])
+    return steps
+
+
+def measure(quick: bool, peer: Path | None = None) -> list[dict[str, Any]]:
+    """All results; ``peer``: the Python that has BrowserGym."""
     recordings, documents = load()
     results = []
+    seconds = 1.0 if quick else 5.0
+    peers = {} if peer is None else browsergym(peer, 4 * seconds)
+    results += [row(f"{PEER}: steps, {how}", value, "steps/s") for how, value in peers.items()]
     for name, group in recordings.items():
         began = time.process_time()
         workflow = compile_workflow(group, documents)
         results.append(row(f"{name}: compile {len(group)} recordings", time.process_time() - began, "s"))
-        seconds = 1.0 if quick else 5.0
         for fresh, what in ((False, "tasks come back"), (True, "every task new")):
             speed = steps_per_second(workflow, seconds, fresh=fresh)
-            results.append(row(f"{name}: steps, {what}", speed, "steps/s"))
+            results.append(row(f"{name}: steps, {what}", speed, "steps/s", peers.get("processor time")))
         if quick:
             continue
         long = made_up(workflow, 30, 40)
@@ -167,9 +209,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="speed only, no browser")
+    parser.add_argument(
+        "--browsergym", type=Path, metavar="PYTHON", help=f"the Python of an environment with {BROWSERGYM}"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    results = measure(options.quick)
+    if options.browsergym is None:
+        print("No ratio to BrowserGym: --browsergym PYTHON was not given, see --help.", file=sys.stderr)
+    results = measure(options.quick, options.browsergym)
     if options.json:
         machine = {
             "cores": os.cpu_count(),
@@ -180,7 +227,8 @@ def main() -> None:
         return
     for found in results:
         value = "-" if found["value"] is None else f"{found['value']:,.3f}"
-        print(f"{found['name']:<45} {value:>12} {found['unit']}")
+        ratio = "" if found["ratio"] is None else f", {found['ratio']:,.0f} times {found['peer']}"
+        print(f"{found['name']:<45} {value:>12} {found['unit']}{ratio}")
 
 
 if __name__ == "__main__":

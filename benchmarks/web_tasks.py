@@ -74,17 +74,22 @@ def pages() -> Iterator[str]:
         server.server_close()
 
 
+def begin(page: Page, seed: str) -> str:
+    """Begin the task of a seed on an open page; its instruction."""
+    page.evaluate(_BEGIN, seed)
+    return " ".join(page.evaluate("core.getUtterance()").split())
+
+
 def record_one(task: str, seed: int, folder: Path, browser: Browser, base: str) -> Path:
     """One recording; the page's own reward must be 1."""
     url = f"{base}{task}.html"
     look_page = new_page(browser)
     look_page.goto(url)
-    look_page.evaluate(_BEGIN, f"{task} {seed}")
-    instruction = " ".join(look_page.evaluate("core.getUtterance()").split())
+    instruction = begin(look_page, f"{task} {seed}")
     look_page.context.close()
 
     def work(page: Page) -> None:
-        page.evaluate(_BEGIN, f"{task} {seed}")
+        begin(page, f"{task} {seed}")
         prepare(page.context)
         look: Look = lambda: see(page).tree  # noqa: E731
         for line in EXPERTS[task](instruction, look):

@@ -158,7 +158,8 @@ class Application:
         if not control.options_by:
             return self.instance.options.get(control.id, control.options)
         by = self.state.drafts.get(control.options_by, "")
-        return self.facts.options_for[control.id].get(by, control.options)
+        shown = self.instance.offered.get((control.id, by))
+        return shown if shown is not None else self.facts.options_for[control.id].get(by, control.options)
 
     def rows_of(self, page: str, rows: str) -> Sequence[tuple[str, Record]]:
         """Key and record of each row a list shows now."""

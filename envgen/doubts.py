@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from envgen.documents import Knowledge, NumberFact
 from envgen.explanations import Evidence, Example, Explanation
-from envgen.expressions import Choose, Expression, FieldOf, Shown, evaluate, in_words, parts
+from envgen.expressions import Choose, Expression, FieldOf, Shown, evaluate, parts
 from envgen.expressions import test as holds
 from envgen.values import number
+from envgen.words import in_words
 from envgen.workflow import Finding
 
 _SHOWN = 4

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from envgen.documents import Knowledge
 from envgen.instructions import Instructions
 from envgen.kinds import Records, Visit
+from envgen.rows import ROW
 from envgen.templates import Reading
 from envgen.wording import wording
 from envgen.world import World
 
-PAGE_ROOT = "@"
+PAGE_ROOT = ROW
 """Prefix of the root that means: the record the page shows, whichever task it is."""
 
 
 @dataclass(slots=True)
 class Known:
-    """A context of one recorded moment, see :class:`envgen.expressions.Context`."""
+    """A context of one recorded moment, see :class:`envgen.expressions.Context`.
+
+    Attributes:
+        records: What the application knows then, where that is asked about.
+        seen: The records that pages had shown by then, with what they had said of them.
+    """
 
     recording: str
     index: int
@@ -31,6 +37,7 @@ class Known:
     records: Records = field(default_factory=dict)
     words: frozenset[str] = frozenset()
     instruction: str = ""
+    seen: Records = field(default_factory=dict)
 
     def parameter(self, name: str) -> str | None:
         return self.parameters.get(name)
@@ -61,6 +68,9 @@ class Known:
 
     def told_to(self) -> str:
         return self.instruction
+
+    def rows(self, entity: str) -> Iterable[tuple[str, Mapping[str, str]]]:
+        return self.seen.get(entity, {}).items()
 
 
 class Historian:
@@ -109,6 +119,7 @@ class Historian:
                 writes=frozenset(writes),
                 words=words,
                 instruction=self._instructed[recording],
+                seen={entity: {k: dict(r) for k, r in by.items()} for entity, by in records.items()},
             )
             self._task_fields(known, records)
             found.append(known)
@@ -174,6 +185,7 @@ class Historian:
             records=self._world.records[visit.recording],
             words=base.words,
             instruction=base.instruction,
+            seen=base.seen,
         )
         if kind.entity and key:
             records = self._world.records[visit.recording]

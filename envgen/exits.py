@@ -56,6 +56,10 @@ class Exits:
             known = self._shared.get((node.role, node.label()))
             if known is not None and node.id not in taken and len(node.name) == 1:
                 exits.append(known.model_copy(update={"node": node.id}))
+        if kind.previous and kind.previous not in {found.node for found in exits}:
+            # Who turns over may turn back: that it leads to the record before needs no recording.
+            back = Outcome(page=kind.id, record="previous")
+            exits.append(Exit(node=kind.previous, label=kind.nodes[kind.previous].label(), outcomes=(back,)))
         return exits
 
     def _navigation(self) -> dict[tuple[str, str], Exit]:

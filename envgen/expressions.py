@@ -7,13 +7,14 @@ which the environment's state implements.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from envgen.values import CONVERSION_WORDS, FORMATS, convert, number
+from envgen.rows import Row, aggregated, calculated, later
+from envgen.values import FORMATS, convert, number
 
 
 class Context(Protocol):
@@ -53,6 +54,10 @@ class Context(Protocol):
 
     def told_to(self) -> str:
         """The instruction itself."""
+        ...
+
+    def rows(self, entity: str) -> Iterable[tuple[str, Mapping[str, str]]]:
+        """Key and fields of each record of an entity that lists show, as they were in the beginning."""
         ...
 
 
@@ -124,6 +129,33 @@ class Mapped(_Data):
     kind: Literal["mapped"] = "mapped"
     of: Expression
     pairs: tuple[tuple[str, str], ...]
+
+
+class Arithmetic(_Data):
+    """Two numbers added, subtracted or multiplied, rounded half up to ``places`` decimals.
+
+    ``days``: the date that is so many days after another, written as that one is.
+    """
+
+    kind: Literal["arithmetic"] = "arithmetic"
+    how: Literal["plus", "minus", "times", "days"]
+    left: Expression
+    right: Expression
+    places: int = 0
+
+
+class Aggregate(_Data):
+    """A number over the rows of an entity for which ``where`` holds, all where it is None.
+
+    ``count`` of them, or ``sum``, ``largest`` or ``smallest`` of a field. In ``where`` the root
+    :data:`ROW` followed by the entity is the row asked about.
+    """
+
+    kind: Literal["aggregate"] = "aggregate"
+    how: Literal["count", "sum", "largest", "smallest"]
+    entity: str
+    field: str = ""
+    where: Test | None = None
 
 
 class Choose(_Data):
@@ -209,14 +241,29 @@ class All(_Data):
 
 
 Expression = Annotated[
-    Constant | Keep | Parameter | Instruction | FieldOf | Entered | Told | Convert | Lookup | Mapped | Choose,
+    Constant
+    | Keep
+    | Parameter
+    | Instruction
+    | FieldOf
+    | Entered
+    | Told
+    | Convert
+    | Lookup
+    | Mapped
+    | Arithmetic
+    | Aggregate
+    | Choose,
     Field(discriminator="kind"),
 ]
 Test = Annotated[
     Equal | Among | Above | Empty | Valid | Exists | Shown | Written | Says | Not | All,
     Field(discriminator="kind"),
 ]
-for _model in (Convert, Lookup, Mapped, Choose, Equal, Among, Above, Empty, Valid, Exists, Not, All):
+for _model in (
+    Convert, Lookup, Mapped, Arithmetic, Aggregate, Choose,
+    Equal, Among, Above, Empty, Valid, Exists, Not, All,
+):  # fmt: skip
     _model.model_rebuild()
 
 
@@ -253,7 +300,28 @@ def evaluate(expression: Expression, context: Context) -> str | None:
         case Mapped():
             value = evaluate(expression.of, context)
             return next((to for key, to in expression.pairs if key == value), None)
+        case Arithmetic():
+            return _calculated(expression, context)
+        case Aggregate():
+            return aggregated(expression.how, expression.field, matching(expression, context))
     return None
+
+
+def _calculated(expression: Arithmetic, context: Context) -> str | None:
+    texts = evaluate(expression.left, context), evaluate(expression.right, context)
+    if expression.how == "days":
+        return None if texts[0] is None or texts[1] is None else later(texts[0], int(texts[1]))
+    left, right = (None if text is None else number(text) for text in texts)
+    if left is None or right is None:
+        return None
+    return calculated(expression.how, left, right, expression.places)
+
+
+def matching(expression: Aggregate, context: Context) -> Iterator[Mapping[str, str]]:
+    """The rows that an aggregate is about."""
+    for _, row in context.rows(expression.entity):
+        if expression.where is None or test(expression.where, Row(context, expression.entity, row)):
+            yield row
 
 
 def chosen(expression: Expression, context: Context) -> Expression | None:
@@ -317,9 +385,12 @@ def parts(expression: Expression | Test) -> Iterator[Expression | Test]:
             yield from parts(expression.test)
             yield from parts(expression.then)
             yield from parts(expression.otherwise)
-        case Equal():
+        case Equal() | Arithmetic():
             yield from parts(expression.left)
             yield from parts(expression.right)
+        case Aggregate():
+            if expression.where is not None:
+                yield from parts(expression.where)
         case Not():
             yield from parts(expression.test)
         case All():
@@ -337,76 +408,9 @@ def _replaced(part: Any, old: Any, new: Any) -> Any:
     if part == old:
         return new
     inner = {}
-    for name in ("of", "test", "then", "otherwise", "left", "right"):
+    for name in ("of", "test", "then", "otherwise", "left", "right", "where"):
         if hasattr(part, name):
             inner[name] = _replaced(getattr(part, name), old, new)
     if isinstance(part, All):
         inner["tests"] = tuple(_replaced(test, old, new) for test in part.tests)
     return part.model_copy(update=inner) if inner else part
-
-
-def in_words(expression: Expression | Test, names: Mapping[str, str] | None = None) -> str:
-    """The expression as a phrase a domain expert can read.
-
-    Args:
-        names: Control id to label, where the expression itself has none.
-    """
-
-    def say(inner: Expression | Test) -> str:
-        return in_words(inner, names)
-
-    match expression:
-        case Constant():
-            return f"“{expression.text}”" if expression.text else "nothing"
-        case Keep():
-            return "left as it is"
-        case Parameter():
-            return f"the instruction's {expression.name}"
-        case Instruction():
-            return "the instruction"
-        case FieldOf():
-            return " of ".join(f"“{part}”" for part in reversed(expression.path))
-        case Entered():
-            return (
-                "the chosen "
-                f"“{expression.label or (names or {}).get(expression.control, expression.control)}”"
-            )
-        case Told():
-            return "the value the message names"
-        case Convert():
-            return f"{say(expression.of)} {CONVERSION_WORDS.get(expression.how, f'({expression.how})')}"
-        case Lookup():
-            return (
-                f"“{expression.column}” in {expression.table} where “{expression.key_column}” is "
-                f"{say(expression.of)}"
-            )
-        case Mapped():
-            pairs = ", ".join(f"{key} → {value}" for key, value in expression.pairs)
-            return f"by {say(expression.of)}: {pairs}"
-        case Choose():
-            return f"if {say(expression.test)} then {say(expression.then)}, else {say(expression.otherwise)}"
-        case Equal():
-            return f"{say(expression.left)} equals {say(expression.right)}"
-        case Among():
-            return f"{say(expression.of)} is " + " or ".join(f"“{text}”" for text in expression.texts)
-        case Above():
-            return (
-                f"{say(expression.of)} is {'at least' if expression.inclusive else 'above'} "
-                f"{expression.limit}"
-            )
-        case Empty():
-            return f"{say(expression.of)} is empty"
-        case Valid():
-            return f"{say(expression.of)} is a valid {expression.format}"
-        case Exists():
-            return f"there is a {expression.entity} {say(expression.of)}"
-        case Shown():
-            return f"the message “{expression.words}” was shown"
-        case Written():
-            return f"{expression.write} is done"
-        case Says():
-            return f"the instruction says “{expression.word}”"
-        case Not():
-            return f"not ({say(expression.test)})"
-        case All():
-            return " and ".join(say(inner) for inner in expression.tests)

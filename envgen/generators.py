@@ -18,7 +18,9 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
 
-from envgen.expressions import Convert, Equal, Expression, FieldOf, Parameter, Test, parts
+from envgen.expressions import Aggregate, Convert, Equal, Expression, FieldOf, Parameter, Test, parts
+from envgen.expressions import test as holds
+from envgen.rows import ROW, Asked, Row
 from envgen.session import Split
 from envgen.values import iban_valid, make_iban, number, parse_date, parse_time, write_time
 from envgen.workflow import Entity, FieldModel, ParameterModel, Workflow
@@ -34,7 +36,13 @@ _KEPT = 128
 
 @dataclass(slots=True)
 class Instance:
-    """One concrete state of the application, and what the task in it is."""
+    """One concrete state of the application, and what the task in it is.
+
+    Attributes:
+        options: What a control offers, where that is data of the case.
+        offered: What a control offers while the one that decides about it has a value, as far as the
+            recording shows it that the instance is made of.
+    """
 
     records: dict[str, dict[str, Record]]
     session: dict[str, str]
@@ -44,6 +52,7 @@ class Instance:
     seed: int = 0
     roots: dict[str, str] = field(default_factory=dict)
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    offered: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
 
 def bucket(parameters: Mapping[str, str]) -> int:
@@ -76,6 +85,22 @@ class Generator:
                 if expression is not None:
                     found += parts(expression)
         return found
+
+    @cached_property
+    def _picked(self) -> list[Aggregate]:
+        """What the program counts or adds up of some rows only."""
+        return [p for p in self.expressions if isinstance(p, Aggregate) and p.where is not None]
+
+    def _has_picked(self, records: Mapping[str, Mapping[str, Record]], parameters: Mapping[str, str]) -> bool:
+        """Whether there are rows for everything that is counted or added up: work without any is no work."""
+        asked = Asked(parameters)
+        return all(
+            any(
+                picked.where is not None and holds(picked.where, Row(asked, picked.entity, row))
+                for row in records.get(picked.entity, {}).values()
+            )
+            for picked in self._picked
+        )
 
     @cached_property
     def equalities(self) -> list[Equal]:
@@ -118,6 +143,8 @@ class Generator:
                 parameters[parameter.name] = self._parameter(rng, parameter, records, main, options)
         for maker in self._makers.values():
             maker.settle(rng, records)
+        if split is not None and not self._has_picked(records, parameters):
+            return None
         session = {name: rng.choice(texts) for name, texts in self.workflow.session}
         self._point(rng, session, records)
         hidden = frozenset(h.name for h in self.workflow.hidden if rng.random() < h.share)
@@ -178,6 +205,17 @@ class Generator:
         if parameter.kind == "entered" and offered:
             # What is to be chosen is one of what there is to choose from.
             return rng.choice([option for option in offered[0] if option] or [""])
+        for equal in self.equalities:
+            # What rows are picked by is what one of them says.
+            of, by_it = equal.left, equal.right == Parameter(name=parameter.name)
+            if by_it and isinstance(of, FieldOf) and of.root.startswith(ROW):
+                rows = [
+                    row[of.path[0]]
+                    for row in records[of.root.removeprefix(ROW)].values()
+                    if row.get(of.path[0])
+                ]
+                if rows:
+                    return rng.choice(rows)
         if parameter.kind == "field":
             for root, key in main.items():
                 record = records[self.roots[root]].get(key, {})
@@ -439,7 +477,10 @@ def near(rng: random.Random, text: str) -> str:
     value = number(text)
     if value is not None:
         unit = Decimal(1).scaleb(-_places(text))
-        return write_number(abs(value + rng.choice([1, -1]) * rng.choice([1, 10, 100]) * unit) or unit, text)
+        step = rng.choice([1, -1]) * rng.choice([1, 10, 100]) * unit
+        other = abs(value + step) or unit
+        # Numbers stay positive: 5 less 10 would be 5 again.
+        return write_number(other if other != abs(value) else abs(value) + abs(step), text)
     digits = [i for i, c in enumerate(text) if c.isdigit()]
     if not digits:
         return text + "x"

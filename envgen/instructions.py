@@ -102,6 +102,10 @@ def _matches(world: World, recording: str, instruction: str) -> dict[Origin, tup
             # A row may be named that is never opened: what it says is all that is asked for.
             keys = [row.slots.get(rows.key_slot, "") for row in visit.reading.rows.get(rows_id, ())]
             candidates[Origin("key", rows.entity)] += [key for key in keys if key]
+            for row in visit.reading.rows.get(rows_id, ()):
+                for slot, name in rows.fields.items():
+                    if slot != rows.key_slot and row.slots.get(slot):
+                        candidates[Origin("field", rows.entity, name)].append(row.slots[slot])
         if visit.verb in ("fill", "select") and visit.value and visit.target:
             label = _label_of(world, visit.page, visit.target)
             candidates[Origin("entered", visit.page, label)] += [visit.value, *written_otherwise(visit.value)]

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from envgen.documents import Knowledge
 from envgen.explanations import Candidate, Example
 from envgen.expressions import (
+    Aggregate,
+    Arithmetic,
     Constant,
     Convert,
     Entered,
@@ -26,11 +28,18 @@ _Add = Callable[[Expression, Sequence[str | None], float], None]
 
 
 class Leaves:
-    """Makes the candidates of one search."""
+    """Makes the candidates of one search.
 
-    def __init__(self, examples: Sequence[Example], values: Values, knowledge: Knowledge) -> None:
+    Args:
+        more: Further sources, for whole answers only: no test asks about them.
+    """
+
+    def __init__(
+        self, examples: Sequence[Example], values: Values, knowledge: Knowledge, more: Values
+    ) -> None:
         self._examples = examples
         self._values = values
+        self._more = more
         self._knowledge = knowledge
         self._all = (1 << len(examples)) - 1
 
@@ -55,7 +64,7 @@ class Leaves:
             found.append(Candidate(keep, 0.5, Keep()))
         for text in dict.fromkeys(outputs):
             add(Constant(text=text), [text] * len(outputs), 0.6)
-        for atom, values in self._values:
+        for atom, values in (*self._values, *self._more):
             add(atom, values, _atom_cost(atom))
             self._conversions(atom, values, outputs, add)
         for table in self._knowledge.tables:
@@ -130,6 +139,10 @@ def _atom_cost(atom: Expression) -> float:
         return 1.05 + 0.25 * (len(atom.path) - 1)
     if isinstance(atom, Told):
         return 1.15
+    if isinstance(atom, Arithmetic):
+        return 0.9 + _atom_cost(atom.left) + (0.3 if isinstance(atom.right, Constant) else 0.5)
+    if isinstance(atom, Aggregate):
+        return 1.5 + (0.0 if atom.where is None else 0.4 * len(getattr(atom.where, "tests", "1")))
     return 1.2
 
 

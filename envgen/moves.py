@@ -197,7 +197,16 @@ def _outcome(app: Application, found: Exit) -> Outcome:
 
 
 def _strikes(app: Application, name: str) -> bool:
+    """Whether a hidden refusal strikes now: the record that the task names, no other one.
+
+    What would happen to another record nobody showed. That its change goes through is what a verifier
+    has to see.
+    """
     hidden = app.facts.hidden[name]
+    entity = app.facts.pages[app.state.page].entity
+    named = [app.instance.parameters.get(root) for root, of in app.instance.roots.items() if of == entity]
+    if named and app.state.bound.get(entity) not in named:
+        return False
     if not hidden.control:
         if name in app.state.tripped:
             return False

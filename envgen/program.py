@@ -262,6 +262,7 @@ class Programmer:
             label=label,
             # What is ticked is called what stands beside it.
             spoken={"on": label, "off": ""} if kind.nodes[node].role in CHECKABLE_ROLES else {},
+            derive=True,
         )
         result = search.run()
         if result.expression is None:

@@ -30,12 +30,12 @@ from envgen.expressions import (
     Parameter,
     Told,
     evaluate,
-    in_words,
     parts,
     replaced,
 )
 from envgen.expressions import test as holds
 from envgen.values import number
+from envgen.words import in_words
 from envgen.workflow import Finding
 
 _NAMED = 4

@@ -77,9 +77,11 @@ def instance_of(workflow: Workflow, trace: Trace, reader: Reader) -> Instance:
     known_hidden = {h.name for h in workflow.hidden}
     more: set[str] = set()
     options: dict[str, tuple[str, ...]] = {}
+    offered: dict[tuple[str, str], tuple[str, ...]] = {}
     for page in trace.pages():
         model, reading = reader.read(page)
-        options.update({f"{model.id}.{node}": offered for node, offered in reading.options.items()})
+        _note_offered(model, reading, offered)
+        options.update({f"{model.id}.{node}": texts for node, texts in reading.options.items()})
         _note_session(model, reading, session)
         hidden |= _struck(model, reading) & known_hidden
         for view in model.lists:
@@ -142,8 +144,19 @@ def instance_of(workflow: Workflow, trace: Trace, reader: Reader) -> Instance:
         trace.instruction,
         0,
         generator.roots,
-        {control: offered for control, offered in options.items() if control in varied},
+        {control: texts for control, texts in options.items() if control in varied},
+        offered,
     )
+
+
+def _note_offered(
+    model: PageModel, reading: Reading, offered: dict[tuple[str, str], tuple[str, ...]]
+) -> None:
+    """What a control offers for a value of another one that perhaps no other recording shows chosen."""
+    for control in model.controls:
+        by = control.options_by.removeprefix(f"{model.id}.")
+        if by and control.node in reading.options and reading.controls.get(by):
+            offered.setdefault((control.id, reading.controls[by]), reading.options[control.node])
 
 
 def _note_session(model: PageModel, reading: Reading, session: dict[str, str]) -> None:

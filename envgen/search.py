@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
+from envgen.derived import derived
 from envgen.documents import Knowledge
 from envgen.explanations import Candidate, Example, Explanation
 from envgen.expressions import Choose, Expression, Keep, Lookup, Mapped, Shown, Test, evaluate, parts
@@ -40,6 +41,7 @@ class Search:
             one of the answers, are asked about first.
         spoken: What an answer is called, where the instruction's wording may decide about it; answers
             that are missing are called what they are. None: the wording is not asked about.
+        derive: Whether numbers may be calculated, see :mod:`envgen.derived`.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Search:
         equalities: bool = True,
         max_leaves: int = MAX_LEAVES,
         spoken: Mapping[str, str] | None = None,
+        derive: bool = False,
     ) -> None:
         self._examples = examples
         self._knowledge = knowledge
@@ -66,6 +69,7 @@ class Search:
                 continue
             seen.add(tuple(row))
             self._values.append((atom, row))
+        self._derived: Values = list(derived(examples, self._values)) if derive else []
         self._spoken = spoken
         self._any_word = False
         topics = [label, *dict.fromkeys(e.output for e in examples)]
@@ -101,7 +105,7 @@ class Search:
         return [(best.expression, strays)] if strays and len(self._examples) >= _FEW else []
 
     def _explain(self) -> Explanation:
-        self._candidates = Leaves(self._examples, self._values, self._knowledge).candidates()
+        self._candidates = Leaves(self._examples, self._values, self._knowledge, self._derived).candidates()
         whole = [c for c in self._candidates if c.mask == self._all]
         if whole and not isinstance(whole[0].expression, Mapped):
             best = whole[0]

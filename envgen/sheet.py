@@ -15,10 +15,11 @@ from typing import Any
 from envgen.answers import FILE
 from envgen.diagram import diagram, everywhere, exit_label
 from envgen.environment import WorkflowEnv
-from envgen.expressions import Choose, Expression, Keep, in_words
+from envgen.expressions import Choose, Expression, Keep
 from envgen.gate import GateReport
 from envgen.statistics import Share
 from envgen.tasks import tasks_of
+from envgen.words import in_words
 from envgen.workflow import Finding, PagePlan, Workflow, WriteKind
 
 _SAMPLE_TASKS = 3

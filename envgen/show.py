@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from envgen.answers import FILE
-from envgen.expressions import in_words
 from envgen.gate import GateReport
+from envgen.words import in_words
 from envgen.workflow import Exit, Finding, PageModel, PagePlan, Workflow, WriteKind
 
 

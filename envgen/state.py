@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -123,7 +123,7 @@ class StateContext:
         self._asked: list[tuple[str, str, str]] | None = None
 
     def asking(self) -> list[tuple[str, str, str]]:
-        """Note from now on which ``(entity, key, field)`` expressions ask for."""
+        """Note from now on which ``(entity, key, field)`` expressions ask for; no key: all of its rows."""
         self._asked = []
         return self._asked
 
@@ -185,3 +185,8 @@ class StateContext:
 
     def told_to(self) -> str:
         return self._instance.instruction
+
+    def rows(self, entity: str) -> Iterable[tuple[str, Mapping[str, str]]]:
+        if self._asked is not None:
+            self._asked.append((entity, "", ""))
+        return self._instance.records.get(entity, {}).items()

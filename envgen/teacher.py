@@ -43,9 +43,9 @@ class Teacher:
         here = self._here(env)
         if plan is None or not self._right_record(env, plan):
             return self._back(env, here)
-        need = self._need(env, plan)
+        need = self._need(env, plan, here)
         if need is not None:
-            return self._towards(env, here, need)
+            return self._turn_over(env, need) or self._towards(env, here, need)
         entry = self._entry(env, plan)
         if entry is not None:
             return entry
@@ -63,7 +63,7 @@ class Teacher:
 
     # What has to be seen first
 
-    def _need(self, env: WorkflowEnv, plan: PagePlan) -> list[Where] | None:
+    def _need(self, env: WorkflowEnv, plan: PagePlan, here: Where) -> list[Where] | None:
         """Places that show something a rule asks for and that was not seen yet.
 
         Rules of the pages that follow are asked as well: from there it may be a long way back.
@@ -78,6 +78,11 @@ class Teacher:
                     evaluate(rule.expression, env.context)
             following = self._following(env, following)
         for entity, key, name in dict.fromkeys(asked):
+            if not key:
+                goals = self._unseen(env, entity)
+                if here in goals or not any(self._on_the_way(env, plan, place) for place in goals):
+                    return goals or None
+                continue
             places = list(self._shown_on(entity, key, name))
             if places and not any(place in env.state.visited for place in places):
                 # Rows are seen in passing; what has to be gone to is a page of the record.
@@ -86,6 +91,27 @@ class Teacher:
                 if goals and not any(self._on_the_way(env, plan, place) for place in goals):
                     return goals
         return None
+
+    def _unseen(self, env: WorkflowEnv, entity: str) -> list[Where]:
+        """The pages that list all of an entity's records, when not all of them were on the screen yet."""
+        lists = [
+            (page.id, view.rows)
+            for page in self._facts.pages.values()
+            for view in page.lists
+            if view.entity == entity and not page.entity
+        ]
+        keys = env.state.records.get(entity, {})
+        for page_id, rows in lists:
+            if all((f"{page_id}.{rows}", key) in env.state.visited for key in keys):
+                return []
+        return [(page_id, "") for page_id, _ in lists]
+
+    def _turn_over(self, env: WorkflowEnv, goals: list[Where]) -> Action | None:
+        """The next rows of a list that has to be read to its end."""
+        if (env.state.page, "") not in goals:
+            return None
+        views = [view for view in self._facts.pages[env.state.page].lists if view.next]
+        return next((turn for view in views if (turn := self._click(env, view.next)) is not None), None)
 
     def _following(self, env: WorkflowEnv, plan: PagePlan) -> PagePlan | None:
         """The page of the way that the exit leads to when all goes well."""

@@ -108,9 +108,9 @@ class LineTaskset(vf.Taskset[LineTask, LineTasksetConfig]):  # type: ignore[misc
 
 
 class LineEnvConfig(vf.EnvConfig):  # type: ignore[misc]
-    """One agent plays."""
+    """One agent plays: a model that is spoken to, on this machine, without tools or a sandbox of its own."""
 
-    player: vf.AgentConfig = vf.AgentConfig()
+    player: vf.AgentConfig = vf.AgentConfig(harness={"id": "null"}, runtime=vf.SubprocessConfig())
 
 
 class LineEnv(vf.Env[LineEnvConfig]):  # type: ignore[misc]
@@ -134,9 +134,13 @@ class LineEnv(vf.Env[LineEnvConfig]):  # type: ignore[misc]
                     break
                 segment = await interaction.turn("\n".join(texts) or "Nothing was done: write an action.")
         trace = interaction.trace
-        judged = bool(told.info.get("judged"))
-        if judged or not (told.done or told.truncated):
-            trace.record_reward("right", told.reward if judged else 0.0)
+        if trace.has_error:
+            # What broke on the way (the endpoint, the agent's program) says nothing about the model.
+            return
+        stopped = not (told.done or told.truncated)
+        judged = stopped or bool(told.info.get("judged"))
+        if judged:
+            trace.record_reward("right", 0.0 if stopped else told.reward)
         trace.info["judged"] = judged
         trace.info["reasons"] = told.info.get("reasons", ["The work was not declared done."])
 

@@ -10,8 +10,8 @@ from envgen_desk import documents, recordings
 
 from envgen.answers import read_answers
 from envgen.compile import compile_workflow
-from envgen.expressions import in_words
 from envgen.values import number
+from envgen.words import in_words
 from envgen.workflow import Finding, Workflow
 from fde.errors import InputError
 

@@ -8,8 +8,8 @@ from envgen_desk import documents, recordings
 
 from envgen.compile import compile_workflow
 from envgen.environment import WorkflowEnv
-from envgen.expressions import in_words
 from envgen.tasks import make_tasks
+from envgen.words import in_words
 from envgen.workflow import Finding, Workflow
 from ingest.document import Document
 from ingest.recording import Effect, Recording, Snapshot

@@ -10,13 +10,13 @@ from envgen_desk import PLANS, Claim, decision, documents, record, recordings
 
 from envgen.compile import compile_workflow
 from envgen.environment import WorkflowEnv
-from envgen.expressions import in_words
 from envgen.replay import replay
 from envgen.session import Task
 from envgen.tasks import make_tasks
 from envgen.texts import extract, fill, induce
 from envgen.traces import Parser, trace
 from envgen.values import convert, iban_valid, luhn_valid, number
+from envgen.words import in_words
 from envgen.workflow import Workflow
 from fde.errors import InputError
 from ingest.action import Action

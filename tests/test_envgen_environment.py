@@ -150,6 +150,30 @@ def test_verdicts_name_what_is_wrong() -> None:
     assert env.score().reasons == ("The work was not declared done.",)
 
 
+def test_a_refusal_nobody_can_foresee_strikes_the_tasks_record_and_hides_no_other_change() -> None:
+    env = WorkflowEnv(desk())
+    struck = 0
+    for task in make_tasks(desk(), "train", 30):
+        right = path(env, task)
+        if not env.instance.hidden:
+            continue
+        struck += 1
+        other = next(k for k in env.instance.records["Claim"] if k != task.parameters["claim"])
+        env.reset(task)
+        for action in right[:-1]:
+            env.step(action)
+        for line in (
+            'click link "Claims"', f'fill searchbox "Find": {other}', 'click button "Find"',
+            f'click link "{other}"', 'click button "Decide"', 'select combobox "Decision": Refer',
+            'select combobox "Team": Team North', 'check checkbox "Notify member"',
+            'click button "Save"', "done",
+        ):  # fmt: skip
+            env.step(Action.parse(line))
+        assert [write.key for write in env.state.writes] == [task.parameters["claim"], other]
+        assert any("not part of the task" in reason for reason in env.score().reasons)
+    assert struck
+
+
 def test_the_program_recovers_from_wrong_entries_and_wrong_pages() -> None:
     env = WorkflowEnv(desk())
     for task in make_tasks(desk(), "dev", 10):

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import os
+import shutil
 import socket
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from envgen_desk import documents, recordings
+from scripted_model import answering
 
 from envgen.compile import compile_workflow
 from envgen.environment import WorkflowEnv
@@ -153,10 +157,14 @@ def test_openenv_clients_talk_to_the_exported_server(tmp_path: Path, monkeypatch
     sys.modules.pop("fde_decide_claim")
 
 
-def test_verifiers_tasks_are_played_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    vf = pytest.importorskip("verifiers.v1")
-    from verifiers.v1.utils.loaders import environment_class, load_taskset, taskset_config_type
+def test_verifiers_loads_and_evaluates_the_exported_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("verifiers.v1")
+    from verifiers.v1.utils.loaders import load_taskset, taskset_config_type
 
+    if shutil.which("uv") is None:
+        pytest.skip("verifiers runs what an agent plays with by uv, which is not installed")
     export(desk(), "verifiers", tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     config = taskset_config_type("fde-decide-claim")(id="fde-decide-claim", split="test", limit=3)
@@ -164,19 +172,38 @@ def test_verifiers_tasks_are_played_line_by_line(tmp_path: Path, monkeypatch: py
     assert [task.data.idx for task in tasks] == [0, 1, 2]
     assert tasks[0].data.task["instruction"] in tasks[0].data.prompt
     assert asyncio.run(tasks[0].validate(None)) is True
-    env_class = environment_class("fde-decide-claim")
-    assert issubclass(env_class, vf.Env)
-    for work, reward in ((list(programmed(tasks[0].data.task)), 1.0), (["dance", "done"], 0.0)):
-        talk = Talk(work)
-        asyncio.run(env_class.run(env_class.__new__(env_class), tasks[0], talk))
-        assert talk.trace.rewards == {"right": reward} and talk.trace.info["judged"]
-        assert bool(talk.trace.info["reasons"]) == (reward == 0.0)
     sys.modules.pop("fde_decide_claim")
+    exported = read_workflow(tmp_path / "fde_decide_claim" / "workflow.json")
+    right = {task.data.task["instruction"]: list(programmed(exported, task.data.task)) for task in tasks}
+    idle = dict.fromkeys(right, ("I dance.", "done"))
+    with answering({"program": right, "idle": idle, "broken": None}) as url:
+        for model, reward in (("program", 1.0), ("idle", 0.0), ("broken", None)):
+            traces = evaluated(tmp_path, model, url)
+            assert len(traces) == 3
+            for trace in traces:
+                # What broke on the way is not the model's failure: it is not scored.
+                assert trace["rewards"].get("right", {}).get("score") == reward, trace["errors"]
+                assert trace["info"].get("judged", False) == (reward is not None)
+                assert bool(trace["info"].get("reasons")) == (reward == 0.0)
 
 
-def programmed(task: dict[str, object]) -> Iterator[str]:
+def evaluated(folder: Path, model: str, url: str) -> list[dict[str, Any]]:
+    """The traces that verifiers' own evaluation writes, three tasks of the exported package."""
+    run = [
+        sys.executable, "-c", "from verifiers.v1.cli.eval.main import main; main()", "fde-decide-claim",
+        "--env.taskset.split", "test", "-n", "3", "--client.base-url", url, "--model", model, "--no-rich",
+        "--no-push", "--output-dir", str(folder / "out"), "--run.name", model,
+    ]  # fmt: skip
+    paths = os.pathsep.join([str(folder), *sys.path])
+    found = subprocess.run(run, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths})
+    assert found.returncode == 0, found.stderr[-2000:]
+    lines = (folder / "out" / model / "traces.jsonl").read_text().splitlines()
+    return [trace for line in lines for trace in json.loads(line)["traces"]]
+
+
+def programmed(workflow: Workflow, task: dict[str, object]) -> Iterator[str]:
     """The compiled program's lines in a task, two to a reply."""
-    env = WorkflowEnv(desk())
+    env = WorkflowEnv(workflow)
     view = env.reset(Task.model_validate(task))
     lines = []
     while not view.finished:
@@ -186,28 +213,6 @@ def programmed(task: dict[str, object]) -> Iterator[str]:
         view = env.step(action)
     for at in range(0, len(lines), 2):
         yield "I do this:\n```\n" + "\n".join(lines[at : at + 2]) + "\n```"
-
-
-class Talk:
-    """Agents whose player says what was written down: a model in place of a model, the exchange as it is."""
-
-    def __init__(self, said: list[str]) -> None:
-        self.player, self.interaction = self, self._interaction
-        self.said, self.heard = iter(said), []
-        self.trace = SimpleNamespace(rewards={}, info={}, record_reward=self._reward)
-
-    def _reward(self, name: str, value: float) -> None:
-        self.trace.rewards[name] = value
-
-    @asynccontextmanager
-    async def _interaction(self, task: object) -> AsyncIterator[SimpleNamespace]:
-        yield SimpleNamespace(turn=self._turn, trace=self.trace)
-
-    async def _turn(self, told: str | None = None) -> SimpleNamespace:
-        assert (told is None) == (not self.heard)
-        self.heard.append(told)
-        reply = next(self.said, None)
-        return SimpleNamespace(last_reply=reply, terminated=reply is None)
 
 
 @contextmanager

@@ -9,10 +9,10 @@ from envgen_forms import ALL, appointment, contacts, labels, note, shuffled
 
 from envgen.compile import compile_workflow
 from envgen.environment import WorkflowEnv
-from envgen.expressions import in_words
 from envgen.replay import replay
 from envgen.tasks import make_tasks
 from envgen.traces import Parser, trace
+from envgen.words import in_words
 from envgen.workflow import Workflow
 from ingest.action import Action
 from ingest.recording import Recording
@@ -115,4 +115,8 @@ def test_cards_are_turned_over_and_the_wording_says_what_is_clicked() -> None:
         assert action is not None and action.target is not None
         turned += action.target.name == ">"
         assert wrong.score().passed == (action.target.name == first)
+        # Nobody turned back while recording; it leads to the card before all the same.
+        back = env.clone()
+        back.step(Action.parse('click link ">"'))
+        assert back.step(Action.parse('click link "<"')).page == view.page and back.unmodelled == 0
     assert turned

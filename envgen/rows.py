@@ -1,0 +1,120 @@
+"""Rows that expressions are about, and numbers made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING
+
+from envgen.values import number, parse_date
+
+if TYPE_CHECKING:
+    from envgen.expressions import Context
+
+ROW = "@"
+"""Prefix of the root that means: the record at hand, of a page or of a row, whichever task it is."""
+
+
+def calculated(how: str, left: Decimal, right: Decimal, places: int) -> str:
+    """Two numbers put together, as a plain number."""
+    found = left + right if how == "plus" else left - right if how == "minus" else left * right
+    return f"{found.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP):f}"
+
+
+def later(text: str, days: int) -> str | None:
+    """A date so many days after another, written as that one is; None for what is no date."""
+    found = parse_date(text)
+    return None if found is None else (found[0] + timedelta(days=days)).strftime(found[1])
+
+
+def aggregated(how: str, field: str, rows: Iterable[Mapping[str, str]]) -> str | None:
+    """A plain number over rows; None where one of them has no number, or there is none to choose from."""
+    found = list(rows)
+    if how == "count":
+        return str(len(found))
+    numbers = [number(row.get(field, "")) for row in found]
+    known = [value for value in numbers if value is not None]
+    if len(known) < len(numbers) or (not known and how != "sum"):
+        return None
+    value = sum(known, Decimal(0)) if how == "sum" else max(known) if how == "largest" else min(known)
+    return f"{value:f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A context in which a row is at hand. Everything else is as around it."""
+
+    around: Context
+    entity: str
+    row: Mapping[str, str]
+
+    def parameter(self, name: str) -> str | None:
+        return self.around.parameter(name)
+
+    def field(self, root: str, path: tuple[str, ...]) -> str | None:
+        if root == ROW + self.entity:
+            return self.row.get(path[0]) if len(path) == 1 else None
+        return self.around.field(root, path)
+
+    def entered(self, control: str) -> str | None:
+        return self.around.entered(control)
+
+    def told(self, page: str, slot: str) -> str | None:
+        return self.around.told(page, slot)
+
+    def cell(self, table: str, column: str, key_column: str, key: str) -> str | None:
+        return self.around.cell(table, column, key_column, key)
+
+    def done(self, write: str) -> bool:
+        return self.around.done(write)
+
+    def exists(self, entity: str, key: str) -> bool:
+        return self.around.exists(entity, key)
+
+    def says(self, word: str) -> bool:
+        return self.around.says(word)
+
+    def told_to(self) -> str:
+        return self.around.told_to()
+
+    def rows(self, entity: str) -> Iterable[tuple[str, Mapping[str, str]]]:
+        return self.around.rows(entity)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A context of which no more is known than the values that an instruction names."""
+
+    parameters: Mapping[str, str]
+
+    def parameter(self, name: str) -> str | None:
+        return self.parameters.get(name)
+
+    def field(self, root: str, path: tuple[str, ...]) -> str | None:
+        return None
+
+    def entered(self, control: str) -> str | None:
+        return None
+
+    def told(self, page: str, slot: str) -> str | None:
+        return None
+
+    def cell(self, table: str, column: str, key_column: str, key: str) -> str | None:
+        return None
+
+    def done(self, write: str) -> bool:
+        return False
+
+    def exists(self, entity: str, key: str) -> bool:
+        return False
+
+    def says(self, word: str) -> bool:
+        return False
+
+    def told_to(self) -> str:
+        return ""
+
+    def rows(self, entity: str) -> Iterable[tuple[str, Mapping[str, str]]]:
+        return ()

@@ -1,0 +1,114 @@
+"""Expressions as phrases that a domain expert can read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from envgen.expressions import (
+    Above,
+    Aggregate,
+    All,
+    Among,
+    Arithmetic,
+    Choose,
+    Constant,
+    Convert,
+    Empty,
+    Entered,
+    Equal,
+    Exists,
+    Expression,
+    FieldOf,
+    Instruction,
+    Keep,
+    Lookup,
+    Mapped,
+    Not,
+    Parameter,
+    Says,
+    Shown,
+    Test,
+    Told,
+    Valid,
+    Written,
+)
+from envgen.values import CONVERSION_WORDS
+
+
+def in_words(expression: Expression | Test, names: Mapping[str, str] | None = None) -> str:
+    """The expression as a phrase a domain expert can read.
+
+    Args:
+        names: Control id to label, where the expression itself has none.
+    """
+
+    def say(inner: Expression | Test) -> str:
+        return in_words(inner, names)
+
+    match expression:
+        case Constant():
+            return f"“{expression.text}”" if expression.text else "nothing"
+        case Keep():
+            return "left as it is"
+        case Parameter():
+            return f"the instruction's {expression.name}"
+        case Instruction():
+            return "the instruction"
+        case FieldOf():
+            return " of ".join(f"“{part}”" for part in reversed(expression.path))
+        case Entered():
+            return (
+                "the chosen "
+                f"“{expression.label or (names or {}).get(expression.control, expression.control)}”"
+            )
+        case Told():
+            return "the value the message names"
+        case Convert():
+            return f"{say(expression.of)} {CONVERSION_WORDS.get(expression.how, f'({expression.how})')}"
+        case Lookup():
+            return (
+                f"“{expression.column}” in {expression.table} where “{expression.key_column}” is "
+                f"{say(expression.of)}"
+            )
+        case Mapped():
+            pairs = ", ".join(f"{key} → {value}" for key, value in expression.pairs)
+            return f"by {say(expression.of)}: {pairs}"
+        case Arithmetic():
+            if expression.how == "days":
+                return f"{say(expression.left)} and {say(expression.right)} days"
+            sign = {"plus": "+", "minus": "−", "times": "×"}[expression.how]
+            return f"{say(expression.left)} {sign} {say(expression.right)}"
+        case Aggregate():
+            rows = f"the {expression.entity} rows" + (
+                f" where {say(expression.where)}" if expression.where is not None else ""
+            )
+            if expression.how == "count":
+                return f"the number of {rows}"
+            return f"the {expression.how} of “{expression.field}” over {rows}"
+        case Choose():
+            return f"if {say(expression.test)} then {say(expression.then)}, else {say(expression.otherwise)}"
+        case Equal():
+            return f"{say(expression.left)} equals {say(expression.right)}"
+        case Among():
+            return f"{say(expression.of)} is " + " or ".join(f"“{text}”" for text in expression.texts)
+        case Above():
+            return (
+                f"{say(expression.of)} is {'at least' if expression.inclusive else 'above'} "
+                f"{expression.limit}"
+            )
+        case Empty():
+            return f"{say(expression.of)} is empty"
+        case Valid():
+            return f"{say(expression.of)} is a valid {expression.format}"
+        case Exists():
+            return f"there is a {expression.entity} {say(expression.of)}"
+        case Shown():
+            return f"the message “{expression.words}” was shown"
+        case Written():
+            return f"{expression.write} is done"
+        case Says():
+            return f"the instruction says “{expression.word}”"
+        case Not():
+            return f"not ({say(expression.test)})"
+        case All():
+            return " and ".join(say(inner) for inner in expression.tests)
