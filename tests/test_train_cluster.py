@@ -79,7 +79,14 @@ def add_node(made: Any, num_cpus: int = 1, **more: Any) -> Any:
 def workers_of(node: Any) -> list[psutil.Process]:
     """The rollout workers below a node's processes."""
     raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-    return [each for each in raylet.children(recursive=True) if "train.workers.work" in str(each.cmdline())]
+    return [each for each in raylet.children(recursive=True) if works(each)]
+
+
+def works(process: psutil.Process) -> bool:
+    try:
+        return "train.workers.work" in str(process.cmdline())
+    except psutil.NoSuchProcess:  # it has ended
+        return False
 
 
 def test_rollouts_on_a_cluster_train_the_same_weights(tmp_path: Path, nodes: Any) -> None:

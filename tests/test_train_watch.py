@@ -129,7 +129,8 @@ def test_a_run_leaves_a_page_that_loads_nothing(tmp_path: Path) -> None:
     assert "default-src 'none'" in page and "http" not in page.replace("http-equiv", "")
     assert "Before and after" in page and "Press " in page and page.count("<svg") >= 6
     kept = read_samples(run.path)
-    assert [(step, kind) for step, kind, _ in kept] == [(0, "dev"), (1, "rollouts"), (2, "dev"), (2, "rollouts")]
+    known = [(0, "dev"), (1, "rollouts"), (2, "dev"), (2, "rollouts")]
+    assert [(step, kind) for step, kind, _ in kept] == known
     assert "samples/00001-rollouts.json" in run.manifest().outputs
     curve = json.loads((run.path / "curve.json").read_text())
     assert curve[-1]["share"] == 1.0 and curve[1]["gap"] < 1e-3 and curve[1]["judged"]
