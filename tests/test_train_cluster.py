@@ -47,7 +47,7 @@ def test_processors_are_shared_out_so_that_a_worker_fits_any_node() -> None:
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Any]:
+def nodes() -> Iterator[tuple[Any, Any, Any]]:
     """A cluster of a head that lends nothing, and two nodes with room for a worker each."""
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'fde[ray]'")
     from ray.cluster_utils import Cluster
@@ -59,7 +59,9 @@ def nodes() -> Iterator[Any]:
         try:
             add_node(made, num_cpus=0, include_dashboard=False)
             patched.setenv("RAY_ADDRESS", made.address)
-            yield made
+            workers = add_node(made), add_node(made)
+            made.wait_for_nodes()
+            yield made, *workers
         finally:
             ray.shutdown()
             made.shutdown()
@@ -89,10 +91,14 @@ def works(process: psutil.Process) -> bool:
         return False
 
 
+def test_what_goes_wrong_on_a_node_is_told(tmp_path: Path, nodes: Any) -> None:
+    with pytest.raises(WorkError, match="Rollout worker 1: ModuleNotFoundError: No module named 'nowhere'"):
+        run_rl(tmp_path, replace(RAY, workers=1), recipe=Recipe("nowhere:for_worker"))
+
+
 def test_rollouts_on_a_cluster_train_the_same_weights(tmp_path: Path, nodes: Any) -> None:
     """And a node that is killed costs the rollouts in flight only."""
-    first, second = add_node(nodes), add_node(nodes)
-    nodes.wait_for_nodes()
+    made, first, second = nodes
     short = replace(RAY, iterations=3, workers=1)
     alone = run_rl(tmp_path / "alone", replace(short, engine="local", workers=None))
     assert weights(run_rl(tmp_path / "far", short, recipe=MINI)) == weights(alone)
@@ -107,7 +113,7 @@ def test_rollouts_on_a_cluster_train_the_same_weights(tmp_path: Path, nodes: Any
                 busy = [node for node in (first, second) if workers_of(node)]
                 assert len(busy) == 2  # the workers are dealt out
                 lost.extend(workers_of(first))
-                nodes.remove_node(first, allow_graceful=False)
+                made.remove_node(first, allow_graceful=False)
 
     # The node that is left has room for one of the two workers.
     run = run_rl(tmp_path, replace(RAY, staleness=1, iterations=8), points=Killing(), recipe=MINI)
@@ -121,13 +127,6 @@ def test_rollouts_on_a_cluster_train_the_same_weights(tmp_path: Path, nodes: Any
     while (left := workers_of(second)) and time.monotonic() < until:
         time.sleep(0.1)
     assert not left  # the run's workers end with it
-
-
-def test_what_goes_wrong_on_a_node_is_told(tmp_path: Path, nodes: Any) -> None:
-    add_node(nodes)
-    nodes.wait_for_nodes()
-    with pytest.raises(WorkError, match="Rollout worker 1: ModuleNotFoundError: No module named 'nowhere'"):
-        run_rl(tmp_path, replace(RAY, workers=1), recipe=Recipe("nowhere:for_worker"))
 
 
 def test_a_cluster_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, nodes: Any) -> None:
