@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """Training: tokens of trajectory per second, as prefix trees and as TRL's GRPO trains them.
 
-The trajectories are one scene of the sample company's main workflow, a coding
-form of some 300 tokens, in groups of 8 samples that choose differently here and
-there. Every way of training makes one update per group, with LoRA rank 16. The
-rate counts each sample's own tokens, whether they are computed once or eight times. An iteration is
-eight samples of such a form by the untrained model, each of at most eight actions, and one update.
-TRL drives the same environment with the same conversation and grammar by its rollout interface; without
-TRL (`pip install trl==1.16.0`) the peer is transformers with peft.
+With an engagement (the quickstart's, say) the trajectories are those that reinforcement makes from its start:
+groups of 8 samples of a scene, of which some fare better than others. Without one they are of a coding form
+of some 300 tokens like the sample company's, and the model is untrained. Every way of training makes one
+update per group, in fp32 on a CPU, with LoRA rank 16 on the same layers. The rate counts each sample's own
+tokens, whether they are computed once or eight times.
 
-    python benchmarks/training.py [--quick] [--json] [--model NAME|DIR]
+An iteration is eight samples of some scenes, and one update on all of them. TRL drives the same
+environment, from the same places in the same tasks and by the same adapter, with the same conversation and
+grammar, by its rollout interface; its own loop of tools would want a model that knows how to call them.
+Without TRL (`pip install trl==1.16.0`) the peer is transformers with peft.
+
+    python benchmarks/training.py [--engagement DIR] [--quick] [--json]
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import platform
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -30,8 +33,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import training_trl as trl  # noqa: E402
-from benchmarks.training_tasks import SAMPLES, Form, make_task, trajectories  # noqa: E402
-from benchmarks.training_trl import MAX_ACTIONS, RANK  # noqa: E402
+from benchmarks.training_tasks import SAMPLES, Work, of_engagement, of_forms  # noqa: E402
+from benchmarks.training_trl import RANK  # noqa: E402
 from envgen.session import Task  # noqa: E402
 
 
@@ -43,81 +46,119 @@ def main() -> None:
     parser.add_argument(
         "--model", default="smollm2-135m", help="base model: a name of `fde model list`, or a folder"
     )
+    parser.add_argument("--engagement", type=Path, help="whose trajectories and tasks (default: a form's)")
+    parser.add_argument("--workflow", default="code-invoice", help="the engagement's workflow")
+    parser.add_argument(
+        "--start", default="sft-start", help="the stage whose adapter reinforcement starts from"
+    )
     options = parser.parse_args()
-    count = 2 if options.quick else 6
-    results = measure(options.model, count)
+    results = measure(options, *((2, 1, 2) if options.quick else (8, 4, 4)))
+    if not options.json:
+        print(results[0]["work"])
     show(results, as_json=options.json)
 
 
-def measure(model: str, count: int) -> list[dict[str, Any]]:
-    """All ways of training on the same groups, one after the other."""
+def measure(options: argparse.Namespace, count: int, iterations: int, size: int) -> list[dict[str, Any]]:
+    """Ours and the peer on the same work, in turn: what else the machine does slows both down alike.
+
+    Args:
+        count: Groups to update on; ``iterations`` of ``size`` groups each.
+    """
     from serve.engine.local import LocalEngine
 
-    engine = LocalEngine.load(model)
-    groups = [trajectories(engine, seed) for seed in range(count)]
-    tokens = sum(len(line.tokens) for lines in groups for line in lines)
-    tree = [ours(engine, lines, 0.0) for lines in groups]
-    distinct = sum(size for _, size in tree)
-    all_layers = tokens / sum(seconds for seconds, _ in tree)
-    half = tokens / sum(ours(engine, lines, 0.5)[0] for lines in groups)
-    error = gradient_error(engine, groups[0])
+    engine = LocalEngine.load(options.model)
+    if options.engagement is None:
+        work = of_forms(engine, count, iterations, size)
+    else:
+        stage = (options.workflow, options.start)
+        work = of_engagement(engine, options.engagement, *stage, count, iterations, size)
+    distinct = sum(tree.size for lines in work.groups for tree in trees_of(lines))
+    error = gradient_error(engine, work.groups[0])
     side_by_side, together = reading(engine)
-    seeds = range(100, 100 + count)
-    ours_s = fmean(iteration_seconds(engine, seeds))
-    del engine
-    separate = tokens / sum(timed(plain_step(model), lines) for lines in groups)
-    plain = "transformers + peft, one padded batch a group"
-    peer, peer_rate = plain, separate
-    trl_s = None
-    if trl.available():
-        peer, peer_rate = "TRL GRPO", trl.update_rate(model, groups)
-        trl_s = fmean(trl.iteration_seconds(model, seeds))
+    peer = "TRL GRPO" if trl.available() else "transformers + peft, one padded batch a group"
+    everywhere, above = (update_rates(engine, options.model, work, first) for first in (0, work.first_layer))
+    ours_s, trl_s = iteration_times(engine, options.model, work)
     rows = [
-        row("prefix trees, all layers", all_layers, "tokens/s", peer, peer_rate),
-        row("prefix trees, lower half frozen (the default)", half, "tokens/s", peer, peer_rate),
-        row(f"{plain}", separate, "tokens/s", None, None),
-        row("distinct tokens in the trees", distinct / tokens, "of all", None, None),
+        row("updates, LoRA on all layers", everywhere[0], "tokens/s", peer, everywhere[1]),
+        row("updates, LoRA on the upper layers", above[0], "tokens/s", peer, above[1]),
+        row(
+            f"iterations: {size} groups of {SAMPLES}, one update", 3600 / fmean(ours_s), "an hour",
+            peer if trl_s else None, 3600 / fmean(trl_s) if trl_s else None,
+        ),
+        row("distinct tokens in the trees", distinct / work.tokens, "of all", None, None),
         row("gradient, tree against separate sequences", error, "relative error", None, None),
         row("reading pages, cores side by side", side_by_side, "tokens/s", "cores together", together),
-        row(
-            "an iteration: eight samples of a form, one update", 1 / ours_s, "iterations/s",
-            "TRL GRPO" if trl_s else None, 1 / trl_s if trl_s else None,
-        ),
     ]  # fmt: skip
-    if trl_s is None:
+    if not trl_s:
         rows.append({**row("TRL GRPO", 0.0, "not installed: pip install trl", None, None), "value": None})
-    return rows
+    return [{**each, "work": work.told} for each in rows]
 
 
-def iteration_seconds(engine: Any, seeds: Sequence[int]) -> list[float]:
-    """Seconds of each iteration: eight samples of a form, credit, and one pass of updates over them."""
+def update_rates(engine: Any, model: str, work: Work, first_layer: int) -> tuple[float, float]:
+    """Tokens of trajectory per second of updates with LoRA from a layer on: ours, and the peer's."""
+    groups = [work.groups[0], *work.groups]  # the first warms up
+    mine: list[float] = []
+
+    def before(index: int) -> None:
+        mine.append(our_update(engine, groups[index], first_layer))
+
+    paths = engine.linear_paths(first_layer)
+    if trl.available():
+        theirs = trl.update_seconds(model, groups, paths, before)
+    else:
+        step, theirs = plain_step(model, paths), []
+        for index, lines in enumerate(groups):
+            before(index)
+            began = time.perf_counter()
+            step(lines)
+            theirs.append(time.perf_counter() - began)
+    return work.tokens / sum(mine[1:]), work.tokens / sum(theirs[1:])
+
+
+def iteration_times(engine: Any, model: str, work: Work) -> tuple[list[float], list[float]]:
+    """Seconds of each iteration: ours, and TRL's where it is installed."""
+    todo = [work.iterations[0], *work.iterations]  # the first warms up
+    ours = our_iterations(engine, work, todo)
+    mine: list[float] = []
+    theirs: list[float] = []
+    if trl.available():
+        paths = engine.linear_paths(work.first_layer)
+        theirs = trl.iteration_seconds(model, work, todo, paths, lambda _: mine.append(next(ours)))
+    else:
+        mine = list(ours)
+    return mine[1:], theirs[1:]
+
+
+def our_iterations(engine: Any, work: Work, todo: Sequence[Sequence[Task]]) -> Iterator[float]:
+    """Seconds of each iteration: samples of all groups, credit, and one update on what differed."""
     from serve.agent import run_episodes
+    from serve.engine import adapter as adapters
     from serve.prompt import Prompt
     from train.algorithms import ALGORITHMS, Credit
-    from train.lora import Lora
+    from train.begin import Beginning
     from train.tree import prune
     from train.update import Updater
 
-    engine.body.split = engine.body.depth // 2
-    updater = Updater(engine, Lora(engine, rank=RANK, alpha=2.0 * RANK))
+    engine.body.split = work.first_layer
+    begin = Beginning(weights=None if work.adapter is None else adapters.read(work.adapter))
+    updater = Updater(engine, begin.lora(engine, rank=RANK, alpha=2.0 * RANK, seed=0))
     algorithm = ALGORITHMS["dr-grpo"]
     prompt = Prompt(engine.tokenizer)
-    seconds = []
-    for seed in [seeds[0], *seeds]:  # the first warms up
+    for number, tasks in enumerate(todo):
         began = time.perf_counter()
         groups = run_episodes(
-            engine, [make_task(seed)], lambda task: Form(task.seed), prompt=prompt, temperature=1.0,
-            samples_per_task=SAMPLES, max_actions=MAX_ACTIONS, seed=seed, keep_lower=True,
+            engine, tasks, work.session, prompt=prompt, temperature=1.0, samples_per_task=SAMPLES,
+            max_actions=work.max_actions, seed=number, keep_lower=True,
         )  # fmt: skip
         judged = algorithm.judge(groups, Credit())
         trees = [
             tree for group, targets in zip(groups, judged, strict=True) for tree in prune(group, targets)
         ]
         if trees:
-            updater.step(trees, lr=1e-4, rule=algorithm.clip)
-        seconds.append(time.perf_counter() - began)
+            # TRL's default rate: all iterations are like the first.
+            updater.step(trees, lr=1e-6, rule=algorithm.clip)
+        yield time.perf_counter() - began
     engine.clear_adapter()
-    return seconds[1:]
 
 
 def reading(engine: Any, pages: int = 24, length: int = 200, times: int = 4) -> tuple[float, float]:
@@ -152,12 +193,12 @@ def trees_of(lines: Sequence[Any]) -> list[Any]:
     return prune(group, targets)
 
 
-def ours(engine: Any, lines: Sequence[Any], frozen: float) -> tuple[float, int]:
-    """Seconds of one update on a group as a tree, and its distinct tokens."""
+def our_update(engine: Any, lines: Sequence[Any], first_layer: int) -> float:
+    """Seconds of one update on a group as a tree, with LoRA from a layer on."""
     from train.lora import Lora
     from train.update import Updater, add_lower
 
-    engine.body.split = round(frozen * engine.body.depth)
+    engine.body.split = first_layer
     updater = Updater(engine, Lora(engine, rank=RANK, alpha=2.0 * RANK))
     trees = trees_of(lines)
     add_lower(engine, trees)  # rollouts leave this behind
@@ -166,7 +207,7 @@ def ours(engine: Any, lines: Sequence[Any], frozen: float) -> tuple[float, int]:
     updater.step(trees, lr=1e-4)
     seconds = time.perf_counter() - began
     engine.clear_adapter()
-    return seconds, sum(tree.size for tree in trees)
+    return seconds
 
 
 def gradient_error(engine: Any, lines: Sequence[Any]) -> float:
@@ -200,7 +241,7 @@ def gradient_error(engine: Any, lines: Sequence[Any]) -> float:
     return float((found[0] - found[1]).norm() / found[1].norm())
 
 
-def plain_step(model: str) -> Callable[[Sequence[Any]], None]:
+def plain_step(model: str, layers: Sequence[str]) -> Callable[[Sequence[Any]], None]:
     """One update of transformers and peft on a padded batch, with log-probabilities of what was said."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -212,7 +253,7 @@ def plain_step(model: str) -> Callable[[Sequence[Any]], None]:
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     base: Any = AutoModelForCausalLM.from_pretrained(model_path(model), dtype=dtype)
     base = base.to(device)
-    config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM")
+    config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=list(layers), task_type="CAUSAL_LM")
     peft: Any = get_peft_model(base, config)
     optimizer = torch.optim.AdamW([p for p in peft.parameters() if p.requires_grad], lr=1e-4)
 
@@ -233,14 +274,6 @@ def plain_step(model: str) -> Callable[[Sequence[Any]], None]:
         optimizer.zero_grad()
 
     return step
-
-
-def timed(step: Callable[[Sequence[Any]], None], lines: Sequence[Any]) -> float:
-    """Seconds of the second of two updates."""
-    step(lines)
-    began = time.perf_counter()
-    step(lines)
-    return time.perf_counter() - began
 
 
 def row(name: str, value: float, unit: str, peer: str | None, peer_value: float | None) -> dict[str, Any]:

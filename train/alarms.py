@@ -29,8 +29,7 @@ def alarms(curve: Sequence[Point]) -> tuple[str, ...]:
         curve: All points so far, the latest last.
     """
     found = [
-        check(curve)
-        for check in (_equal_rewards, _no_gradient, _at_the_bounds, _entropy_collapse, _reward_hacking)
+        check(curve) for check in (_equal_rewards, _no_gradient, _at_the_bounds, _entropy_collapse, _dev_fell)
     ]
     return tuple(text for text in found if text is not None)
 
@@ -77,22 +76,32 @@ def _entropy_collapse(curve: Sequence[Point]) -> str | None:
     )
 
 
-def _reward_hacking(curve: Sequence[Point]) -> str | None:
-    """Reward in training rises while success on dev tasks falls, by more than chance explains."""
-    measured = [index for index, point in enumerate(curve) if point.dev_success is not None]
-    if len(measured) < 2 or measured[-1] != len(curve) - 1:
+def fallen(curve: Sequence[Point]) -> tuple[Point, Point] | None:
+    """The best point before and the latest, where dev success fell by more than chance explains."""
+    now = curve[-1]
+    measured = [point for point in curve[:-1] if point.dev_success is not None]
+    if now.dev_success is None or not measured:
         return None
-    best = max(measured[:-1], key=lambda index: curve[index].dev_success or 0.0)
-    before, now = curve[best], curve[-1]
-    if before.reward is None or now.reward is None or now.reward <= before.reward:
-        return None
-    assert before.dev_success is not None and now.dev_success is not None
+    best = max(measured, key=lambda point: point.dev_success or 0.0)
     judged = now.dev_judged or 0
     interval = wilson(round(now.dev_success * judged), judged)
-    if interval is None or before.dev_success <= interval[1]:
+    assert best.dev_success is not None
+    return None if interval is None or best.dev_success <= interval[1] else (best, now)
+
+
+def _dev_fell(curve: Sequence[Point]) -> str | None:
+    """Success on dev tasks falls, perhaps while the reward in training rises: the run ends with the best."""
+    pair = fallen(curve)
+    if pair is None:
         return None
+    best, now = pair
+    fell = f"dev success fell from {best.dev_success:.0%} (step {best.step}) to {now.dev_success:.0%}"
+    if best.reward is None or now.reward is None or now.reward <= best.reward:
+        return (
+            f"{fell[0].upper()}{fell[1:]}: the policy loses what it could do. Start from an adapter that "
+            "succeeds more often, or lower rate or max_kl."
+        )
     return (
-        f"Reward rose from {before.reward:.2f} to {now.reward:.2f} while dev success fell from "
-        f"{before.dev_success:.0%} to {now.dev_success:.0%}: the policy may have learned to please the "
-        "reward instead of doing the task. Look at: fde train show STAGE --samples"
+        f"Reward rose from {best.reward:.2f} to {now.reward:.2f} while {fell}: the policy may have learned "
+        "to please the reward instead of doing the task. Look at: fde train show STAGE --samples"
     )

@@ -114,7 +114,8 @@ def needed(model: Shapes, config: SftConfig | RlConfig, bytes_each: int) -> dict
         "choices": 3 * 64 * model.vocabulary * 4,
         "rollouts": rollouts,
     }
-    workers = config.processes if isinstance(config, RlConfig) else 0
+    # On a cluster they have their nodes' memory.
+    workers = config.processes if isinstance(config, RlConfig) and config.engine == "local" else 0
     if workers:
         # Each has a model of its own; the trainer keeps the versions that are still rolled out with.
         found["rollout workers"] = workers * (_LIBRARIES + weights + merged + adapter + rollouts)

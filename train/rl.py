@@ -25,7 +25,7 @@ from serve.engine.local import LocalEngine
 from serve.episodes import Group
 from serve.prompt import Prompt
 from train import checkpoint
-from train.alarms import SOLVED, alarms
+from train.alarms import SOLVED, alarms, fallen
 from train.algorithms import Credit, sft
 from train.algorithms.choose import algorithm_of, bounds, settled
 from train.algorithms.returns import outcome
@@ -49,6 +49,7 @@ _PATIENCE = 3
 _WARM = 10
 # Where no budget is given.
 _ITERATIONS = 12
+_START_KEPT = "No checkpoint did better on dev tasks than the start: the result is the start, unchanged."
 
 
 @dataclass(slots=True)
@@ -63,6 +64,7 @@ class _State:
     fruitless: int = 0
     best: tuple[float, float] | None = None
     best_iteration: int = 0
+    start: float | None = None
     waited: int = 0
     strata: list[dict[str, Any]] = field(default_factory=list)
     ordered: list[dict[str, Any]] = field(default_factory=list)
@@ -170,6 +172,12 @@ class _Loop:
             supply.restore(state.ordered)
         self.probe.check()
         supply.publish(state.iteration)
+        if not state.curve and config.dev_times:
+            # What it starts with is the first that may be the result: it is not made worse.
+            found = self._evaluate()
+            self._judge(found)
+            state.start = found.success
+            state.curve.append(asdict(Point(step=0, seconds=0.0, tokens=0).with_dev(found)))
         began = time.monotonic() - state.seconds
 
         iterations = config.iterations or (None if config.seconds else _ITERATIONS)
@@ -179,8 +187,8 @@ class _Loop:
             waited = (time.monotonic() - began) / config.seconds if config.seconds else 0.0
             return min(1.0, max(done, waited))
 
-        enough = state.iteration > 0 and self._enough(state.curve[-1])
-        while not enough and (share := progress()) < 1.0:
+        enough = self._enough() if state.iteration else None
+        while enough is None and (share := progress()) < 1.0:
             state.iteration += 1
             point, notes = self._iterate(share, supply, iterations)
             supply.publish(state.iteration)
@@ -189,9 +197,10 @@ class _Loop:
             if times and (progress() >= (state.evaluated + 1) / times or progress() >= 1.0):
                 if self.updater.updates:
                     self.probe.check_used()
-                found = evaluate(self.engine, self.source, self.prompt, self.dev, config.max_actions)
+                found = self._evaluate()
                 began += found.seconds
                 point = point.with_dev(found)
+                state.evaluated += 1
                 self._judge(found)
             point = replace(point, share=progress())
             point = replace(point, alarms=(*alarms([*map(Point.of, state.curve), point]), *notes))
@@ -201,7 +210,7 @@ class _Loop:
             state.ordered = supply.state()
             tensors = checkpoint.training_tensors(self.lora, self.updater.optimizer)
             self.recorder.save(state.iteration, asdict(state), tensors)
-            enough = self._enough(state.curve[-1])
+            enough = self._enough()
         if state.best is None:
             if self.updater.updates:
                 self.probe.check_used()
@@ -214,12 +223,17 @@ class _Loop:
             seconds=state.seconds,
             iterations=state.iteration,
             updates=self.updater.updates,
+            start_success=state.start,
+            stopped=enough or "budget",
+            note=_START_KEPT if state.iteration and not state.best_iteration else None,
         )
+
+    def _evaluate(self) -> Dev:
+        return evaluate(self.engine, self.source, self.prompt, self.dev, self.config.max_actions)
 
     def _judge(self, found: Dev) -> None:
         """Keep the adapter when it did best on dev tasks so far."""
         state = self.state
-        state.evaluated += 1
         read = [shown(self.prompt, group) for group in found.groups[:2]]
         self.recorder.samples(state.iteration, read, "dev")
         better = state.best is None or list(found.rank) > list(state.best)
@@ -228,17 +242,21 @@ class _Loop:
             state.best, state.best_iteration = found.rank, state.iteration
             self.recorder.save_best(self.lora)
 
-    def _enough(self, point: dict[str, Any]) -> bool:
-        """Whether the run may end before its budget: dev success reached its target, or rises no more."""
+    def _enough(self) -> str | None:
+        """Why the run ends before its budget: dev success reached its target, rises no more, or fell."""
         config = self.config
-        if point["dev_success"] is None:
-            return False
+        curve = [Point.of(point) for point in self.state.curve]
+        point = curve[-1]
+        if point.dev_success is None:
+            return None
         if config.target is not None:
-            judged = point["dev_judged"]
-            interval = wilson(round(point["dev_success"] * judged), judged)
+            judged = point.dev_judged or 0
+            interval = wilson(round(point.dev_success * judged), judged)
             if interval is not None and interval[0] >= config.target:
-                return True
-        return config.patience is not None and self.state.waited >= config.patience
+                return "target"
+        if config.patience is not None and self.state.waited >= config.patience:
+            return "patience"
+        return "collapse" if fallen(curve) else None
 
     # One iteration
 

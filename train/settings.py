@@ -11,6 +11,7 @@ from fde.errors import InputError
 
 Demonstrations = Literal["recordings", "program", "both"]
 Objective = Literal["imitation", "sdft", "distil"]
+Engine = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +83,14 @@ class RlConfig:
         staleness: Iterations by which the adapter that makes rollouts may be behind the one that is trained:
             with 0 rollouts and updates take turns, with 1 the next rollouts are made meanwhile.
         workers: Processes that make rollouts; None is one for each iteration under way (``staleness + 1``),
-            or, with staleness 0, this process.
+            or, with staleness 0 and the local engine, this process.
+        engine: Where workers are: processes of this machine, or with ``ray`` on the nodes of a Ray cluster.
         stall_s: Seconds in which a worker computes nothing, after which it is ended and replaced.
         seconds: Wall-clock budget of rollouts and updates, evaluation on dev aside.
         iterations: Iterations at most: with these alone the machine's speed does not decide the result.
             Where ``seconds`` is given as well, what ends first ends it; without either there are 12.
-        dev_tasks: Tasks of one evaluation; ``dev_times`` evaluations over the run. With none of them the
-            last weights are the result.
+        dev_tasks: Tasks of one evaluation; ``dev_times`` evaluations over the run, and one of what it starts
+            with: the best is the result. With none of them the last weights are.
         target: Dev success after which the run ends: when the lower bound of its 95% interval reaches it.
         patience: Evaluations in a row without a better one, after which the run ends.
     """
@@ -113,6 +115,7 @@ class RlConfig:
     max_kl: float = 0.3
     staleness: int = 0
     workers: int | None = None
+    engine: Engine = "local"
     stall_s: float = 300.0
     rank: int = 16
     alpha: float = 32.0
@@ -131,7 +134,7 @@ class RlConfig:
         """Rollout workers beside this process; 0 when it makes its rollouts itself."""
         if self.workers is not None:
             return self.workers
-        return self.staleness + 1 if self.staleness else 0
+        return self.staleness + 1 if self.staleness or self.engine == "ray" else 0
 
 
 def make_config(kind: type[Any], **settings: Any) -> Any:

@@ -94,6 +94,9 @@ def rl_command(
         int | None,
         typer.Option(help="Processes that make rollouts (default: as many as staleness needs).", min=1),
     ] = None,
+    engine: Annotated[
+        str, typer.Option(help="Where workers are: local (this machine) or ray (a cluster, RAY_ADDRESS).")
+    ] = "local",
     seed: Seed = 0,
     settings: Set = None,
     json: JsonOption = False,
@@ -117,6 +120,7 @@ def rl_command(
             iterations=iterations,
             staleness=staleness,
             workers=workers,
+            engine=_one_of("--engine", engine, ("local", "ray")),
             seed=seed,
             **more,
         )
@@ -152,7 +156,7 @@ def plan_command(
     from train.plan import Workload, device_named, plans
     from train.settings import RlConfig, make_config
 
-    given = {"devices": devices, "staleness": None, "workers": None}
+    given = {"devices": devices, "staleness": None, "workers": None, "engine": None}
     config = make_config(RlConfig, **_settings(settings, given))
     where = device_named(device)
     counts = devices or ([1] if device is None else [1, 8, 64])
@@ -277,6 +281,8 @@ def _show(run: Run, json: bool) -> None:
     dev = result["dev_success"]
     told = "not measured" if dev is None else f"{dev:.0%} of {result['dev_n']} dev tasks"
     out(f"{run.stage} {run.id}: {told}, {result['tokens']} tokens, {result['seconds']:.0f} s")
+    if result.get("note"):
+        out(result["note"])
     out(f"adapter {result['adapter'][:60]}  {run.path / 'adapter'}")
     if (run.path / "page.html").is_file():
         out(f"curves and episodes: {run.path / 'page.html'}")

@@ -20,7 +20,7 @@ from train.workers import wire
 from train.workers.order import Order
 from train.workers.process import Link, LostError
 
-# So often an order is given out before the run ends.
+# So often an order is given out before the run ends, and a worker is started before it is left out.
 _TRIES = 3
 _LOOK_S = 1.0
 
@@ -69,6 +69,7 @@ class _Job:
 class _Hall:
     """What the threads share; every access holds ``changed``."""
 
+    able: int
     changed: threading.Condition = field(default_factory=threading.Condition)
     waiting: deque[_Job] = field(default_factory=deque)
     made: dict[tuple[int, int], Made] = field(default_factory=dict)
@@ -94,7 +95,7 @@ class Crew:
     ) -> None:
         self._start = start
         self._check = check
-        self._hall = _Hall()
+        self._hall = _Hall(able=workers)
         self._links: dict[int, Link] = {}
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"rollouts-{number}", daemon=True)
@@ -158,13 +159,26 @@ class Crew:
     def _work(self, number: int) -> None:
         link: Link | None = None
         has = ""
+        failed = 0
         try:
-            while (found := self._next()) is not None:
+            # A worker takes an order when it is there: until then others may.
+            while self._wanted():
+                if link is None:
+                    has = ""
+                    try:
+                        link = self._begin(number)
+                    except LostError as lost:
+                        failed += 1
+                        if failed < _TRIES:
+                            continue
+                        self._leave_out(number, lost)
+                        return
+                    failed = 0
+                found = self._next()
+                if found is None:
+                    return
                 job, version = found
                 try:
-                    if link is None:
-                        has = ""
-                        link = self._begin(number)
                     if has != version.digest:
                         self._tell(number, link, version)
                         has = version.digest
@@ -184,13 +198,19 @@ class Crew:
         finally:
             self._end(number, link)
 
-    def _next(self) -> tuple[_Job, Version] | None:
-        """The next order and the newest adapter; None when there is nothing to do any more."""
+    def _wanted(self) -> bool:
+        """Wait until there is an order to carry out; False when there is nothing to do any more."""
         hall = self._hall
         with hall.changed:
             while not (hall.closing or hall.failure or (hall.waiting and hall.version)):
                 hall.changed.wait()
-            if hall.closing or hall.failure or hall.version is None:
+            return not (hall.closing or hall.failure)
+
+    def _next(self) -> tuple[_Job, Version] | None:
+        """The next order and the newest adapter; None when there is nothing to do any more."""
+        hall = self._hall
+        with hall.changed:
+            if not self._wanted() or hall.version is None:
                 return None
             return hall.waiting.popleft(), hall.version
 
@@ -207,6 +227,20 @@ class Crew:
             self._end(number, link)
             raise
         return link
+
+    def _leave_out(self, number: int, lost: LostError) -> None:
+        """Go on without a worker that cannot be started, as long as there is another."""
+        hall = self._hall
+        with hall.changed:
+            if hall.closing:
+                return
+            hall.able -= 1
+            if not hall.able:
+                raise WorkError(
+                    f"No rollout worker can be started; the latest, {_TRIES} times: {lost}.",
+                    "When the cause is mended, the same command goes on at the last checkpoint.",
+                )
+            hall.notes.append(f"{lost}: the run goes on without rollout worker {number}.")
 
     def _end(self, number: int, link: Link | None) -> None:
         if link is not None:

@@ -23,6 +23,7 @@ from train.probe import Probe
 from train.rollouts import Drawn, Rollouts
 from train.settings import RlConfig
 from train.tree import Tree, pack, packs
+from train.workers import cluster
 from train.workers.crew import Crew, Version
 from train.workers.order import Order
 from train.workers.process import Link, ProcessLink, device_of, threads_each
@@ -237,7 +238,7 @@ def open_supply(
     known = {"dtype": str(body.dtype).removeprefix("torch."), "split": body.split}
     whole = replace(recipe, settings={**recipe.settings, **known})
 
-    def start(number: int) -> Link:
+    def beside(number: int) -> Link:
         return ProcessLink(
             whole, number, threads=threads_each(workers), stall_s=config.stall_s, environ=device_of(number)
         )
@@ -245,5 +246,6 @@ def open_supply(
     def check(who: str, found: list[float], version: Version) -> None:
         probe.compare(who, found, version.expected)
 
+    start = cluster.starter(whole, workers, config.stall_s) if config.engine == "ray" else beside
     with Crew(start, workers, check) as crew:
         yield Ahead(crew, rollouts, lora, probe, staleness=config.staleness, task=task)
