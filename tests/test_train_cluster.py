@@ -129,11 +129,9 @@ def test_rollouts_on_a_cluster_train_the_same_weights(tmp_path: Path, nodes: Any
     assert not left  # the run's workers end with it
 
 
-def test_a_cluster_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, nodes: Any) -> None:
-    import ray
-
+def test_a_cluster_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
     ray.shutdown()
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
-    monkeypatch.setenv("RAY_gcs_rpc_server_connect_timeout_s", "2")
     with pytest.raises(WorkError, match=r"Ray cluster at 127\.0\.0\.1:9 does not answer"):
         cluster.connected()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _LOOK_S = 1.0
+_KNOCK_S = 10.0
 # So long a worker may wait for a node with room, beside the time to start.
 _ROOM_S = 600.0
 Answer = tuple[str, bytes]
@@ -127,8 +129,9 @@ def connected() -> ModuleType:
         ) from error
     if not ray.is_initialized():
         try:
+            _knock(os.environ.get("RAY_ADDRESS", ""))
             ray.init(logging_level="warning", log_to_driver=False, include_dashboard=False)
-        except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             where = os.environ.get("RAY_ADDRESS", "this machine")
             raise WorkError(
                 f"The Ray cluster at {where} does not answer: {error}",
@@ -137,6 +140,13 @@ def connected() -> ModuleType:
             ) from error
     found: ModuleType = ray
     return found
+
+
+def _knock(address: str) -> None:
+    """Raises OSError when nobody listens at ``HOST:PORT``: Ray itself would try for eight minutes."""
+    host, _, port = address.rpartition(":")
+    if host and "/" not in host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
 
 
 def starter(recipe: Recipe, workers: int, stall_s: float) -> Callable[[int], Link]:
