@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from envgen.draws import near
 from envgen.environment import WorkflowEnv
-from envgen.generators import near
 from envgen.session import Task
 from envgen.state import Write
 from ingest.action import Action, Target

@@ -11,9 +11,9 @@ import pytest
 from envgen_items import COUNT, Item, due, record, right
 
 from envgen.compile import compile_workflow
+from envgen.draws import near
 from envgen.environment import WorkflowEnv
 from envgen.gate import gate
-from envgen.generators import near
 from envgen.replay import replay
 from envgen.rows import aggregated
 from envgen.tasks import make_tasks
