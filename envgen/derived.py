@@ -25,20 +25,21 @@ from envgen.expressions import (
 )
 from envgen.expressions import test as holds
 from envgen.leaves import Values
-from envgen.rows import ROW, Row, aggregated, calculated, later
+from envgen.rows import EXACT, ROW, Row, aggregated, calculated, later
 from envgen.values import number, parse_date
 
 _CATEGORIES = 12
 # A factor is a rate, or a quantity in a box; exchange rates have the most decimals.
 _FACTOR_PLACES = 5
 _MOST_SOURCES = 24
+_MOST_DIGITS = 18
 Rows = list[Mapping[str, str]]
 
 
 def derived(examples: Sequence[Example], values: Values) -> Iterator[tuple[Expression, list[str | None]]]:
     """Derived numbers with what they are in every example, where at least two different ones are right."""
     yield from _dates(examples, values)
-    outputs = [number(example.output) for example in examples]
+    outputs = [_amount(example.output) for example in examples]
     if len({out for out in outputs if out is not None}) < 2:
         return
     found: list[tuple[Expression, list[str | None]]] = []
@@ -51,6 +52,12 @@ def derived(examples: Sequence[Example], values: Values) -> Iterator[tuple[Expre
         if len(right) >= 2:
             found.append((expression, texts))
     yield from found
+
+
+def _amount(text: str) -> Decimal | None:
+    """A number that somebody may have calculated: no long code that happens to be digits alone."""
+    found = number(text)
+    return None if found is None or len(found.as_tuple().digits) > _MOST_DIGITS else found
 
 
 # Over rows
@@ -109,12 +116,12 @@ def _selections(
 
 
 def _arithmetic(examples: Sequence[Example], values: Values) -> Iterator[tuple[Expression, list[str | None]]]:
-    outputs = [number(example.output) for example in examples]
+    outputs = [_amount(example.output) for example in examples]
     places = max((-int(o.as_tuple().exponent) for o in outputs if o is not None), default=0)
     places = max(places, 0)
     sources: list[tuple[Expression, list[Decimal]]] = []
     for atom, texts in values:
-        numbers = [None if text is None else number(text) for text in texts]
+        numbers = [None if text is None else _amount(text) for text in texts]
         known = [value for value in numbers if value is not None]
         if len(known) == len(numbers) and len(set(known)) > 1:
             sources.append((atom, known))
@@ -163,7 +170,8 @@ def _constants(
         yield "plus", added
     largest, result = max(pairs, key=lambda pair: abs(pair[0]))
     for digits in range(1, _FACTOR_PLACES + 1) if largest else ():
-        factor = (result / largest).quantize(Decimal(1).scaleb(-digits)).normalize()
-        if factor not in (0, 1) and number(calculated("times", largest, factor, places)) == result:
+        factor = EXACT.divide(result, largest).quantize(Decimal(1).scaleb(-digits), context=EXACT).normalize()
+        product = calculated("times", largest, factor, places)
+        if factor not in (0, 1) and product is not None and number(product) == result:
             yield "times", factor
             return

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import Context as DecimalContext
 from typing import TYPE_CHECKING
 
 from envgen.values import number, parse_date
@@ -17,16 +18,26 @@ ROW = "@"
 """Prefix of the root that means: the record at hand, of a page or of a row, whichever task it is."""
 
 
-def calculated(how: str, left: Decimal, right: Decimal, places: int) -> str:
-    """Two numbers put together, as a plain number."""
-    found = left + right if how == "plus" else left - right if how == "minus" else left * right
-    return f"{found.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP):f}"
+# Digits that are kept; what has more is no number that anybody calculates with.
+EXACT = DecimalContext(prec=60, rounding=ROUND_HALF_UP)
+
+
+def calculated(how: str, left: Decimal, right: Decimal, places: int) -> str | None:
+    """Two numbers put together, as a plain number; None where it has too many digits."""
+    work = {"plus": EXACT.add, "minus": EXACT.subtract, "times": EXACT.multiply}[how]
+    try:
+        return f"{work(left, right).quantize(Decimal(1).scaleb(-places), context=EXACT):f}"
+    except InvalidOperation:
+        return None
 
 
 def later(text: str, days: int) -> str | None:
     """A date so many days after another, written as that one is; None for what is no date."""
     found = parse_date(text)
-    return None if found is None else (found[0] + timedelta(days=days)).strftime(found[1])
+    try:
+        return None if found is None else (found[0] + timedelta(days=days)).strftime(found[1])
+    except OverflowError:  # after the year 9999
+        return None
 
 
 def aggregated(how: str, field: str, rows: Iterable[Mapping[str, str]]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import date, timedelta
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from envgen.draws import near
 from envgen.environment import WorkflowEnv
 from envgen.gate import gate
 from envgen.replay import replay
-from envgen.rows import aggregated
+from envgen.rows import aggregated, calculated, later
 from envgen.tasks import make_tasks
 from envgen.traces import Parser, trace
 from envgen.words import in_words
@@ -121,3 +122,10 @@ def test_a_near_number_is_another_number() -> None:
     for seed in range(200):
         for text in ("5", "50", "0.50", "1"):
             assert near(random.Random(seed), text) != text
+
+
+def test_numbers_and_dates_beyond_all_bounds_are_no_results() -> None:
+    long = Decimal("9" * 40)
+    assert calculated("times", long, long, 2) is None
+    assert calculated("plus", Decimal("1.005"), Decimal("0"), 2) == "1.01"
+    assert later("9999-12-31", 30) is None and later("2026-01-31", 1) == "2026-02-01"
