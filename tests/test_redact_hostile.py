@@ -100,6 +100,13 @@ def test_texts_that_nobody_can_read_are_not_passed_through_unasked(client: Engag
     assert "דוד" in left and "d.cohen" not in left
 
 
+def test_a_line_among_many_that_nobody_can_read_is_left_out(client: Engagement) -> None:
+    table = "| Item | Amount |\n| --- | --- |\n" + "\n".join(f"| Paper {n} | {n}.00 |" for n in range(40))
+    ingest(client, documents=(note(table + "\n\nΒασιλέως Αλεξάνδρου 195"),))
+    text = everything(redact(client).path)
+    assert "[removed: Greek]" in text and "Βασιλέως" not in text and "Paper 39" in text
+
+
 class Names:
     """Replaces one name, whatever stands between its letters."""
 
