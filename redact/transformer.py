@@ -42,6 +42,14 @@ def type_of(label: str) -> str | None:
     return next((kind for pattern, kind in _TYPES if re.search(pattern, label.upper())), None)
 
 
+def no_weights(folder: Path) -> MissingError:
+    """What is said where a folder holds no model that may be loaded."""
+    return MissingError(
+        f"There is no model with safetensors weights in {folder}.",
+        "Correct 'transformer' under [redact] in fde.toml; nothing is downloaded.",
+    )
+
+
 class Transformer:
     """A token-classification model.
 
@@ -53,10 +61,7 @@ class Transformer:
     def __init__(self, folder: Path) -> None:
         config = folder / "config.json"
         if not config.is_file() or not list(folder.glob("*.safetensors")):
-            raise MissingError(
-                f"There is no model with safetensors weights in {folder}.",
-                "Correct 'transformer' under [redact] in fde.toml; nothing is downloaded.",
-            )
+            raise no_weights(folder)
         try:
             labels = json.loads(config.read_text(encoding="utf-8")).get("id2label", {})
         except (OSError, ValueError, AttributeError) as error:

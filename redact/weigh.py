@@ -121,9 +121,9 @@ _FIRM_AFTER = re.compile(
     r"Ltd|LLC|LLP|Inc|Corp|GmbH|PLC|Plc|"
     r"S\.?A\.|AG\b|BV\b|Group|Holdings?|ltd|llc|inc\b|corp\b)"
 )
-# Before a firm rather than a town.
 # The rest of a run of capitalised words.
 _GOES_ON = re.compile(rf"(?: {people.NAME_WORD}){{1,4}}")
+# Before a firm rather than a town.
 _AT_A_FIRM = re.compile(r"(?:\b(?:at|for|became|by|joined|bought)|[,:]|\band)[ ]$")
 # Several surnames that do something as one: "Ernst and Young is", "the Hubbard, Fox and Gillespie website".
 _PARTNERS = re.compile(

@@ -15,7 +15,7 @@ from typing import Any
 
 from fde.errors import InputError, MissingError
 from redact.spans import Span
-from redact.transformer import OVERLAP, SOURCE, SURE
+from redact.transformer import OVERLAP, SOURCE, SURE, no_weights
 
 CONFIG = "gliner_config.json"
 # Without its dependencies: it asks for an older transformers than ours, and runs with ours.
@@ -54,10 +54,7 @@ class ZeroShot:
 
     def __init__(self, folder: Path) -> None:
         if not list(folder.glob("*.safetensors")):
-            raise MissingError(
-                f"There is no model with safetensors weights in {folder}.",
-                "Correct 'transformer' under [redact] in fde.toml; nothing is downloaded.",
-            )
+            raise no_weights(folder)
         try:
             told = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
             self._words = int(told.get("max_len", 384))

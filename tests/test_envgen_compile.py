@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from envgen_desk import PLANS, Claim, decision, documents, record, recordings
+from envgen_rules import rules
 
 from envgen.compile import compile_workflow
 from envgen.environment import WorkflowEnv
@@ -16,7 +17,6 @@ from envgen.tasks import make_tasks
 from envgen.texts import extract, fill, induce
 from envgen.traces import Parser, trace
 from envgen.values import convert, iban_valid, luhn_valid, number
-from envgen.words import in_words
 from envgen.workflow import Workflow
 from fde.errors import InputError
 from ingest.action import Action
@@ -38,15 +38,6 @@ def run(env: WorkflowEnv, task: Task) -> list[Action]:
         done.append(action)
         view = env.step(action)
     return done
-
-
-def rules(workflow: Workflow) -> dict[str, str]:
-    labels = {c.id: c.label for p in workflow.pages for c in p.controls}
-    return {
-        labels[rule.control]: "" if rule.expression is None else in_words(rule.expression)
-        for plan in workflow.plans
-        for rule in plan.entries
-    }
 
 
 def test_limits_come_from_the_later_document_and_the_exception_is_found() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from envgen_items import COUNT, Item, due, record, right
+from envgen_rules import rules
 
 from envgen.compile import compile_workflow
 from envgen.draws import near
@@ -19,7 +20,6 @@ from envgen.replay import replay
 from envgen.rows import aggregated, calculated, later
 from envgen.tasks import make_tasks
 from envgen.traces import Parser, trace
-from envgen.words import in_words
 from envgen.workflow import Workflow, read_workflow
 from fde.artifacts import write_json
 from ingest.action import Action
@@ -28,15 +28,6 @@ from ingest.action import Action
 @cache
 def settled() -> Workflow:
     return compile_workflow([record(number) for number in range(COUNT)])
-
-
-def rules(workflow: Workflow) -> dict[str, str]:
-    labels = {control.id: control.label for page in workflow.pages for control in page.controls}
-    return {
-        labels[rule.control]: "" if rule.expression is None else in_words(rule.expression)
-        for plan in workflow.plans
-        for rule in plan.entries
-    }
 
 
 def test_rules_count_and_add_up_the_rows_that_the_task_is_about() -> None:
