@@ -18,6 +18,7 @@ from functools import cached_property
 from envgen.draws import draw_number, like, near, with_prefix
 from envgen.expressions import Aggregate, Convert, Equal, Expression, FieldOf, Parameter, Test, parts
 from envgen.expressions import test as holds
+from envgen.keys import table_keys
 from envgen.rows import ROW, Asked, Row
 from envgen.session import Split
 from envgen.workflow import Entity, FieldModel, ParameterModel, Workflow
@@ -98,6 +99,12 @@ class Generator:
             )
             for picked in self._picked
         )
+
+    @cached_property
+    def _keys(self) -> dict[str, tuple[str, ...]]:
+        """What the tables know of each parameter that is looked up in one."""
+        tables = self.workflow.tables
+        return {p.name: table_keys(p.name, self.expressions, tables) for p in self.workflow.parameters}
 
     @cached_property
     def equalities(self) -> list[Equal]:
@@ -202,6 +209,8 @@ class Generator:
         if parameter.kind == "entered" and offered:
             # What is to be chosen is one of what there is to choose from.
             return rng.choice([option for option in offered[0] if option] or [""])
+        if keys := self._keys[parameter.name]:
+            return rng.choice(keys)
         for equal in self.equalities:
             # What rows are picked by is what one of them says.
             of, by_it = equal.left, equal.right == Parameter(name=parameter.name)
