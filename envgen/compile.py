@@ -18,6 +18,8 @@ from envgen.mixed import mixed
 from envgen.modelling import Modeller
 from envgen.options import complete_options
 from envgen.program import Program, Programmer
+from envgen.proposals import Proposals
+from envgen.proposed_wordings import propose_wordings
 from envgen.search import Search
 from envgen.traces import Parser, Trace, trace
 from envgen.workflow import Finding, TableData, Workflow, WriteKind
@@ -33,6 +35,7 @@ def compile_workflow(
     *,
     parser: Parser | None = None,
     answers: Mapping[str, Answer] | None = None,
+    proposals: Proposals | None = None,
 ) -> Workflow:
     """Compile recordings of one workflow.
 
@@ -41,6 +44,7 @@ def compile_workflow(
         documents: What rules may be found in.
         answers: An expert's answers to questions of an earlier compilation, by the question's name.
         parser: Shared between compilations of the same recordings, to parse pages once.
+        proposals: Asks a language model what the recordings leave open, where there is one.
 
     Raises:
         InputError: when no recording has pages to compile.
@@ -64,12 +68,14 @@ def compile_workflow(
     contexts = {t.recording: historian.contexts(t.recording) for t in traces}
     models = Modeller(world, behaviour, historian, contexts, knowledge).run()
     given = Answers(dict(answers or {}))
-    program = Programmer(world, behaviour, instructions, contexts, knowledge, given).run()
+    proposals = proposals or Proposals()
+    program = Programmer(world, behaviour, instructions, contexts, knowledge, given, proposals).run()
     without_mistakes(models, program.plans, contexts)
     writes = _writes(world, behaviour, contexts, knowledge)
     findings += _about_recordings(recordings, traces, instructions, behaviour, world)
     findings += _unasked(given)
     expressions = list(_expressions(models, program, writes))
+    wordings = propose_wordings(proposals, instructions, expressions)
     used = {p.table for e in expressions for p in parts(e) if isinstance(p, Lookup)}
     pages = [complete_options(page, program.plans, knowledge) for page in models.pages]
     first = next(t.start for t in traces if t.start is not None)
@@ -81,7 +87,8 @@ def compile_workflow(
         name=recordings[0].workflow,
         recordings=tuple(t.recording for t in traces),
         start=world.page_id(first),
-        instructions=tuple(instructions.templates) or tuple(dict.fromkeys(t.instruction for t in traces)),
+        instructions=(*instructions.templates, *wordings)
+        or tuple(dict.fromkeys(t.instruction for t in traces)),
         parameters=tuple(parameter_models(instructions)),
         pages=tuple(pages),
         entities=tuple(entity_models(world, references(world), instructions, expressions, knowledge)),
@@ -95,7 +102,7 @@ def compile_workflow(
         tables=tuple(
             TableData(id=t.id, header=t.header, rows=t.rows) for t in knowledge.tables if t.id in used
         ),
-        findings=tuple(findings + models.findings + program.findings),
+        findings=tuple(findings + models.findings + program.findings + proposals.findings()),
         longest=program.longest,
     )
 

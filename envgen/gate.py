@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from envgen.answers import Answer
 from envgen.cheap_passes import cheap_passes
 from envgen.environment import WorkflowEnv
+from envgen.proposals import Proposer
 from envgen.right_work import as_programmed, held_out, program_paths, reordered
 from envgen.statistics import Share, wilson
 from envgen.tasks import tasks_of
@@ -72,16 +73,17 @@ def gate(
     accept_risk: str = "",
     parser: Parser | None = None,
     answers: Mapping[str, Answer] | None = None,
+    proposer: Proposer | None = None,
     seed: int = 0,
     cheap_tasks: int = CHEAP_TASKS,
 ) -> GateReport:
     """Prove a compiled workflow's verifier. Never raises for a bad workflow: says why it is bad.
 
     Args:
-        answers: The expert's answers the workflow was compiled with.
+        answers: The expert's answers the workflow was compiled with; ``proposer`` the language model.
         cheap_tasks: Tasks on which each cheap way is tried.
     """
-    held = held_out(recordings, documents, parser or Parser(), answers)
+    held = held_out(recordings, documents, parser or Parser(), answers, proposer)
     reasons: list[str] = []
     env = WorkflowEnv(workflow)
     made = tasks_of(workflow, "dev", seed=seed, generator=env.generator)

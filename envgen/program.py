@@ -17,7 +17,7 @@ from envgen.behaviour import ENTRY_VERBS, Behaviour
 from envgen.documents import Knowledge
 from envgen.doubts import contradicted
 from envgen.examples import Known
-from envgen.explanations import Example
+from envgen.explanations import Example, Explanation
 from envgen.expressions import (
     Constant,
     Entered,
@@ -31,9 +31,12 @@ from envgen.expressions import (
 from envgen.ground import page_title
 from envgen.instructions import Instructions
 from envgen.kinds import PageKind, Visit
-from envgen.questions import ENOUGH, Questions
+from envgen.proposals import Proposals
+from envgen.proposed_rules import propose_rule
+from envgen.questions import ENOUGH, Questions, contradiction
 from envgen.search import Search
 from envgen.templates import own_nodes
+from envgen.words import in_words
 from envgen.workflow import EntryRule, Finding, PagePlan
 from envgen.world import World
 from ingest.action import CHECKABLE_ROLES
@@ -122,12 +125,14 @@ class Programmer:
         contexts: dict[str, list[Known]],
         knowledge: Knowledge,
         answers: Answers,
+        proposals: Proposals,
     ) -> None:
         self._world = world
         self._behaviour = behaviour
         self._instructions = instructions
         self._contexts = contexts
         self._knowledge = knowledge
+        self._proposals = proposals
         self._ways = {r: way(world, behaviour, r) for r in world.visits}
         self._program = Program()
         self._questions = Questions(self._program.findings, answers, knowledge)
@@ -253,9 +258,10 @@ class Programmer:
         control = f"{kind.id}.{node}"
         where = f"“{label}” on “{page_title(kind)}”"
         examples = self._questions.believed(where, examples)
+        atoms = self._atoms(found, earlier)
         search = Search(
             examples,
-            self._atoms(found, earlier),
+            atoms,
             self._knowledge,
             self._messages(found, node),
             self._written(),
@@ -266,18 +272,40 @@ class Programmer:
         )
         result = search.run()
         if result.expression is None:
-            self._unexplained(kind, node, where, control, examples)
-            return EntryRule(page=kind.id, control=control, expression=None, examples=len(examples))
+            proposed = self._proposed(kind, node, where, examples, atoms)
+            if proposed is None:
+                self._unexplained(kind, node, where, control, examples)
+                return EntryRule(page=kind.id, control=control, expression=None, examples=len(examples))
+            result = proposed
         self._program.findings += contradicted(where, result, examples, self._knowledge, control)
         rule, why = self._questions.settled(where, result, examples, control)
         return EntryRule(page=kind.id, control=control, expression=rule, examples=len(examples), why=why)
 
+    def _proposed(
+        self,
+        kind: PageKind,
+        node: str,
+        where: str,
+        examples: Sequence[Example],
+        atoms: Sequence[Expression],
+    ) -> Explanation | None:
+        """A rule by the proposer that every recording agrees with; whether it is right remains a question."""
+        if _own_words(kind, node, examples) or contradiction(examples) is not None:
+            return None
+        found = propose_rule(self._proposals, where, examples, atoms, self._knowledge)
+        if found is not None and found.expression is not None:
+            self._questions.confirm(
+                f"Proposed: {where}",
+                f"{where}: no rule was found, and a language model proposed this one: "
+                f"{in_words(found.expression)}. All {len(examples)} entries agree with it. Is it right?",
+                f"{kind.id}.{node}",
+            )
+        return found
+
     def _unexplained(
         self, kind: PageKind, node: str, where: str, control: str, examples: Sequence[Example]
     ) -> None:
-        texts = [e.output for e in examples]
-        wordy = sum(len(t.split()) >= 3 for t in texts) * 2 > len(texts)
-        if kind.nodes[node].role in ("textbox", "searchbox") and wordy and len(set(texts)) * 2 > len(texts):
+        if _own_words(kind, node, examples):
             self._program.free_fields.append(control)
             self._program.findings.append(
                 Finding(
@@ -398,3 +426,10 @@ class Programmer:
             if own and all(evaluate(copy, e.context) == e.output for e in named):
                 return copy
         return None
+
+
+def _own_words(kind: PageKind, node: str, examples: Sequence[Example]) -> bool:
+    """Whether a field takes the expert's own words: several words, most of the time others."""
+    texts = [example.output for example in examples]
+    wordy = sum(len(text.split()) >= 3 for text in texts) * 2 > len(texts)
+    return kind.nodes[node].role in ("textbox", "searchbox") and wordy and len(set(texts)) * 2 > len(texts)

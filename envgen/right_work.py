@@ -13,6 +13,7 @@ from envgen.behaviour import observe
 from envgen.compile import compile_workflow
 from envgen.environment import WorkflowEnv
 from envgen.instructions import match_template
+from envgen.proposals import Proposals, Proposer
 from envgen.replay import Replay, replay
 from envgen.session import Score, Task
 from envgen.statistics import Share
@@ -129,6 +130,7 @@ def held_out(
     documents: Sequence[Document],
     parser: Parser,
     answers: Mapping[str, Answer] | None = None,
+    proposer: Proposer | None = None,
 ) -> list[Replay]:
     """Compile without one recording and replay it, for up to three recordings in turn.
 
@@ -146,7 +148,7 @@ def held_out(
     found = []
     for one in common[step // 2 :: step][:_HELD_OUT]:
         kept = [r for r in recordings if r.id != one.id]
-        found.append(_replayed(traces[one.id], kept, documents, parser, answers))
+        found.append(_replayed(traces[one.id], kept, documents, parser, answers, proposer))
     return found
 
 
@@ -176,9 +178,12 @@ def _replayed(
     documents: Sequence[Document],
     parser: Parser,
     answers: Mapping[str, Answer] | None,
+    proposer: Proposer | None,
 ) -> Replay:
+    # Asked anew: a rule that was found on this recording as well would prove nothing.
+    proposals = Proposals(proposer)
     try:
-        workflow = compile_workflow(kept, documents, parser=parser, answers=answers)
+        workflow = compile_workflow(kept, documents, parser=parser, answers=answers, proposals=proposals)
     except FdeError as error:
         return Replay(
             one.recording, Score(value=0.0, reasons=(f"The rest does not compile: {error.message}",)), 0

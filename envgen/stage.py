@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,11 +14,13 @@ from envgen.answers import FILE, Answer, read_answers
 from envgen.compile import compile_workflow
 from envgen.compiled import Compiled, compiled_of
 from envgen.gate import GateReport, gate
+from envgen.proposals import FILE as PROPOSALS
+from envgen.proposals import TRANSCRIPT, Proposals, Proposer, Transcript
 from envgen.reading import build as reading_build
 from envgen.reading import model as reading_model
 from envgen.reading.build import ClosedBook, build_reading, enough, too_few
 from envgen.reading.gate import gate as reading_gate
-from envgen.settings import EnvgenSettings
+from envgen.settings import Endpoint, EnvgenSettings
 from envgen.traces import Parser
 from envgen.workflow import FILE as WORKFLOW_FILE
 from envgen.workflow import SCHEMA, Finding, Workflow, read_workflow
@@ -38,6 +41,7 @@ def build(
     *,
     accept_risk: Mapping[str, str] | None = None,
     closed_book: Callable[[], ClosedBook | None] = lambda: None,
+    proposer: Callable[[Endpoint], Proposer] | None = None,
     progress: Progress = lambda _message: None,
 ) -> Run:
     """Compile every workflow of the latest redacted recordings, and prove each verifier.
@@ -48,6 +52,7 @@ def build(
     Args:
         accept_risk: Environment -> reason for publishing it although its gate is below the bar.
         closed_book: Gives the model that is asked the questions without documents, where there is one.
+        proposer: Gives the model behind the endpoint that ``[envgen.proposer]`` names, where it names one.
         progress: Called with a line when a part of the work begins.
 
     Raises:
@@ -59,6 +64,8 @@ def build(
     accepted = dict(accept_risk or {})
     settings = section(engagement, "envgen", EnvgenSettings)
     asked = closed_book() if settings.documents and settings.closed_book else None
+    told = settings.proposer
+    proposes = proposer(told) if told is not None and proposer is not None else None
     answers = read_answers(engagement.root / FILE)
     run = engagement.run(
         "envgen",
@@ -70,6 +77,7 @@ def build(
             "answers": answers,
             "documents": reading_build.VERSION if settings.documents else 0,
             "closed_book": asked.model if asked else "",
+            "proposer": [proposes.model, told.wordings] if proposes is not None and told is not None else [],
         },
     )
     if run.finished:
@@ -89,30 +97,10 @@ def build(
                 f"There are: {', '.join(sorted(asked_of))}.",
             )
         published = 0
+        heard = None if proposes is None else Transcript(proposes, run.path / TRANSCRIPT)
         for name, recordings in groups.items():
-            progress(f"{name}: compiling {len(recordings)} recordings")
-            parser = Parser()
-            try:
-                given = answers.get(name, {})
-                workflow = compile_workflow(recordings, documents, parser=parser, answers=given)
-            except InputError as error:
-                # One workflow that cannot be compiled is a finding; the others are still worth having.
-                finding = Finding(kind="not-compiled", severity="warning", text=error.message)
-                run.write_json(f"{name}/findings.json", [finding.model_dump(mode="json")])
-                continue
-            progress(f"{name}: proving the verifier")
-            report = gate(
-                workflow,
-                recordings,
-                documents,
-                accept_risk=accepted.get(name, ""),
-                parser=parser,
-                answers=given,
-            )
-            run.write_json(f"{name}/workflow.json", workflow.model_dump(mode="json"))
-            run.write_json(f"{name}/findings.json", [f.model_dump(mode="json") for f in workflow.findings])
-            run.write_json(f"{name}/gate.json", report.model_dump(mode="json"))
-            published += report.published
+            work = _Work(name, recordings, documents, answers.get(name, {}), accepted.get(name, ""))
+            published += _workflow(run, work, heard, told.wordings if told else 0, progress)
         questions = 0
         if settings.documents:
             name = _questions_name(groups)
@@ -133,6 +121,65 @@ def build(
             )
         run.finish(workflows=len(groups), questions=questions, published=published)
     return run
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What one workflow is compiled from, and the risk that is accepted with it."""
+
+    name: str
+    recordings: Sequence[Recording]
+    documents: Sequence[Document]
+    answers: Mapping[str, Answer]
+    accept_risk: str
+    parser: Parser = field(default_factory=Parser)
+
+    def compiled(self, proposals: Proposals) -> Workflow:
+        return compile_workflow(
+            self.recordings, self.documents, parser=self.parser, answers=self.answers, proposals=proposals
+        )
+
+    def proven(self, workflow: Workflow, proposer: Proposer | None) -> GateReport:
+        return gate(
+            workflow,
+            self.recordings,
+            self.documents,
+            accept_risk=self.accept_risk,
+            parser=self.parser,
+            answers=self.answers,
+            proposer=proposer,
+        )
+
+
+def _workflow(run: Run, work: _Work, proposer: Proposer | None, wordings: int, progress: Progress) -> bool:
+    """Compile and prove one workflow: whether it is published."""
+    name = work.name
+    progress(f"{name}: compiling {len(work.recordings)} recordings")
+    proposals = Proposals(proposer, wordings)
+    try:
+        workflow = work.compiled(proposals)
+    except InputError as error:
+        # One workflow that cannot be compiled is a finding; the others are still worth having.
+        finding = Finding(kind="not-compiled", severity="warning", text=error.message)
+        run.write_json(f"{name}/findings.json", [finding.model_dump(mode="json")])
+        return False
+    progress(f"{name}: proving the verifier")
+    report = work.proven(workflow, proposer)
+    if report.reasons and proposals.standing:
+        # What was proposed must not cost what is had without it.
+        progress(f"{name}: compiling without proposals")
+        plain = work.compiled(Proposals())
+        without = work.proven(plain, None)
+        if not without.reasons:
+            proposals.withdraw(f"the gate refuses the workflow with it: {report.reasons[0]}")
+            findings = (*plain.findings, *proposals.findings())
+            workflow, report = plain.model_copy(update={"findings": findings}), without
+    run.write_json(f"{name}/workflow.json", workflow.model_dump(mode="json"))
+    run.write_json(f"{name}/findings.json", [f.model_dump(mode="json") for f in workflow.findings])
+    run.write_json(f"{name}/gate.json", report.model_dump(mode="json"))
+    if proposer is not None:
+        run.write_json(f"{name}/{PROPOSALS}", [p.model_dump(mode="json") for p in proposals.record])
+    return report.published
 
 
 def _questions_name(workflows: Collection[str]) -> str:

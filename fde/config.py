@@ -47,6 +47,10 @@ base = {base}
 # documents = true
 # Those that the base model answers without documents are left out (asking takes a minute or two).
 # closed_book = true
+# A language model in the client's network that may propose rules and wordings: see docs/envgen.md.
+# [envgen.proposer]
+# url = "http://127.0.0.1:8000/v1"
+# model = "name"
 
 [evaluate]
 # The workflow that is compared (default: the one with the most recordings).

@@ -218,9 +218,16 @@ def _envgen(context: Context, settings: NoSettings) -> Run:
     from envgen.stage import build
     from fde.config import ModelSettings, section
     from serve.closed_book import closed_book
+    from serve.proposer import EndpointProposer
 
-    model = section(context.engagement, "model", ModelSettings).base
-    return build(context.engagement, closed_book=lambda: closed_book(model), progress=say)
+    engagement = context.engagement
+    model = section(engagement, "model", ModelSettings).base
+    return build(
+        engagement,
+        closed_book=lambda: closed_book(model),
+        proposer=lambda endpoint: EndpointProposer(endpoint, engagement),
+        progress=say,
+    )
 
 
 def _train_sft(context: Context, settings: Sft) -> Run:

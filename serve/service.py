@@ -24,6 +24,7 @@ from fde.ports import check_port
 from serve.adapters import Adapter, AdapterRegistry
 from serve.chat import Backend
 from serve.gateway import Gateway, Limits, Served
+from serve.keys import read_key
 from serve.vllm_server import VllmBackend, VllmOptions, VllmServer, importable
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def plan(
     settings = section(engagement, "serve", ServeSettings)
     where, at = settings.host if host is None else host, settings.port if port is None else port
     check_port(where, at)
-    key = _api_key(settings.api_key, engagement)
+    key = read_key(settings.api_key, engagement, "[serve] api_key")
     if where not in LOOPBACK and not key:
         raise InputError(
             f"Listening on {where} without an API key would let everyone in the network use the model.",
@@ -189,27 +190,6 @@ def plan(
 
 def _unique(adapters: Sequence[Adapter]) -> tuple[Adapter, ...]:
     return tuple({adapter.name: adapter for adapter in adapters}.values())
-
-
-def _api_key(said: str, engagement: Engagement) -> str:
-    kind, _, rest = said.partition(":")
-    if not said:
-        return ""
-    if kind == "env":
-        key = os.environ.get(rest, "")
-        if not key:
-            raise InputError(f"[serve] api_key: the environment has no {rest}.", f"Set it: export {rest}=…")
-        return key
-    path = engagement.root / rest
-    try:
-        key = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"[serve] api_key: {path} cannot be read: {error}") from error
-    if not key:
-        raise InputError(
-            f"[serve] api_key: {path} is empty.", "Write the key into it, or remove the setting."
-        )
-    return key
 
 
 def effect(model: Model, base: str, adapter: str) -> float:

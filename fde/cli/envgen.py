@@ -35,13 +35,15 @@ def build(ctx: typer.Context, accept_risk: AcceptRiskOption = None, as_json: Jso
     """Compile the redacted recordings, make questions from the documents, and prove each verifier.
 
     An environment whose verifier misses the bar is not published: exit code 1. The environment of
-    questions is called documents; [envgen] in fde.toml leaves it out.
+    questions is called documents; [envgen] in fde.toml leaves it out. A language model that [envgen.proposer]
+    names may propose rules and instructions; each is tested, or dropped.
 
     Example: fde envgen build
     """
     from envgen import stage
     from fde.config import ModelSettings, section
     from serve.closed_book import closed_book
+    from serve.proposer import EndpointProposer
 
     engagement = ctx.obj.engagement()
     model = section(engagement, "model", ModelSettings).base
@@ -49,6 +51,7 @@ def build(ctx: typer.Context, accept_risk: AcceptRiskOption = None, as_json: Jso
         engagement,
         accept_risk=_risks(accept_risk or []),
         closed_book=lambda: closed_book(model),
+        proposer=lambda endpoint: EndpointProposer(endpoint, engagement),
         progress=say,
     )
     _report(run, as_json)
