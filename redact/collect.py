@@ -20,7 +20,7 @@ from redact.people_index import People, words_of
 from redact.policy import Policy
 from redact.rewrite import compact_key
 from redact.spans import Span
-from redact.weigh import TWO_SURNAMES
+from redact.weigh import SURNAMES
 
 NUMBERS = (
     "BANK_ACCOUNT", "CREDIT_CARD", "IBAN_CODE", "ID_NUMBER", "IP_ADDRESS", "MAC_ADDRESS", "NATIONAL_ID",
@@ -148,7 +148,7 @@ class Collected:
         elif span.type == "SECRET":
             self.secrets.add(shown)
         elif span.type == "ORGANIZATION":
-            if span.source == TWO_SURNAMES and not (fixed or firm):
+            if span.source == SURNAMES and not (fixed or firm):
                 self.people.see(shown, span.strength, prose=prose)
             if names.looks_like_firm(shown):
                 self.firms.setdefault(compact_key(shown), shown)

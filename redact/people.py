@@ -205,7 +205,15 @@ def find(text: str) -> Iterator[Span]:
         _trim(text, *r) for match in _WORDS.finditer(text) for r in _split(text, *match.span())
     ):
         found = text[start:end]
-        if " " in found and not foreign(found) and (value := strength(found)) and _opens_with_name(found):
+        # Two English words are nobody where a surname is all that speaks for them: "Hide Sheets".
+        plainly = ordinary(found) and not known_given(found.split(" ")[0])
+        if (
+            " " in found
+            and not foreign(found)
+            and (value := strength(found))
+            and _opens_with_name(found)
+            and not plainly
+        ):
             yield Span(start, end, "PERSON", 0.8 if value > 1 else 0.55, "name list", value)
     for match in _INITIAL.finditer(text):
         if (
@@ -240,7 +248,7 @@ def find(text: str) -> Iterator[Span]:
                 continue
             if start < end and not foreign(found) and plain(found.split(" ")[0]) not in _STOP - _GIVEN_WORDS:
                 known = strength(found)
-                if known or (" " not in found and plain(found) not in _STOP):
+                if known or (" " not in found and plain(found) not in _STOP and not ordinary(found)):
                     yield Span(start, end, "PERSON", 0.7, source, max(1, known))
     for match in _PAIR.finditer(text):
         first, second = match["a"], match["b"]
@@ -299,14 +307,22 @@ def _last_first(text: str, match: re.Match[str]) -> bool:
     return whole or (known_family(last) and plain(last) not in words())
 
 
+def acronym(word: str) -> bool:
+    """Whether a word is written as one, in a text that has small letters."""
+    return word.isupper() and len(word) <= (3 if known_given(word) else 5)
+
+
 def _single(text: str) -> Iterator[Span]:
     """Given names that stand alone and are nothing else."""
+    # In capitals among others that are not, a short one is an acronym: "the UNO command".
+    mixed = any(map(str.islower, text))
     for match in re.finditer(rf"(?<![\w@./-]){_W}(?=['’]s\b|[^\w@-]|$)", text):
         word = match[0]
         if plain(word) in words() or known_place(word):
             continue
         if known_given(word):
-            yield Span(*match.span(), "PERSON", 0.5, "given name", 1)
+            if not (mixed and acronym(word)):
+                yield Span(*match.span(), "PERSON", 0.5, "given name", 1)
             continue
         family = known_family(word) and not ordinary(word) and not word.isupper()
         if family and fold(word) not in places() and not _inside_a_name(text, *match.span()):

@@ -33,7 +33,7 @@ from redact.screens import Blobs, reader, redact_screens, snapshots, with_blobs
 from redact.vault import Vault
 
 # Raise when the same input would be redacted differently: earlier runs are then not taken for this one.
-VERSION = 4
+VERSION = 5
 SOURCES = {"documents": "ingest-docs", "recordings": "ingest-recordings"}
 T = TypeVar("T", Document, Recording)
 Progress = Callable[[str], None]

@@ -22,7 +22,7 @@ from redact.names import (
 from redact.spans import Span, settle
 
 # The source of a firm's name that may as well be somebody's.
-TWO_SURNAMES = "two surnames"
+SURNAMES = "surnames"
 
 
 def refine(text: str, spans: list[Span]) -> list[Span]:
@@ -94,8 +94,11 @@ def refine(text: str, spans: list[Span]) -> list[Span]:
             and any(a <= span.start and span.end <= b for a, b in around)
         )
 
+    kept = [s for s in kept if s.type != "PERSON" or s.strength > 2 or not _no_name(text, s)]
+
     dropped = [s for s in kept if _probably_firm(text, s) or beside_firms(s)]
     kept = [_two_surnames(text, s) for s in kept if not any(_within(s, firm) for firm in dropped)]
+    kept = _partnerships(text, kept)
     towns = [s for s in kept if s.type == "LOCATION" and s.source != "model"]
 
     def in_town(span: Span) -> bool:
@@ -136,6 +139,21 @@ _ITEM = re.compile(_ONE)
 _LISTED = re.compile(rf"(?<![\w@-]){_ONE}(?:, {_ONE}){{1,8}},? and {_ONE}(?: and {_ONE})?")
 # A shop: "Galyan's" and nothing after it.
 _SHOP = re.compile(r"['’]s(?=[ \t]*(?:\n|$|[,;]))")
+
+
+# A capital within a word, after what is no beginning of names: GnuCash, StDev; not McDonald, LaToya.
+_HUMP = re.compile(r"(?P<first>[^\W\d_]*[^\W\d_A-Z])[A-Z]")
+_BEGINNINGS = PARTICLES | {"fitz", "ja", "jo", "ka", "ke", "lo"}
+_NO_NAME = re.compile(r" [-–/|] |_|\w[(\[{]|[=<>%$#;]|^\d")
+
+
+def _no_name(text: str, span: Span) -> bool:
+    """Whether something is written as no name is: "OnUnload", "a PDF", "Insert - Object"."""
+    shown = text[span.start : span.end]
+    if _NO_NAME.search(shown) or (people.acronym(shown) and any(map(str.islower, text))):
+        return True
+    humps = [m["first"] for word in shown.split() if (m := _HUMP.match(word.lstrip("\"'(")))]
+    return any(fold(first) not in _BEGINNINGS and not known_given(first) for first in humps)
 
 
 def _probably_firm(text: str, span: Span) -> bool:
@@ -179,7 +197,41 @@ def _two_surnames(text: str, span: Span) -> Span:
     first, hyphen, second = text[span.start : span.end].partition("-")
     if not hyphen or known_given(second) or not (known_family(first) and known_family(second)):
         return span
-    return Span(span.start, span.end, "ORGANIZATION", span.score, TWO_SURNAMES, span.strength)
+    return Span(span.start, span.end, "ORGANIZATION", span.score, SURNAMES, span.strength)
+
+
+_SURNAMES = re.compile(
+    r"(?<![\w@-])(?P<a>[^\W\d_]{3,}), (?P<b>[^\W\d_]{3,}),? (?:and|&) (?P<c>[^\W\d_]{3,})(?![\w@-])"
+)
+# Several people do this, a firm does not.
+_TOGETHER = re.compile(r" (?:are|were|have|met|meet|both|all|agreed?|attend|attended|will)\b", re.IGNORECASE)
+
+# "our three founders: ", "spoke to ", "by ": the names of people follow.
+_SEVERAL = re.compile(r"(?:[:(]|\b(?:by|to|with|told|met|and|are|were))[ \n]$")
+
+
+def _partnerships(text: str, spans: list[Span]) -> list[Span]:
+    """Three surnames in a row that nobody is called by, "Thomas, Holt and Myers", are a firm's, word by word.
+
+    As with two surnames, collecting protects each.
+    """
+    for match in _SURNAMES.finditer(text):
+        parts = [match.span(name) for name in "abc"]
+        shown = [match[name] for name in "abc"]
+        if (
+            _TOGETHER.match(text, match.end())
+            or _SEVERAL.search(text[: match.start()])
+            or not all(map(known_family, shown))
+        ):
+            continue
+        inside = [s for s in spans if s.start < match.end() and match.start() < s.end]
+        sure = any(s.strength > 2 or s.start < match.start() or s.end > match.end() for s in inside)
+        called = sum(map(known_given, shown))
+        if sure or called > 1 or all(s.type != "PERSON" for s in inside):
+            continue
+        spans = [s for s in spans if s not in inside]
+        spans += [Span(*part, "ORGANIZATION", 0.5, SURNAMES, 1) for part in parts]
+    return spans
 
 
 def _apart(spans: list[Span]) -> int:

@@ -251,6 +251,9 @@ def test_each_label_names_the_person_beside_it() -> None:
         ("The agency later became Oliver Wyman in 1965.", set()),
         ("The index of T Rowe Price fell.", set()),
         ("The offer of Mayer-Watkins came late.", set()),
+        ("The record made for Sandoval, Holt and Myers sold well.", set()),
+        ("Our three founders: Sandoval, Holt and Myers.", {"Sandoval", "Holt", "Myers"}),
+        ("Sandoval, Holt and Myers agreed on it.", {"Sandoval", "Holt", "Myers"}),
         ("Anna Mayer-Watkins sent the offer.", {"Anna Mayer-Watkins"}),
         ("Write to Anne-Lise about it.", {"Anne-Lise"}),
     ],
@@ -259,3 +262,26 @@ def test_firms_are_told_from_people_by_what_stands_around_them(text: str, who: s
     found = {text[s.start : s.end] for s in Detector().find([text])[0] if s.type == "PERSON"}
     assert found >= who
     assert who or not found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hold down CommandCtrl, then open OnUnload in GnuCash.",
+        "Choose Insert - OLE Object, and give its UNO command or its JDBC driver.",
+        "Select the sheets with Hide Sheets, then Character Styles and Manage Styles.",
+        "See the page of Frequently Asked Questions; the table is named EmployeeData.",
+        "It calls ReplaceChar(inputstr and ends.",
+    ],
+)
+def test_what_is_written_as_no_name_is_nobody(text: str) -> None:
+    assert [text[s.start : s.end] for s in Detector().find([text])[0] if s.type == "PERSON"] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Ewan McGregor", "LaToya Jackson", "Leonardo DiCaprio", "JoAnn Walker", "Anna O'Hara", "MARTIN WOLF"],
+)
+def test_names_with_capitals_inside_are_names(name: str) -> None:
+    text = f"We met {name} on Friday."
+    assert name in [text[s.start : s.end] for s in Detector().find([text])[0] if s.type == "PERSON"]

@@ -90,10 +90,11 @@ def test_a_country_called_like_somebody_stays(client: Engagement) -> None:
     assert "Mali was" in text
 
 
-def test_two_surnames_that_may_be_a_firm_are_protected_as_a_name(client: Engagement) -> None:
-    note = "The offer of Mayer-Watkins came late."
+def test_surnames_that_may_be_a_firm_are_protected_as_names(client: Engagement) -> None:
+    note = "The offer of Mayer-Watkins came late. The record made for Sandoval, Holt and Myers sold well."
     ingest(client, documents=(policy(), vendors().model_copy(update={"text": note})))
-    assert "Mayer" not in everything(redact(client).path)
+    text = everything(redact(client).path)
+    assert [name for name in ("Mayer", "Sandoval", "Holt", "Myers") if name in text] == []
 
 
 def test_nothing_personal_is_left_and_nothing_of_the_task_is_altered(client: Engagement) -> None:
