@@ -19,6 +19,7 @@ from envgen.modelling import Modeller
 from envgen.options import complete_options
 from envgen.program import Program, Programmer
 from envgen.search import Search
+from envgen.spelling import caseless
 from envgen.traces import Parser, Trace, trace
 from envgen.workflow import Finding, TableData, Workflow, WriteKind
 from envgen.world import World
@@ -68,6 +69,7 @@ def compile_workflow(
     without_mistakes(models, program.plans, contexts)
     writes = _writes(world, behaviour, contexts, knowledge)
     findings += _about_recordings(recordings, traces, instructions, behaviour, world)
+    either_case = caseless(world, behaviour, program.plans, given, program.findings)
     findings += _unasked(given)
     expressions = list(_expressions(models, program, writes))
     used = {p.table for e in expressions for p in parts(e) if isinstance(p, Lookup)}
@@ -92,6 +94,7 @@ def compile_workflow(
         plans=tuple(program.plans),
         terminal=program.terminal,
         free_fields=tuple(program.free_fields),
+        caseless=either_case,
         tables=tuple(
             TableData(id=t.id, header=t.header, rows=t.rows) for t in knowledge.tables if t.id in used
         ),

@@ -136,7 +136,7 @@ class WorkflowEnv:
 
     def score(self) -> Score:
         """Judge the changes made so far, see :func:`envgen.verifier.judge`."""
-        return judge(self.workflow, self._expected, self.state)
+        return judge(self._facts, self._expected, self.state)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from envgen.answers import Answer
 from envgen.cheap_passes import cheap_passes
 from envgen.environment import WorkflowEnv
-from envgen.right_work import as_programmed, held_out, program_paths, reordered
+from envgen.right_work import as_programmed, held_out, in_another_case, program_paths, reordered
 from envgen.statistics import Share, wilson
 from envgen.tasks import tasks_of
 from envgen.traces import Parser
@@ -92,11 +92,13 @@ def gate(
         )
     proving = tasks[:TASKS]
     paths = program_paths(env, proving)
+    in_case = in_another_case(env, proving, paths)
     rejected = [f"{r.recording}: {'; '.join(r.score.reasons)}" for r in held if not r.score.passed]
     right = {
         "program": as_programmed(env, proving, paths),
         "reordered": reordered(env, proving, paths, seed),
         "held out": Share.of(len(rejected), len(held), rejected),
+        **({"another case": in_case} if in_case.total else {}),
     }
     usable = [task for task in proving if task.id in paths][:_MUTATED_TASKS]
     families = {name: caught(env, usable, paths, family, seed) for name, family in FAMILIES.items()}

@@ -214,7 +214,7 @@ def _strikes(app: Application, name: str) -> bool:
         return True
     entered = app.state.drafts.get(hidden.control, "")
     accepted = evaluate(hidden.accepted, app.context)
-    return accepted is None or entered != accepted
+    return accepted is None or not app.facts.same(hidden.control, entered, accepted)
 
 
 def _blocked(app: Application, outcome: Outcome) -> str | None:

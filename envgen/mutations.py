@@ -35,7 +35,7 @@ def reaching_entries(env: WorkflowEnv, task: Task, path: Sequence[Action]) -> li
 
 
 def mutated_entry(env: WorkflowEnv, action: Action, rng: random.Random) -> Iterator[Action]:
-    """Other values for an entry, in the state just before it: a near one, another option, none."""
+    """Other values for an entry, in the state just before it: a near one, another option or case, none."""
     if action.target is None:
         return
     if action.verb == "check":
@@ -47,10 +47,19 @@ def mutated_entry(env: WorkflowEnv, action: Action, rng: random.Random) -> Itera
         yield action.model_copy(update={"value": near(rng, value) if value else "1"})
         if value:
             yield action.model_copy(update={"value": ""})
+        if value.swapcase() != value and not takes_either_case(env, action):
+            yield action.model_copy(update={"value": value.swapcase()})
     else:
         others = [option for option in options(env, action.target) if option != action.value]
         if others:
             yield action.model_copy(update={"value": rng.choice(others)})
+
+
+def takes_either_case(env: WorkflowEnv, action: Action) -> bool:
+    """Whether upper and lower case are the same in the field an action fills."""
+    probe = env.clone()
+    probe.step(action)
+    return probe.state.last_control in env.workflow.caseless
 
 
 def options(env: WorkflowEnv, target: Target) -> tuple[str, ...]:

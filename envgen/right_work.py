@@ -13,6 +13,7 @@ from envgen.behaviour import observe
 from envgen.compile import compile_workflow
 from envgen.environment import WorkflowEnv
 from envgen.instructions import match_template
+from envgen.mutations import takes_either_case
 from envgen.replay import Replay, replay
 from envgen.session import Score, Task
 from envgen.statistics import Share
@@ -81,6 +82,31 @@ def reordered(env: WorkflowEnv, tasks: Sequence[Task], paths: Paths, seed: int) 
             continue
         total += 1
         score = _score(env, task, order)
+        if not score.passed:
+            rejected.append(f"{task.id}: {'; '.join(score.reasons)}")
+    return Share.of(len(rejected), total, rejected)
+
+
+def in_another_case(env: WorkflowEnv, tasks: Sequence[Task], paths: Paths) -> Share:
+    """How much is rejected with other cases in the fields that take either, as an expert says."""
+    rejected: list[str] = []
+    total = 0
+    for task in tasks if env.workflow.caseless else ():
+        path = paths.get(task.id)
+        if path is None:
+            continue
+        env.reset(task)
+        other = []
+        for action in path:
+            swapped = (action.value or "").swapcase()
+            if action.verb == "fill" and swapped != action.value and takes_either_case(env, action):
+                action = action.model_copy(update={"value": swapped})
+            other.append(action)
+            env.step(action)
+        if other == path:
+            continue
+        total += 1
+        score = _score(env, task, other)
         if not score.passed:
             rejected.append(f"{task.id}: {'; '.join(score.reasons)}")
     return Share.of(len(rejected), total, rejected)

@@ -131,6 +131,7 @@ def _write(workflow: Workflow, write: WriteKind) -> dict[str, Any]:
         "entity": write.entity,
         "fields": [_label(workflow, c) for c in write.controls],
         "free": [_label(workflow, c) for c in write.controls if c in workflow.free_fields],
+        "caseless": [_label(workflow, c) for c in write.controls if c in workflow.caseless],
         "request": write.request,
         "body": write.body,
         "unexplained": write.unexplained,

@@ -65,6 +65,9 @@ def _write(workflow: Workflow, write: WriteKind) -> Iterator[str]:
     page = _page_of(workflow, write.page)
     fields = ", ".join(f"“{_label(workflow, c)}”" for c in write.controls)
     yield f"- from “{page.title}” for one {write.entity or 'form'}: {fields}"
+    either = [_label(workflow, c) for c in write.controls if c in workflow.caseless]
+    if either:
+        yield f"  - in upper or lower case alike: {', '.join(either)}"
     if write.request:
         yield f"  - recorded request: {write.request}"
     yield from (f"  - {name}: {source}" for name, source in write.body)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from envgen.examples import PAGE_ROOT
 from envgen.generators import Instance, Record
+from envgen.values import folded
 from envgen.wording import wording
 from envgen.workflow import Control, ListView, Workflow
 
@@ -93,9 +94,33 @@ class Facts:
         self.hidden = {h.name: h for h in workflow.hidden}
         self.plans = {plan.page: plan for plan in workflow.plans}
         self.writes = {w.id: w for w in workflow.writes}
+        self._free = self._labelled(workflow.free_fields)
+        self._caseless = self._labelled(workflow.caseless)
         self.key_fields = {e.name: e.key_field for e in workflow.entities}
         self._cells: dict[tuple[str, str, str], dict[str, str]] = {}
         self._tables = {t.id: t for t in workflow.tables}
+
+    def _labelled(self, controls: Collection[str]) -> frozenset[tuple[str, str]]:
+        """Kind of write and label of controls, as changes name them."""
+        sent = ((w.id, c) for w in self.workflow.writes for c in w.controls if c in controls)
+        return frozenset((kind, self.controls[c].label) for kind, c in sent)
+
+    def same(self, control: str, one: str | None, other: str | None) -> bool:
+        """Whether a control takes two values alike."""
+        if one is not None and other is not None and control in self.workflow.caseless:
+            return folded(one) == folded(other)
+        return one == other
+
+    def read(self, kind: str, label: str, value: str) -> str:
+        """A value that was sent, as it is compared: in fields that take either case, in one of them."""
+        return folded(value) if (kind, label) in self._caseless else value
+
+    def judged(self, write: Write) -> Write:
+        """A change as it is compared: without the expert's own words, values as they are read."""
+        if not self._free and not self._caseless:
+            return write
+        kept = ((n, v) for n, v in write.values if (write.kind, n) not in self._free)
+        return write._replace(values=tuple((n, self.read(write.kind, n, v)) for n, v in kept))
 
     def cell(self, table: str, column: str, key_column: str, key: str) -> str | None:
         """A table's cell by its row's key, whatever the case of the key."""

@@ -26,6 +26,11 @@ _DATE_FORMATS = (
 
 
 @lru_cache(maxsize=65536)
+def folded(text: str) -> str:
+    """A text as applications read it that take either case: most compare lower-cased texts."""
+    return text.lower()
+
+
 def number(text: str) -> Decimal | None:
     """The number a text says: ``4,120.35``, ``$ 5.000,00``, ``(12.50)``, ``15 %``; else None.
 

@@ -275,6 +275,7 @@ class Workflow(_Data):
     """Everything about one workflow.
 
     Attributes:
+        caseless: Controls in which upper and lower case are the same, as an expert says.
         session: What stays the same throughout an episode, with the texts that recordings show.
         session_entities: Which of that names a record, and of what.
     """
@@ -295,6 +296,7 @@ class Workflow(_Data):
     terminal: tuple[str, ...] = ()
     answer: Expression | None = None
     free_fields: tuple[str, ...] = ()
+    caseless: tuple[str, ...] = ()
     tables: tuple[TableData, ...] = ()
     findings: tuple[Finding, ...] = ()
     longest: int = 30
