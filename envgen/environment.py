@@ -223,6 +223,10 @@ class WorkflowEnv:
         """The page as it is now, with where everything on it comes from."""
         return self._look.rendered
 
+    def shown_keys(self, page: str, view: ListView) -> list[str]:
+        """Keys of the records in the rows of a list that are on the screen."""
+        return self._application.shown_keys(page, view)
+
     def matching(self, page: str, view: ListView) -> list[str]:
         """Keys of the records a list shows for the present query, over all its pages."""
         return self._application.matching(page, view)

@@ -20,7 +20,8 @@ from envgen.statistics import Share, wilson
 from envgen.tasks import tasks_of
 from envgen.traces import Parser
 from envgen.workflow import Workflow
-from envgen.wrong_work import FAMILIES, caught
+from envgen.wrong_rows import ROW_FAMILIES
+from envgen.wrong_work import FAMILIES, caught, to_do
 from ingest.document import Document
 from ingest.recording import Recording
 
@@ -100,9 +101,14 @@ def gate(
         "held out": Share.of(len(rejected), len(held), rejected),
         **({"another case": in_case} if in_case.total else {}),
     }
-    usable = [task for task in proving if task.id in paths][:_MUTATED_TASKS]
+    known = [task for task in proving if task.id in paths]
+    # Where nothing is to be done, doing nothing is right.
+    usable = [task for task in known if to_do(env, task)][:_MUTATED_TASKS]
     families = {name: caught(env, usable, paths, family, seed) for name, family in FAMILIES.items()}
-    cheap = cheap_passes(env, tasks[:cheap_tasks])
+    if any(plan.loop is not None for plan in workflow.plans):
+        rows = known[:_MUTATED_TASKS]
+        families |= {name: caught(env, rows, paths, family, seed) for name, family in ROW_FAMILIES.items()}
+    cheap = cheap_passes(env, [task for task in tasks[:cheap_tasks] if to_do(env, task)])
     reasons += [*missed_by_wrong_work(families, cheap), *rejected_too_often(right)]
     if rejected:
         reasons.append(f"Held-out recordings are rejected: {'; '.join(right['held out'].examples)}")

@@ -13,6 +13,7 @@ from envgen.behaviour import observe
 from envgen.compile import compile_workflow
 from envgen.environment import WorkflowEnv
 from envgen.instructions import match_template
+from envgen.loops import find_loops
 from envgen.mutations import takes_either_case
 from envgen.replay import Replay, replay
 from envgen.session import Score, Task
@@ -178,10 +179,15 @@ def held_out(
 
 def _shown(world: World) -> dict[str, set[tuple[str, ...]]]:
     """Per recording, the kinds of pages, exits and messages it shows."""
-    messages = observe(world).messages
+    behaviour = observe(world)
+    messages = behaviour.messages
+    loops = find_loops(world, behaviour)
     shown: dict[str, set[tuple[str, ...]]] = {}
     for recording, visits in world.visits.items():
-        things: set[tuple[str, ...]] = set()
+        # What is done where no row is worked on is shown by recordings without any.
+        things: set[tuple[str, ...]] = {
+            ("no rows", loop.page) for loop in loops if loop.worked.get(recording) == ()
+        }
         for visit in visits:
             things |= {
                 ("page", visit.page),

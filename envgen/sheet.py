@@ -17,6 +17,7 @@ from envgen.diagram import diagram, everywhere, exit_label
 from envgen.environment import WorkflowEnv
 from envgen.expressions import Choose, Expression, Keep
 from envgen.gate import GateReport
+from envgen.show import in_every_row
 from envgen.statistics import Share
 from envgen.tasks import tasks_of
 from envgen.words import in_words
@@ -113,6 +114,7 @@ def _step(workflow: Workflow, plan: PagePlan) -> dict[str, Any]:
             }
             for rule in plan.entries
         ],
+        "rows": in_every_row(workflow, plan),
         "leave": [] if plan.exit is None else [(when, leaving(value)) for when, value in cases(plan.exit)],
         "why": plan.why,
     }

@@ -72,6 +72,15 @@ def parse_date(text: str) -> tuple[date, str] | None:
     return None
 
 
+def compared(one: str, other: str) -> int | None:
+    """-1, 0 or 1 as one date, or one number, is below, the same as or above another; None for other texts."""
+    dates = parse_date(one), parse_date(other)
+    if dates[0] is not None and dates[1] is not None:
+        return (dates[0][0] > dates[1][0]) - (dates[0][0] < dates[1][0])
+    left, right = number(one), number(other)
+    return None if left is None or right is None else (left > right) - (left < right)
+
+
 _TIME = re.compile(
     r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}))?(?:\s*(?P<half>[AaPp])\.?[Mm]\.?)?"
 )

@@ -47,10 +47,12 @@ def judge(facts: Facts, expected: Expectation, state: State) -> Score:
         if close is not None:
             missing.remove(write)
             extra.remove(close)
+            right, sent = dict(write.values), dict(close.values)
             reasons += [
-                f"{label or 'a field'} of {write.key or 'the form'} is “{value}”, should be “{right}”."
-                for (label, right), (_, value) in zip(write.values, close.values, strict=False)
-                if right != value
+                f"{label or 'a field'} of {write.key or 'the form'} is “{sent.get(label, '')}”, should be "
+                f"“{right.get(label, '')}”."
+                for label in dict.fromkeys((*right, *sent))
+                if right.get(label, "") != sent.get(label, "")
             ] or ["The fields that were sent differ."]
     for write in missing:
         reasons.append(f"{_name(workflow, write)} is missing.")
@@ -86,7 +88,7 @@ def milestones(facts: Facts, expected: Expectation, state: State) -> float | Non
     made = [facts.judged(write) for write in state.writes]
     for write in map(facts.judged, expected.writes):
         total += 2 + len(write.values)
-        page = facts.writes[write.kind].page
+        model = facts.writes[write.kind]
         done = next((m for m in made if m == write), None)
         if done is not None:
             made.remove(done)
@@ -98,14 +100,11 @@ def milestones(facts: Facts, expected: Expectation, state: State) -> float | Non
             right = dict(close.values)
             reached += 1 + sum(right.get(label) == value for label, value in write.values)
             continue
-        key = state.bound.get(facts.writes[write.kind].entity, "")
-        if state.page == page and key == write.key:
-            entered = {
-                facts.controls[c].label: state.drafts.get(c, "") for c in facts.writes[write.kind].controls
-            }
-            reached += 1 + sum(
+        key = state.bound.get(model.entity, "")
+        if state.page == model.page and (model.rows or key == write.key):
+            entered = dict(facts.sent(write.kind, write.key, state.drafts, lambda node: True))
+            reached += (not model.rows) + sum(
                 facts.read(write.kind, label, entered.get(label, "")) == value
-                or (value == "" and entered.get(label) == "off")
                 for label, value in write.values
             )
         elif key == write.key and key:
