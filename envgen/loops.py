@@ -158,22 +158,38 @@ def rows_shown(world: World, loop: Loop, recording: str) -> dict[str, dict[str, 
     return found
 
 
-def gone(world: World, loop: Loop) -> bool:
-    """Whether rows that were worked on are on the list no more: always, as far as it was seen again."""
-    rows = world.kinds[loop.page].lists[loop.rows]
+def gone(world: World, loop: Loop, previous: str) -> bool:
+    """Whether rows that were worked on are on the list no more: always, as far as it was seen again.
+
+    Args:
+        previous: The link to earlier rows, "" where there is none; only the list's beginning tells then.
+    """
+    kind = world.kinds[loop.page]
     again = still = 0
-    for recording, keys in loop.worked.items():
+    for recording in loop.worked:
         done: set[str] = set()
         for visit in world.visits[recording]:
-            if visit.page == loop.page and done:
-                shown = {row.slots.get(rows.key_slot) for row in visit.reading.rows.get(loop.rows, ())}
+            at_first = visit.page == loop.page and previous not in visit.reading.present
+            if (visit.recording, visit.index) in loop.steps and not loop.at_once and at_first:
+                done.add(row_key(kind, visit))
+            if visit.next_page == loop.page and previous not in visit.next_reading.present:
                 again += len(done)
-                still += len(done & shown)
-            if (visit.recording, visit.index) in loop.steps and not loop.at_once:
-                done.add(row_key(world.kinds[loop.page], visit))
-        last = world.visits[recording][-1]
-        if last.next_page == loop.page and done:
-            shown = {row.slots.get(rows.key_slot) for row in last.next_reading.rows.get(loop.rows, ())}
-            again += len(done & set(keys))
-            still += len(done & shown)
+                still += len(done & _keys(kind, loop, visit.next_reading))
     return again > 0 and still == 0
+
+
+def keeps_place(world: World, loop: Loop, previous: str) -> bool:
+    """Whether a list of several pages stays where it is when something is done in one of its rows."""
+    visits = (v for found in world.visits.values() for v in found if (v.recording, v.index) in loop.steps)
+    # The only row of its page may take the page with it.
+    further = [
+        v
+        for v in visits
+        if previous in v.reading.present and v.next_page == v.page and len(v.reading.rows[v.rows_id]) > 1
+    ]
+    return bool(further) and all(previous in v.next_reading.present for v in further)
+
+
+def _keys(kind: PageKind, loop: Loop, reading: Reading) -> set[str]:
+    slot = kind.lists[loop.rows].key_slot
+    return {row.slots.get(slot, "") for row in reading.rows.get(loop.rows, ())}

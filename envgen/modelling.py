@@ -14,7 +14,7 @@ from envgen.explanations import Example
 from envgen.expressions import Constant, Entered, Expression, FieldOf, Instruction, Parameter, evaluate
 from envgen.ground import NO, YES, Ground, Models, Seen, distinct, outside_rows, page_atoms, page_title
 from envgen.kinds import PageKind
-from envgen.loops import Loop, gone, readings
+from envgen.loops import Loop, gone, keeps_place, readings
 from envgen.rows import ROW
 from envgen.search import Search
 from envgen.templates import only_holds_optional
@@ -71,7 +71,8 @@ class Modeller:
         for rows_id, rows in kind.lists.items():
             behaviour = self._ground.behaviour.lists[kind.id, rows_id]
             loop = self._loops.get((kind.id, rows_id))
-            leaves = loop is not None and not behaviour.next and gone(self._ground.world, loop)
+            leaves = loop is not None and gone(self._ground.world, loop, behaviour.previous)
+            stays = loop is not None and keeps_place(self._ground.world, loop, behaviour.previous)
             found.append(
                 ListView(
                     rows=rows_id,
@@ -86,6 +87,7 @@ class Modeller:
                     previous=behaviour.previous,
                     conditions=() if loop is None else tuple(self._in_rows(kind, loop)),
                     until=loop.write if loop is not None and leaves else "",
+                    stays=stays,
                 )
             )
         return found

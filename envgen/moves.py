@@ -175,7 +175,16 @@ def _leave(app: Application, found: Exit, place: Place, name: str) -> str:
     state.submitted = state.drafts if state.drafts else state.submitted
     if target.entity:
         state.bound[target.entity] = key
+    view = app.facts.lists[outcome.page].get(place.rows)
+    turned = None if view is None or not view.stays else app.position(outcome.page, view)
     app.arrive(outcome.page)
+    if view is not None and turned is not None:
+        query, offset = turned
+        # A page of which the last row has gone is not shown any more.
+        left = len(app.matching(outcome.page, view))
+        offset = max(0, min(offset, (left - 1) // size(view) * size(view)))
+        state.lists[f"{outcome.page}.{view.rows}"] = (query, offset)
+        app.see_rows()
     state.messages = frozenset(outcome.shows)
     _say(app, outcome)
     return ""

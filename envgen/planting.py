@@ -15,8 +15,8 @@ from envgen.values import number, parse_date
 from envgen.workflow import RowLoop
 
 _TRIES = 40
-# How often an instance has no such row where the recordings do not say it.
-_EMPTY = 0.05
+# How often an instance has no such row, where it is known what is done then.
+_EMPTY = 0.1
 _NEAR = (Decimal(0), Decimal(1), Decimal(-1), Decimal(100), Decimal(-100))
 
 
@@ -47,12 +47,10 @@ class Planting:
             self._exchange(records, key, key_field, holds=True)
 
     def _wanted(self) -> int:
-        counts = tuple(n for n in self.loop.counts if n or self.loop.empty != "unknown") or (1,)
-        if 0 not in counts and self.loop.empty != "unknown" and self.rng.random() < _EMPTY:
+        if self.loop.empty != "unknown" and self.rng.random() < _EMPTY:
             return 0
-        if self.rng.random() < 0.5:
-            return self.rng.choice(counts)
-        return self.rng.randint(1, max(1, *counts))
+        counts = [count for count in self.loop.counts if count] or [1]
+        return self.rng.choice(counts) if self.rng.random() < 0.5 else self.rng.randint(1, max(counts))
 
     def _holds(self, record: Mapping[str, str]) -> bool:
         return evaluate(self.loop.where, Row(self.asked, self.loop.entity, record)) == "yes"

@@ -119,6 +119,10 @@ class Programmer:
         key = self._key(kind, found) if found else None
         done = self._loops[kind.id].steps if loop is not None else frozenset()
         after = [stay for stay in found if (stay.recording, stay.leaving.index) not in done]
+        if loop is not None:
+            # Where there was nothing to do, the last that was done to the list was to turn it over.
+            turning = self._behaviour.list_nodes(kind.id)
+            after = [stay for stay in after if stay.leaving.target not in turning]
         entries = tuple(self._entries(kind, after))
         exit_rule, links = self._exits(kind, after, why)
         return PagePlan(

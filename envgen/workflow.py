@@ -64,6 +64,7 @@ class ListView(_Data):
     Attributes:
         conditions: When optional parts of a row, and states of such, are there: asked of the row as it is.
         until: The write after which a record's row is on the list no more.
+        stays: Whether the list stays at the page it is turned to when something is done in a row.
     """
 
     rows: str
@@ -78,6 +79,7 @@ class ListView(_Data):
     previous: str = ""
     conditions: tuple[tuple[str, Expression], ...] = ()
     until: str = ""
+    stays: bool = False
 
 
 class Outcome(_Data):
