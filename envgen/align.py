@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from envgen.orders import in_one_order
-from envgen.templates import CONTROL_ROLES, ENTERED_STATES, MESSAGE_ROLES, TemplateNode, entered
+from envgen.templates import CONTROL_ROLES, ENTERED_STATES, MESSAGE_ROLES, TemplateNode, entered, text_below
 from envgen.texts import Pattern, induce, tokens
 from ingest.snapshot import Node
 
@@ -106,7 +106,7 @@ class Aligner:
         control = first.role in CONTROL_ROLES
         distinct = {id(node): node for node in nodes.values()}.values()
         from_text = not control and all(
-            node.children and node.name and node.name == _children_text(node) for node in distinct
+            node.children and node.name and node.name == text_below(node) for node in distinct
         )
         name: Pattern = ("",)
         if not from_text:
@@ -420,10 +420,6 @@ def _reordered(sequences: Iterable[Sequence[str]]) -> bool:
             return True
         before |= pairs
     return False
-
-
-def _children_text(node: Node) -> str:
-    return " ".join(text for text in (child.text() for child in node.children) if text)
 
 
 def _states(nodes: Sequence[Node], control: bool) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:

@@ -9,11 +9,13 @@ from typing import Any
 
 from envgen.disturbances import Overlay, overlay_page, relabelled, reorder_fields
 from envgen.expressions import evaluate
-from envgen.generators import Instance, Record
+from envgen.generators import Instance
+from envgen.makers import Record
 from envgen.observe import Known, Screen
 from envgen.paging import neighbour
 from envgen.render import PageRenderer, Rendered
-from envgen.state import Facts, State, StateContext
+from envgen.rows import Row
+from envgen.state import Facts, State, StateContext, in_row
 from envgen.workflow import Control, ListView, PageModel
 from ingest.action import CHECKABLE_ROLES
 
@@ -151,8 +153,16 @@ class Application:
         condition = self.facts.conditions[page].get(part)
         return condition is None or evaluate(condition, self.context) == "yes"
 
-    def entered_in(self, control: Control) -> str:
-        return self.state.drafts.get(control.id, "")
+    def present_in_row(self, page: str, part: str, rows: str, key: str) -> bool:
+        """Whether an optional part of a record's row is there, as the record is now."""
+        condition = self.facts.row_conditions[page, rows].get(part)
+        if condition is None:
+            return self.present(page, part)
+        entity = self.facts.lists[page][rows].entity
+        return evaluate(condition, Row(self.context, entity, self.state.records[entity][key])) == "yes"
+
+    def entered_in(self, control: Control, key: str = "") -> str:
+        return self.state.drafts.get(in_row(control.id, key), "")
 
     def options_in(self, control: Control) -> tuple[str, ...]:
         if not control.options_by:
@@ -187,6 +197,8 @@ class Application:
         """Keys of the records a list shows for the present query, over all its pages."""
         query = self.position(page, view)[0].strip().lower()
         records = self.state.records.get(view.entity, {})
+        if view.until and self.state.gone:
+            records = {k: r for k, r in records.items() if (view.until, k) not in self.state.gone}
         if not query:
             return list(records)
         return [
@@ -210,6 +222,12 @@ class Application:
             if control.begins_with_first:
                 value = next(iter(self.options_in(control)), "")
             state.drafts[control.id] = value or ("off" if control.role in CHECKABLE_ROLES else "")
+            view = self.facts.row_controls.get(control.id)
+            if view is not None:
+                # Every row has its own, also those on other pages of the list.
+                del state.drafts[control.id]
+                empty = "off" if control.role in CHECKABLE_ROLES else ""
+                state.drafts |= {in_row(control.id, key): empty for key in state.records[view.entity]}
         for view in model.lists:
             state.lists[f"{page}.{view.rows}"] = ("", 0)
         key = state.bound.get(model.entity, "") if model.entity else ""

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from envgen.answers import FILE, Answer, Answers
-from envgen.behaviour import Behaviour, explain_body, observe, request_pattern
+from envgen.behaviour import Behaviour, observe
 from envgen.documents import Knowledge
 from envgen.entities import SESSION, entity_models, parameter_models, references
-from envgen.examples import Historian, Known
+from envgen.examples import Historian
 from envgen.exits import without_mistakes
-from envgen.explanations import Example
-from envgen.expressions import Entered, Expression, Lookup, Test, parts
+from envgen.expressions import Expression, Lookup, Test, parts
 from envgen.ground import Models, page_title
 from envgen.instructions import Instructions, understand
+from envgen.loops import find_loops
 from envgen.mixed import mixed
 from envgen.modelling import Modeller
 from envgen.options import complete_options
 from envgen.program import Program, Programmer
 from envgen.proposals import Proposals
 from envgen.proposed_wordings import propose_wordings
-from envgen.search import Search
+from envgen.spelling import caseless
 from envgen.traces import Parser, Trace, trace
 from envgen.workflow import Finding, TableData, Workflow, WriteKind
 from envgen.world import World
+from envgen.write_kinds import find_write_kinds
 from fde.errors import InputError
 from ingest.document import Document
 from ingest.recording import Recording
@@ -60,19 +61,24 @@ def compile_workflow(
         )
     world = World(traces)
     knowledge = Knowledge(documents)
-    instructions = understand(world)
     behaviour = observe(world)
+    loops = find_loops(world, behaviour)
+    instructions = understand(world, amounts=bool(loops))
     historian = Historian(
         world, instructions, knowledge, references(world), behaviour.messages, behaviour.writes
     )
     contexts = {t.recording: historian.contexts(t.recording) for t in traces}
-    models = Modeller(world, behaviour, historian, contexts, knowledge).run()
+    models = Modeller(world, behaviour, historian, contexts, knowledge, loops).run()
     given = Answers(dict(answers or {}))
     proposals = proposals or Proposals()
-    program = Programmer(world, behaviour, instructions, contexts, knowledge, given, proposals).run()
+    program = Programmer(
+        world, behaviour, instructions, contexts, knowledge, given, proposals, loops
+    ).run()
     without_mistakes(models, program.plans, contexts)
-    writes = _writes(world, behaviour, contexts, knowledge)
-    findings += _about_recordings(recordings, traces, instructions, behaviour, world)
+    writes = find_write_kinds(world, behaviour, contexts, knowledge, loops)
+    worked_on = {r for loop in loops for r in loop.worked}
+    findings += _about_recordings(recordings, traces, instructions, behaviour, world, worked_on)
+    either_case = caseless(world, behaviour, program.plans, given, program.findings)
     findings += _unasked(given)
     expressions = list(_expressions(models, program, writes))
     wordings = propose_wordings(proposals, instructions, expressions)
@@ -91,7 +97,9 @@ def compile_workflow(
         or tuple(dict.fromkeys(t.instruction for t in traces)),
         parameters=tuple(parameter_models(instructions)),
         pages=tuple(pages),
-        entities=tuple(entity_models(world, references(world), instructions, expressions, knowledge)),
+        entities=tuple(
+            entity_models(world, references(world), instructions, expressions, knowledge, program.worked)
+        ),
         session=tuple((name, tuple(dict.fromkeys(texts))) for name, texts in session.items()),
         session_entities=tuple((name, to) for (of, name), to in references(world).items() if of == SESSION),
         writes=tuple(writes),
@@ -99,6 +107,7 @@ def compile_workflow(
         plans=tuple(program.plans),
         terminal=program.terminal,
         free_fields=tuple(program.free_fields),
+        caseless=either_case,
         tables=tuple(
             TableData(id=t.id, header=t.header, rows=t.rows) for t in knowledge.tables if t.id in used
         ),
@@ -151,6 +160,7 @@ def _about_recordings(
     instructions: Instructions,
     behaviour: Behaviour,
     world: World,
+    worked_on: Collection[str],
 ) -> list[Finding]:
     findings = [found] if (found := mixed(world, behaviour)) is not None else []
     if len(traces) == 1:
@@ -177,7 +187,7 @@ def _about_recordings(
         unfinished = [
             f"{t.recording}: ends on “{page_title(world.kinds[world.visits[t.recording][-1].next_page])}”"
             for t in traces
-            if not any(r == t.recording for r, _ in behaviour.writes)
+            if not any(r == t.recording for r, _ in behaviour.writes) and t.recording not in worked_on
         ]
         if unfinished:
             findings.append(
@@ -199,74 +209,20 @@ def _about_recordings(
     return findings
 
 
-def _writes(
-    world: World, behaviour: Behaviour, contexts: dict[str, list[Known]], knowledge: Knowledge
-) -> list[WriteKind]:
-    found: list[WriteKind] = []
-    for kind_id in sorted(set(behaviour.writes.values())):
-        page_id, _, node = kind_id.partition(".")
-        kind = world.kinds[page_id]
-        sent = behaviour.requests.get(kind_id, [])
-        body, unexplained = explain_body(sent, world) if sent else ({}, [])
-        controls = tuple(f"{page_id}.{n.id}" for n in kind.template.walk() if n.kind == "control")
-        found.append(
-            WriteKind(
-                id=kind_id,
-                page=page_id,
-                node=node,
-                entity=kind.entity,
-                controls=controls,
-                request=request_pattern(sent) if sent else "",
-                body=tuple(body.items()),
-                unexplained=tuple(unexplained),
-                updates=tuple(_updates(world, behaviour, contexts, knowledge, kind_id, controls)),
-            )
-        )
-    return found
-
-
-def _updates(
-    world: World,
-    behaviour: Behaviour,
-    contexts: dict[str, list[Known]],
-    knowledge: Knowledge,
-    kind_id: str,
-    controls: Sequence[str],
-) -> Iterator[tuple[str, Expression]]:
-    """Fields of the written record that later pages show changed, and what explains the new text."""
-    changed: dict[str, list[Example]] = {}
-    for (recording, index), write in behaviour.writes.items():
-        if write != kind_id:
-            continue
-        visit = world.visits[recording][index]
-        entity, key = world.kinds[visit.page].entity, visit.before_key
-        if not entity or not key:
-            continue
-        before = world.records[recording].get(entity, {}).get(key, {})
-        later: dict[str, dict[str, dict[str, str]]] = {}
-        for following in world.visits[recording][index:]:
-            world.note(later, following.next_page, following.next_reading)
-        for name, text in later.get(entity, {}).get(key, {}).items():
-            if name in before and before[name] != text:
-                changed.setdefault(name, []).append(Example(contexts[recording][index], text))
-    for name, examples in changed.items():
-        atoms: list[Expression] = [Entered(control=c) for c in controls]
-        result = Search(examples, atoms, knowledge, equalities=False, max_leaves=3).run()
-        if result.expression is not None:
-            yield name, result.expression
-
-
 def _expressions(
     models: Models, program: Program, writes: Sequence[WriteKind]
 ) -> Iterator[Expression | Test]:
     for page in models.pages:
-        for _, expression in (*page.sources, *page.conditions):
+        for _, expression in (
+            *page.sources,
+            *page.conditions,
+            *(c for v in page.lists for c in v.conditions),
+        ):
             yield expression
         for found in page.exits:
             if found.decision is not None:
                 yield found.decision
     for plan in program.plans:
-        yield from (e for e in (plan.key, plan.exit) if e is not None)
-        yield from (rule.expression for rule in plan.entries if rule.expression is not None)
+        yield from plan.rules()
     for write in writes:
         yield from (expression for _, expression in write.updates)

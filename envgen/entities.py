@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from envgen.documents import Knowledge
 from envgen.examples import PAGE_ROOT
@@ -63,8 +63,13 @@ def entity_models(
     instructions: Instructions,
     expressions: Iterable[Expression | Test],
     knowledge: Knowledge,
+    worked: Mapping[str, Collection[str]],
 ) -> list[Entity]:
-    """The entities with all recorded records as samples."""
+    """The entities with all recorded records as samples.
+
+    Args:
+        worked: Keys of the records in whose rows something was done, by entity.
+    """
     asked = list(expressions)
     found = []
     for name in dict.fromkeys(e for records in world.records.values() for e in records):
@@ -74,6 +79,9 @@ def entity_models(
         fields = tuple(
             _field(name, f, key_field, samples, refs, instructions, asked, knowledge) for f in names
         )
+        if name in worked:
+            # Lists of what is opened one by one say nearly as much as pages: what a page lacks counts.
+            fields = tuple(f.model_copy(update={"optional": _lacking(world, name, f.name)}) for f in fields)
         found.append(
             Entity(
                 name=name,
@@ -86,7 +94,8 @@ def entity_models(
                     if entity == name
                     for values in instructions.values.values()
                     if root in values
-                ),
+                )
+                + tuple(sorted(worked.get(name, ()))),
                 count=(min(counts), max(counts)),
                 at_once=_at_once(world, name, instructions),
             )
@@ -188,6 +197,19 @@ def _optional(name: str, samples: list[dict[str, str]]) -> bool:
     """Whether records lack the field though their page was seen."""
     shown = [s for s in samples if len(s) * 2 > max(len(x) for x in samples)]
     return any(name not in s for s in shown) and any(name in s for s in shown)
+
+
+def _lacking(world: World, entity: str, name: str) -> bool:
+    """Whether a page or a row that can say the field was seen not to."""
+    for kind, reading in world.all_readings():
+        own = [slot for slot, field in kind.fields.items() if kind.entity == entity and field == name]
+        if own and kind.key_slot in reading.slots and not any(slot in reading.slots for slot in own):
+            return True
+        for rows_id, rows in kind.lists.items():
+            own = [slot for slot, field in rows.fields.items() if rows.entity == entity and field == name]
+            if own and any(not row.slots.keys() & set(own) for row in reading.rows.get(rows_id, ())):
+                return True
+    return False
 
 
 def _kind(texts: list[str]) -> str:

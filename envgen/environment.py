@@ -136,7 +136,7 @@ class WorkflowEnv:
 
     def score(self) -> Score:
         """Judge the changes made so far, see :func:`envgen.verifier.judge`."""
-        return judge(self.workflow, self._expected, self.state)
+        return judge(self._facts, self._expected, self.state)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -222,6 +222,10 @@ class WorkflowEnv:
     def rendered(self) -> Rendered:
         """The page as it is now, with where everything on it comes from."""
         return self._look.rendered
+
+    def shown_keys(self, page: str, view: ListView) -> list[str]:
+        """Keys of the records in the rows of a list that are on the screen."""
+        return self._application.shown_keys(page, view)
 
     def matching(self, page: str, view: ListView) -> list[str]:
         """Keys of the records a list shows for the present query, over all its pages."""

@@ -72,6 +72,9 @@ class Known:
     def rows(self, entity: str) -> Iterable[tuple[str, Mapping[str, str]]]:
         return self.seen.get(entity, {}).items()
 
+    def next_row(self, page: str) -> str | None:
+        return None
+
 
 class Historian:
     """Builds the contexts of recorded moments.
@@ -190,5 +193,17 @@ class Historian:
         if kind.entity and key:
             records = self._world.records[visit.recording]
             self.reach(known.fields, records, PAGE_ROOT + kind.entity, kind.entity, key, ())
+            reading = visit.next_reading if after else visit.reading
+            if reading.slots.get(kind.key_slot) == key:
+                # What was changed meanwhile is said by the page itself.
+                for slot, name in kind.fields.items():
+                    if slot in reading.slots:
+                        known.fields[PAGE_ROOT + kind.entity, (name,)] = reading.slots[slot]
+        rows = self._world.kinds[visit.page].lists.get(visit.rows_id)
+        if after and visit.row is not None and rows is not None and visit.page == visit.next_page:
+            # What was done in a row may be told above the list.
+            key = visit.reading.rows[visit.rows_id][visit.row].slots.get(rows.key_slot, "")
+            records = self._world.records[visit.recording]
+            self.reach(known.fields, records, PAGE_ROOT + rows.entity, rows.entity, key, ())
         self._session_fields(known, self._world.records[visit.recording])
         return known

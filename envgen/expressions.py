@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from envgen.rows import Row, aggregated, calculated, later
-from envgen.values import FORMATS, convert, number
+from envgen.values import FORMATS, compared, convert, number
 
 
 class Context(Protocol):
@@ -58,6 +58,10 @@ class Context(Protocol):
 
     def rows(self, entity: str) -> Iterable[tuple[str, Mapping[str, str]]]:
         """Key and fields of each record of an entity that lists show, as they were in the beginning."""
+        ...
+
+    def next_row(self, page: str) -> str | None:
+        """Key of the first row that the work on a page's list is still to be done for; None: none is left."""
         ...
 
 
@@ -158,6 +162,14 @@ class Aggregate(_Data):
     where: Test | None = None
 
 
+class NextRow(_Data):
+    """The key of the next row that the work on a list is to be done for, see :class:`RowLoop`."""
+
+    kind: Literal["next row"] = "next row"
+    page: str
+    entity: str
+
+
 class Choose(_Data):
     """``then`` when the test holds, else ``otherwise``."""
 
@@ -185,6 +197,15 @@ class Above(_Data):
     kind: Literal["above"] = "above"
     of: Expression
     limit: str
+    inclusive: bool = False
+
+
+class Exceeds(_Data):
+    """One number, or date, is above another (at or above it when ``inclusive``)."""
+
+    kind: Literal["exceeds"] = "exceeds"
+    left: Expression
+    right: Expression
     inclusive: bool = False
 
 
@@ -253,16 +274,17 @@ Expression = Annotated[
     | Mapped
     | Arithmetic
     | Aggregate
+    | NextRow
     | Choose,
     Field(discriminator="kind"),
 ]
 Test = Annotated[
-    Equal | Among | Above | Empty | Valid | Exists | Shown | Written | Says | Not | All,
+    Equal | Among | Above | Exceeds | Empty | Valid | Exists | Shown | Written | Says | Not | All,
     Field(discriminator="kind"),
 ]
 for _model in (
     Convert, Lookup, Mapped, Arithmetic, Aggregate, Choose,
-    Equal, Among, Above, Empty, Valid, Exists, Not, All,
+    Equal, Among, Above, Exceeds, Empty, Valid, Exists, Not, All,
 ):  # fmt: skip
     _model.model_rebuild()
 
@@ -304,6 +326,8 @@ def evaluate(expression: Expression, context: Context) -> str | None:
             return _calculated(expression, context)
         case Aggregate():
             return aggregated(expression.how, expression.field, matching(expression, context))
+        case NextRow():
+            return context.next_row(expression.page)
     return None
 
 
@@ -344,6 +368,10 @@ def test(check: Test, context: Context) -> bool | None:
                 return None
             limit = Decimal(check.limit)
             return amount >= limit if check.inclusive else amount > limit
+        case Exceeds():
+            texts = evaluate(check.left, context), evaluate(check.right, context)
+            order = None if texts[0] is None or texts[1] is None else compared(texts[0], texts[1])
+            return None if order is None else order > 0 or (check.inclusive and order == 0)
         case Among():
             value = evaluate(check.of, context)
             return None if value is None else value in check.texts
@@ -385,7 +413,7 @@ def parts(expression: Expression | Test) -> Iterator[Expression | Test]:
             yield from parts(expression.test)
             yield from parts(expression.then)
             yield from parts(expression.otherwise)
-        case Equal() | Arithmetic():
+        case Equal() | Exceeds() | Arithmetic():
             yield from parts(expression.left)
             yield from parts(expression.right)
         case Aggregate():

@@ -16,12 +16,13 @@ from envgen.answers import Answer
 from envgen.cheap_passes import cheap_passes
 from envgen.environment import WorkflowEnv
 from envgen.proposals import Proposer
-from envgen.right_work import as_programmed, held_out, program_paths, reordered
+from envgen.right_work import as_programmed, held_out, in_another_case, program_paths, reordered
 from envgen.statistics import Share, wilson
 from envgen.tasks import tasks_of
 from envgen.traces import Parser
 from envgen.workflow import Workflow
-from envgen.wrong_work import FAMILIES, caught
+from envgen.wrong_rows import ROW_FAMILIES
+from envgen.wrong_work import FAMILIES, caught, to_do
 from ingest.document import Document
 from ingest.recording import Recording
 
@@ -94,15 +95,22 @@ def gate(
         )
     proving = tasks[:TASKS]
     paths = program_paths(env, proving)
+    in_case = in_another_case(env, proving, paths)
     rejected = [f"{r.recording}: {'; '.join(r.score.reasons)}" for r in held if not r.score.passed]
     right = {
         "program": as_programmed(env, proving, paths),
         "reordered": reordered(env, proving, paths, seed),
         "held out": Share.of(len(rejected), len(held), rejected),
+        **({"another case": in_case} if in_case.total else {}),
     }
-    usable = [task for task in proving if task.id in paths][:_MUTATED_TASKS]
+    known = [task for task in proving if task.id in paths]
+    # Where nothing is to be done, doing nothing is right.
+    usable = [task for task in known if to_do(env, task)][:_MUTATED_TASKS]
     families = {name: caught(env, usable, paths, family, seed) for name, family in FAMILIES.items()}
-    cheap = cheap_passes(env, tasks[:cheap_tasks])
+    if any(plan.loop is not None for plan in workflow.plans):
+        rows = known[:_MUTATED_TASKS]
+        families |= {name: caught(env, rows, paths, family, seed) for name, family in ROW_FAMILIES.items()}
+    cheap = cheap_passes(env, [task for task in tasks[:cheap_tasks] if to_do(env, task)])
     reasons += [*missed_by_wrong_work(families, cheap), *rejected_too_often(right)]
     if rejected:
         reasons.append(f"Held-out recordings are rejected: {'; '.join(right['held out'].examples)}")

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
-from envgen.draws import draw_number, like, near, with_prefix
+from envgen.draws import like, with_prefix
 from envgen.expressions import Aggregate, Convert, Equal, Expression, FieldOf, Parameter, Test, parts
 from envgen.expressions import test as holds
 from envgen.keys import table_keys
+from envgen.makers import Maker, Record
+from envgen.planting import Planting
 from envgen.rows import ROW, Asked, Row
 from envgen.session import Split
-from envgen.workflow import Entity, FieldModel, ParameterModel, Workflow
+from envgen.workflow import ParameterModel, RowLoop, Workflow
 
-Record = dict[str, str]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 # Parameters are dealt to the splits by a digest, so that no parameter is ever in two of them.
 _BUCKETS: dict[Split, range] = {"train": range(70), "dev": range(70, 80), "test": range(80, 100)}
@@ -38,6 +38,7 @@ class Instance:
 
     Attributes:
         options: What a control offers, where that is data of the case.
+        chosen: By entity, the rows that are worked on in place of those that the rule says (wrong work).
         offered: What a control offers while the one that decides about it has a value, as far as the
             recording shows it that the instance is made of.
     """
@@ -51,6 +52,7 @@ class Instance:
     roots: dict[str, str] = field(default_factory=dict)
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
     offered: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    chosen: dict[str, frozenset[str]] = field(default_factory=dict)
 
 
 def bucket(parameters: Mapping[str, str]) -> int:
@@ -69,7 +71,9 @@ class Generator:
     def __init__(self, workflow: Workflow) -> None:
         self.workflow = workflow
         self.entities = {entity.name: entity for entity in workflow.entities}
-        self._makers = {name: _Maker(entity, self) for name, entity in self.entities.items()}
+        self._makers = {
+            name: Maker(entity, lambda: self.equalities) for name, entity in self.entities.items()
+        }
         self.roots = {p.name: p.entity for p in workflow.parameters if p.kind == "key"}
         self._varied = [c for p in workflow.pages for c in p.controls if c.options_seen]
         self._made: dict[tuple[int, Split], Instance] = {}
@@ -79,9 +83,8 @@ class Generator:
         """Everything the program's rules are made of."""
         found: list[Expression | Test] = []
         for plan in self.workflow.plans:
-            for expression in (plan.key, plan.exit, *(rule.expression for rule in plan.entries)):
-                if expression is not None:
-                    found += parts(expression)
+            for expression in plan.rules():
+                found += parts(expression)
         return found
 
     @cached_property
@@ -107,6 +110,19 @@ class Generator:
         return {p.name: table_keys(p.name, self.expressions, tables) for p in self.workflow.parameters}
 
     @cached_property
+    def row_loops(self) -> list[RowLoop]:
+        """What the program does for rows."""
+        loops = [plan.loop for plan in self.workflow.plans if plan.loop is not None]
+        return [loop for loop in loops if loop.entity in self._makers]
+
+    def told_apart(
+        self, parameters: Mapping[str, str], records: Mapping[str, Mapping[str, Record]]
+    ) -> dict[str, str]:
+        """What no two splits share: the parameters, and the rows of lists that are worked through."""
+        rows = {f"{loop.entity} rows": " ".join(records[loop.entity]) for loop in self.row_loops}
+        return {**parameters, **rows}
+
+    @cached_property
     def equalities(self) -> list[Equal]:
         return [p for p in self.expressions if isinstance(p, Equal)]
 
@@ -122,11 +138,11 @@ class Generator:
         for attempt in range(_TRIES):
             rng = random.Random(f"{self.workflow.name} {split} {seed} {attempt}")
             found = self._instance(rng, seed, None if attempt == _TRIES - 1 else split)
-            if found is not None and (not found.parameters or belongs(found.parameters, split)):
+            if found is not None:
                 return found
-        assert found is not None
-        # So few different parameters that a split has none of its own: said by a finding of the gate.
-        return found
+            # The last try takes any: so few different parameters that a split has none of its own are said
+            # by a finding of the gate.
+        raise AssertionError("an instance of any split can always be made")
 
     def _instance(self, rng: random.Random, seed: int, split: Split | None) -> Instance | None:
         """An instance; None as soon as its parameters turn out to be of another split than wanted."""
@@ -136,7 +152,7 @@ class Generator:
             record = self._makers[entity].record(rng, records, target=True)
             parameters[name] = record[self.entities[entity].key_field]
         main = dict(parameters)
-        only_keys = main and len(main) == len(self.workflow.parameters)
+        only_keys = main and len(main) == len(self.workflow.parameters) and not self.row_loops
         if split is not None and only_keys and not belongs(main, split):
             return None
         for entity, maker in self._makers.items():
@@ -149,13 +165,35 @@ class Generator:
             maker.settle(rng, records)
         if split is not None and not self._has_picked(records, parameters):
             return None
+        told = self.told_apart(parameters, records)
+        if split is not None and told and not belongs(told, split):
+            return None
         session = {name: rng.choice(texts) for name, texts in self.workflow.session}
         self._point(rng, session, records)
+        self._plant(rng, records, parameters, session)
         hidden = frozenset(h.name for h in self.workflow.hidden if rng.random() < h.share)
         instruction = rng.choice(self.workflow.instructions)
         for name, text in parameters.items():
             instruction = instruction.replace("{" + name + "}", text)
         return Instance(records, session, parameters, hidden, instruction, seed, self.roots, options)
+
+    def _plant(
+        self,
+        rng: random.Random,
+        records: dict[str, dict[str, Record]],
+        parameters: Mapping[str, str],
+        session: Mapping[str, str],
+    ) -> None:
+        """Rows to work on, where the work is about rows."""
+        fields: dict[tuple[str, tuple[str, ...]], str] = {("", (n,)): text for n, text in session.items()}
+        for root, entity in self.roots.items():
+            record = records[entity].get(parameters[root], {})
+            fields |= {(root, (name,)): text for name, text in record.items()}
+        for loop in self.row_loops:
+            maker = self._makers[loop.entity]
+            meant, other = (partial(maker.draw, rng, target=target) for target in (True, False))
+            planting = Planting(loop, rng, Asked(parameters, fields), meant, other)
+            planting.plant(records[loop.entity], maker.entity.key_field)
 
     def _point(
         self, rng: random.Random, session: dict[str, str], records: Mapping[str, Mapping[str, Record]]
@@ -169,7 +207,7 @@ class Generator:
                 taken.add(session[name])
 
     def _fill(
-        self, rng: random.Random, entity: str, maker: _Maker, records: dict[str, dict[str, Record]]
+        self, rng: random.Random, entity: str, maker: Maker, records: dict[str, dict[str, Record]]
     ) -> None:
         """Other records around the task's, and the task's at a random place among them or their pages."""
         low, high = self.entities[entity].count
@@ -253,154 +291,3 @@ def _prefix_of(equal: Equal, parameter: str) -> tuple[str, FieldOf] | None:
         ):
             return one.how, other
     return None
-
-
-class _Maker:
-    """Makes records of one entity."""
-
-    def __init__(self, entity: Entity, generator: Generator) -> None:
-        self.entity = entity
-        self.generator = generator
-        self.fields = {f.name: f for f in entity.fields}
-        self.samples = [dict(sample) for sample in entity.samples]
-        targets = set(entity.targets)
-        self.targets = [s for s in self.samples if s[entity.key_field] in targets] or self.samples
-        full = max((len(s) for s in self.samples), default=0)
-        self.full = [s for s in self.samples if len(s) * 2 > full]
-        self.groups = _dependent_groups(self.fields.values(), self.full or self.samples)
-        self.mutual = {
-            f.name for f in entity.fields if f.reference == entity.name and _mutual(f.name, entity)
-        }
-
-    def record(self, rng: random.Random, records: dict[str, dict[str, Record]], *, target: bool) -> Record:
-        """Make a record and add it, with the record of its own entity it refers to."""
-        own = records[self.entity.name]
-        pool = self.targets if target else self.full or self.samples
-        record = self._draw(rng, pool, known=0.75 if target else 0.5, spread=target)
-        key_field = self.entity.key_field
-        for _ in range(_TRIES):
-            key = self._key(rng)
-            if key not in own:
-                break
-        else:
-            return record
-        record[key_field] = key
-        own[key] = record
-        for name in sorted(self.mutual & record.keys()):
-            self._twin(rng, own, record, name)
-        return record
-
-    def _key(self, rng: random.Random) -> str:
-        return like(rng, [s[self.entity.key_field] for s in self.samples])
-
-    def _draw(self, rng: random.Random, pool: list[Record], *, known: float, spread: bool) -> Record:
-        base = rng.choice(pool)
-        record: Record = {}
-        for group in self.groups:
-            source = base
-            if rng.random() < 0.5:
-                # Independent of the rest: any record's combination will do.
-                fitting = [s for s in pool if set(group) & s.keys() == set(group) & base.keys()]
-                source = rng.choice(fitting or [base])
-            for name in group:
-                if name in source:
-                    record[name] = source[name]
-        for name in base:
-            model = self.fields[name]
-            samples = [s[name] for s in self.samples if name in s]
-            if model.kind == "number":
-                record[name] = draw_number(rng, samples, model.limits)
-            elif model.kind in ("date", "id") or (model.kind == "text" and name not in record):
-                record[name] = like(rng, samples)
-            if model.known and rng.random() < known:
-                record[name] = rng.choice(model.known)
-        for name, model in self.fields.items():
-            if name not in record and not model.optional:
-                # Rows tell less than pages: what only pages show is borrowed from another record.
-                others = [s[name] for s in self.full if name in s]
-                if others:
-                    record[name] = rng.choice(others)
-        return {name: record[name] for name in self.fields if name in record}
-
-    def _twin(self, rng: random.Random, own: dict[str, Record], record: Record, name: str) -> None:
-        """The other record of a pair that refer to each other: alike, or different in what rules compare."""
-        key_field = self.entity.key_field
-        others = [s for s in self.samples if s.get(name) and s not in self.targets] or self.full
-        model = dict(rng.choice(others))
-        twin = dict(record)
-        compared = {
-            side.path[-1]
-            for equal in self.generator.equalities
-            for side in (equal.left, equal.right)
-            if isinstance(side, FieldOf)
-        }
-        for other, text in model.items():
-            if other not in compared and self.fields[other].kind == "category" and _steady(others, other):
-                twin[other] = text
-        for field_name in sorted(compared & twin.keys()):
-            if rng.random() < 0.4:
-                twin[field_name] = near(rng, twin[field_name])
-        for _ in range(_TRIES):
-            key = self._key(rng)
-            if key not in own:
-                break
-        for other, field_model in self.fields.items():
-            if field_model.kind == "id" and other in twin and other not in compared:
-                twin[other] = like(rng, [twin[other]])
-        twin[key_field], twin[name], record[name] = key, record[key_field], key
-        own[key] = twin
-
-    def settle(self, rng: random.Random, records: dict[str, dict[str, Record]]) -> None:
-        """Make references point at records that exist."""
-        for name, model in self.fields.items():
-            if not model.reference or name in self.mutual:
-                continue
-            known = records.get(model.reference, {})
-            for record in records[self.entity.name].values():
-                if name in record and record[name] not in known and known:
-                    record[name] = rng.choice(list(known))
-
-
-def _steady(samples: list[Record], name: str) -> bool:
-    return len({s.get(name) for s in samples}) == 1
-
-
-def _mutual(name: str, entity: Entity) -> bool:
-    by_key = {s[entity.key_field]: s for s in entity.samples}
-    pairs = [(key, s[name]) for key, s in by_key.items() if name in s]
-    known = [(key, other) for key, other in pairs if other in by_key and name in by_key[other]]
-    return bool(known) and all(by_key[other][name] == key for key, other in known)
-
-
-def _dependent_groups(fields: Iterable[FieldModel], samples: list[Record]) -> list[list[str]]:
-    """Fields that are drawn together. Two are drawn apart only when the samples show both
-    varying while the other stays."""
-    names = [f.name for f in fields if f.kind in ("category", "reference", "text")]
-    group = {name: name for name in names}
-
-    def root(name: str) -> str:
-        while group[name] != name:
-            name = group[name]
-        return name
-
-    for i, a in enumerate(names):
-        for b in names[i + 1 :]:
-            if not (_varies(samples, a, b) and _varies(samples, b, a)):
-                group[root(a)] = root(b)
-    found: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        found[root(name)].append(name)
-    return list(found.values())
-
-
-def _varies(samples: list[Record], given: str, name: str) -> bool:
-    """Whether ``name`` differs between records that agree on ``given``."""
-    seen: dict[str, str] = {}
-    for sample in samples:
-        if (
-            given in sample
-            and name in sample
-            and seen.setdefault(sample[given], sample[name]) != sample[name]
-        ):
-            return True
-    return False

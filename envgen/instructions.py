@@ -7,11 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from envgen.values import written_otherwise
+from envgen.values import number, parse_date, written_otherwise
 from envgen.world import World
 
 # A parameter must be named in this share of the recordings to be one.
 _SHARE = 0.6
+# Not parts of codes.
+_AMOUNT = re.compile(r"(?<![\w.,/+-])\d[\d.,'/-]*\d(?![\w%-])|(?<![\w.,/+-])\d(?![\w%.,/-]\d|[\w%])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,18 @@ class Instructions:
         return {name: origin.entity for name, origin in self.origins.items() if origin.kind == "key"}
 
 
-def understand(world: World) -> Instructions:
-    """Find the parameters of the recordings' instructions."""
+def understand(world: World, *, amounts: bool = False) -> Instructions:
+    """Find the parameters of the recordings' instructions.
+
+    Args:
+        amounts: Whether numbers and dates are parameters as well that were neither seen nor entered: rows
+            are compared with them.
+    """
     matches: dict[str, dict[Origin, tuple[int, int, str]]] = {}
     for trace in world.traces:
         matches[trace.recording] = _matches(world, trace.recording, trace.instruction)
+        if amounts:
+            matches[trace.recording] |= _amounts(trace.instruction)
     counts: Counter[Origin] = Counter(origin for found in matches.values() for origin in found)
     total = len(matches)
     values: dict[Origin, set[str]] = defaultdict(set)
@@ -54,7 +63,8 @@ def understand(world: World) -> Instructions:
         if count >= _SHARE * total and (len(values[origin]) > 1 or total == 1)
     ]
     rank = {"key": 0, "entered": 1, "field": 2}
-    usable.sort(key=lambda o: (rank[o.kind], -counts[o], o.name))
+    # A number is only a number where nothing else says what it is.
+    usable.sort(key=lambda o: (rank[o.kind] if o.entity else 3, -counts[o], o.name))
     result = Instructions()
     names: dict[Origin, str] = {}
     templates: Counter[str] = Counter()
@@ -76,6 +86,10 @@ def understand(world: World) -> Instructions:
     for text, _ in sorted(templates.items(), key=lambda item: -item[1]):
         if set(re.findall(r"{(\w+)}", text)) == wanted:
             result.templates.append(text)
+    for trace in world.traces if amounts else ():
+        if set(result.values[trace.recording]) != wanted:
+            # What no row of this case says is told by how the others are worded.
+            result.values[trace.recording] |= match_template(result.templates, trace.instruction) or {}
     for trace in world.traces:
         if set(result.values[trace.recording]) != wanted:
             result.unexplained.append(trace.recording)
@@ -125,6 +139,20 @@ def _matches(world: World, recording: str, instruction: str) -> dict[Origin, tup
                 best = (match.start(), match.end(), text)
         if best is not None:
             found[origin] = best
+    return found
+
+
+def _amounts(instruction: str) -> dict[Origin, tuple[int, int, str]]:
+    """Numbers and dates that an instruction names, by their kind and order."""
+    found: dict[Origin, tuple[int, int, str]] = {}
+    for match in _AMOUNT.finditer(instruction):
+        kind = (
+            "date" if parse_date(match[0]) is not None else "number" if number(match[0]) is not None else ""
+        )
+        if kind:
+            count = sum(origin.name.split()[0] == kind for origin in found) + 1
+            name = kind if count == 1 else f"{kind} {count}"
+            found[Origin("entered", "", name)] = (match.start(), match.end(), match[0])
     return found
 
 

@@ -61,8 +61,13 @@ class Linker:
         for visit in visits:
             assert visit.row is not None
             row = visit.reading.rows[rows_id][visit.row].slots
+            shown = visit.next_reading.slots
+            if visit.next_page == visit.page:
+                # A message above the list tells what was done in the row; it is no page of the record.
+                own = record_slots(self._world.kinds[visit.page].template)
+                shown = {slot: text for slot, text in shown.items() if slot in own}
             for column, text in row.items():
-                for slot, other in visit.next_reading.slots.items():
+                for slot, other in shown.items():
                     if text and text == other:
                         pairs[column, slot] += 1
         full = [pair for pair, count in pairs.items() if count == len(visits)]

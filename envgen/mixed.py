@@ -6,7 +6,7 @@ from collections import Counter
 
 from envgen.behaviour import Behaviour
 from envgen.ground import page_title
-from envgen.program import way
+from envgen.ways import way
 from envgen.workflow import Finding
 from envgen.world import World
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from envgen.behaviour import ENTRY_VERBS, Behaviour
 from envgen.controls import Controls
@@ -13,6 +14,8 @@ from envgen.explanations import Example
 from envgen.expressions import Constant, Entered, Expression, FieldOf, Instruction, Parameter, evaluate
 from envgen.ground import NO, YES, Ground, Models, Seen, distinct, outside_rows, page_atoms, page_title
 from envgen.kinds import PageKind
+from envgen.loops import Loop, gone, keeps_place, readings
+from envgen.rows import ROW
 from envgen.search import Search
 from envgen.templates import only_holds_optional
 from envgen.texts import slots_of
@@ -30,7 +33,9 @@ class Modeller:
         historian: Historian,
         contexts: dict[str, list[Known]],
         knowledge: Knowledge,
+        loops: Sequence[Loop] = (),
     ) -> None:
+        self._loops = {(loop.page, loop.rows): loop for loop in loops}
         self._ground = Ground(world, behaviour, historian, contexts, knowledge)
         self._controls = Controls(self._ground)
         self._exits = Exits(self._ground)
@@ -65,6 +70,9 @@ class Modeller:
         found = []
         for rows_id, rows in kind.lists.items():
             behaviour = self._ground.behaviour.lists[kind.id, rows_id]
+            loop = self._loops.get((kind.id, rows_id))
+            leaves = loop is not None and gone(self._ground.world, loop, behaviour.previous)
+            stays = loop is not None and keeps_place(self._ground.world, loop, behaviour.previous)
             found.append(
                 ListView(
                     rows=rows_id,
@@ -77,9 +85,44 @@ class Modeller:
                     search_fields=behaviour.search_fields,
                     next=behaviour.next,
                     previous=behaviour.previous,
+                    conditions=() if loop is None else tuple(self._in_rows(kind, loop)),
+                    until=loop.write if loop is not None and leaves else "",
+                    stays=stays,
                 )
             )
         return found
+
+    def _in_rows(self, kind: PageKind, loop: Loop) -> Iterator[tuple[str, Expression]]:
+        """What explains when optional parts of a row are there: what the row says then."""
+        rows = kind.lists[loop.rows]
+        base = {recording: found[0] for recording, found in self._ground.contexts.items()}
+        seen = [
+            (replace(base[r], fields={(ROW + loop.entity, (name,)): row.slots[slot]
+                                      for slot, name in rows.fields.items() if slot in row.slots}), row)
+            for r in loop.worked
+            for reading in readings(self._ground.world, kind.id, r)
+            for row in reading.rows.get(loop.rows, ())
+        ]  # fmt: skip
+        names = [name for slot, name in rows.fields.items() if slot != rows.key_slot]
+        atoms: list[Expression] = [FieldOf(root=ROW + loop.entity, path=(name,)) for name in names]
+        parts_of_rows = kind.nodes[loop.rows].children[0].walk()
+        for node in parts_of_rows:
+            for part in ([node.id] if node.optional else []) + [f"{node.id}:{flag}" for flag in node.flags]:
+                examples = distinct([Example(c, YES if part in row.present else NO) for c, row in seen])
+                result = Search(
+                    examples, atoms, self._ground.knowledge, max_leaves=3, of_rows=ROW + loop.entity
+                ).run()
+                if result.expression is not None:
+                    yield part, result.expression
+                    continue
+                self._ground.models.findings.append(
+                    Finding(
+                        kind="presence",
+                        severity="note",
+                        text=f"Nothing a row of “{page_title(kind)}” says explains when "
+                        f"“{node.label() or node.role}” is in it; it always is.",
+                    )
+                )
 
     def _conditions(self, kind: PageKind) -> list[tuple[str, Expression]]:
         found: list[tuple[str, Expression]] = []

@@ -6,8 +6,9 @@ from envgen.application import Application, Look, size
 from envgen.expressions import evaluate
 from envgen.render import Place
 from envgen.replies import refusal
-from envgen.state import Write
-from envgen.workflow import Control, Exit, ListView, Outcome
+from envgen.rows import Row
+from envgen.state import Write, in_row, of_row
+from envgen.workflow import Control, Exit, ListView, Outcome, WriteKind
 from ingest.action import CHECKABLE_ROLES, FILLABLE_ROLES, SELECTABLE_ROLES, Action, Target
 
 NOT_MODELLED = "Not modelled: no recording shows what this does."
@@ -41,7 +42,7 @@ def act(app: Application, look: Look, action: Action) -> str:
         return ""
     control = app.facts.controls.get(f"{state.page}.{place.node}")
     if control is not None:
-        return "" if _enter(app, control, action) else refusal(page, action)
+        return "" if _enter(app, control, place, action) else refusal(page, action)
     if action.verb != "click":
         return refusal(page, action) or NOT_MODELLED
     return _click(app, place, action.target.name)
@@ -65,9 +66,10 @@ def _find(look: Look, target: Target) -> Place | None:
 # Entering
 
 
-def _enter(app: Application, control: Control, action: Action) -> bool:
+def _enter(app: Application, control: Control, place: Place, action: Action) -> bool:
     """Put a value into a control; False when the control does not take it."""
     state = app.state
+    draft = in_row(control.id, place.row)
     verb, value = action.verb, action.value or ""
     if verb == "fill" and control.role in FILLABLE_ROLES:
         new = " ".join(value.split()) if "\n" in value else value
@@ -76,12 +78,12 @@ def _enter(app: Application, control: Control, action: Action) -> bool:
             return False
         new = value
     elif control.role in CHECKABLE_ROLES and verb in ("check", "uncheck", "click"):
-        on = state.drafts.get(control.id, "") == "on"
+        on = state.drafts.get(draft, "") == "on"
         new = "off" if verb == "uncheck" or (verb == "click" and on and control.role != "radio") else "on"
     else:
         return verb == "click"
-    state.drafts[control.id] = new
-    state.last_control = control.id
+    state.drafts[draft] = new
+    state.last_control = draft
     if control.role == "radio" and new == "on":
         _one_of(app, control)
     if control.refreshes:
@@ -165,7 +167,7 @@ def _leave(app: Application, found: Exit, place: Place, name: str) -> str:
     if target.entity and key not in state.records.get(target.entity, {}):
         return _not_modelled(app)
     if outcome.write:
-        _write(app, outcome.write)
+        _write(app, outcome.write, place.row)
     if outcome.page == state.page and outcome.shows and not outcome.write:
         state.messages = frozenset(outcome.shows)
         _say(app, outcome)
@@ -173,7 +175,16 @@ def _leave(app: Application, found: Exit, place: Place, name: str) -> str:
     state.submitted = state.drafts if state.drafts else state.submitted
     if target.entity:
         state.bound[target.entity] = key
+    view = app.facts.lists[outcome.page].get(place.rows)
+    turned = None if view is None or not view.stays else app.position(outcome.page, view)
     app.arrive(outcome.page)
+    if view is not None and turned is not None:
+        query, offset = turned
+        # A page of which the last row has gone is not shown any more.
+        left = len(app.matching(outcome.page, view))
+        offset = max(0, min(offset, (left - 1) // size(view) * size(view)))
+        state.lists[f"{outcome.page}.{view.rows}"] = (query, offset)
+        app.see_rows()
     state.messages = frozenset(outcome.shows)
     _say(app, outcome)
     return ""
@@ -214,13 +225,15 @@ def _strikes(app: Application, name: str) -> bool:
         return True
     entered = app.state.drafts.get(hidden.control, "")
     accepted = evaluate(hidden.accepted, app.context)
-    return accepted is None or entered != accepted
+    return accepted is None or not app.facts.same(hidden.control, entered, accepted)
 
 
 def _blocked(app: Application, outcome: Outcome) -> str | None:
     """What is said when a form cannot be sent because a field is empty; None when it can."""
     page = app.facts.pages[app.state.page]
     for control in page.controls:
+        if control.id in app.facts.row_controls:
+            continue
         if not (control.optional_node and not app.present(page.id, control.node)):
             empty = app.state.drafts.get(control.id, "") in ("", "off")
             if empty and control.required:
@@ -245,26 +258,46 @@ def _changed_meanwhile(app: Application) -> str:
     return "! Somebody else changed this record in the meantime. Nothing was saved; the form was loaded anew."
 
 
-def _write(app: Application, kind: str) -> None:
+def _write(app: Application, kind: str, row: str) -> None:
+    """Make a change; ``row``: the key of the record whose row was clicked in."""
     state = app.state
     model = app.facts.writes[kind]
-    key = state.bound.get(model.entity, "")
-    labels = app.facts.controls
-    values = tuple(
-        (labels[c].label, _sent(state.drafts.get(c, "")))
-        for c in model.controls
-        if not labels[c].optional_node or app.present(model.page, labels[c].node)
-    )
+    key = row if model.rows else state.bound.get(model.entity, "")
+    values = app.facts.sent(kind, key, state.drafts, lambda node: app.present(model.page, node))
     state.writes = (*state.writes, Write(kind, model.entity, key, values))
-    changes = {
-        name: text
-        for name, expression in model.updates
-        if (text := evaluate(expression, app.context)) is not None
+    for entity, changed in _changed(app, model, key):
+        if changed not in state.records.get(entity, {}):
+            continue
+        state.gone |= {(kind, changed)}
+        entered = {
+            c: state.drafts.get(in_row(c, changed), "") for c in model.controls if c in app.facts.row_controls
+        }
+        record = state.records[entity][changed]
+        context = Row(app.context, entity, record, entered)
+        changes = {
+            name: text
+            for name, expression in model.updates
+            if (text := evaluate(expression, context)) is not None
+        }
+        if changes:
+            records = {**state.records[entity], changed: {**record, **changes}}
+            state.records = {**state.records, entity: records}
+            state.changes = (*state.changes, (entity, changed, tuple(changes.items())))
+    if model.rows:
+        # What was done in a row may be told above the list.
+        state.bound[model.entity] = key
+
+
+def _changed(app: Application, model: WriteKind, key: str) -> list[tuple[str, str]]:
+    """Entity and key of the records that a change is about."""
+    if model.entity:
+        return [(model.entity, key)]
+    filled = {
+        (app.facts.row_controls[control].entity, of)
+        for control, of in map(of_row, app.state.drafts)
+        if of and control in model.controls and app.state.drafts[in_row(control, of)] not in ("", "off")
     }
-    if changes and model.entity and key in state.records[model.entity]:
-        record = {**state.records[model.entity][key], **changes}
-        state.records = {**state.records, model.entity: {**state.records[model.entity], key: record}}
-        state.changes = (*state.changes, (model.entity, key, tuple(changes.items())))
+    return sorted(filled)
 
 
 def _say(app: Application, outcome: Outcome) -> None:
@@ -282,7 +315,3 @@ def _say(app: Application, outcome: Outcome) -> None:
             text = app.slot(page.id, slot)
             state.message_slots[slot] = text
             state.told[page.id, slot] = text
-
-
-def _sent(value: str) -> str:
-    return "" if value == "off" else value

@@ -9,7 +9,7 @@ from dataclasses import replace
 from envgen.draws import near
 from envgen.environment import WorkflowEnv
 from envgen.session import Task
-from envgen.state import Write
+from envgen.state import Write, of_row
 from ingest.action import Action, Target
 
 _DONE = Action(verb="done")
@@ -22,11 +22,11 @@ def reaching_entries(env: WorkflowEnv, task: Task, path: Sequence[Action]) -> li
     env.reset(task)
     latest: dict[str, int] = {}
     found: list[int] = []
-    written = {c for write in env.workflow.writes for c in write.controls} - set(env.workflow.free_fields)
+    sent = {c for write in env.workflow.writes for c in write.controls} - set(env.workflow.free_fields)
     for index, action in enumerate(path):
         before = len(env.state.writes)
         env.step(action)
-        if action.verb in _ENTRIES and env.state.last_control in written:
+        if action.verb in _ENTRIES and of_row(env.state.last_control)[0] in sent:
             latest[env.state.last_control] = index
         if len(env.state.writes) > before:
             found += latest.values()
@@ -35,7 +35,7 @@ def reaching_entries(env: WorkflowEnv, task: Task, path: Sequence[Action]) -> li
 
 
 def mutated_entry(env: WorkflowEnv, action: Action, rng: random.Random) -> Iterator[Action]:
-    """Other values for an entry, in the state just before it: a near one, another option, none."""
+    """Other values for an entry, in the state just before it: a near one, another option or case, none."""
     if action.target is None:
         return
     if action.verb == "check":
@@ -47,10 +47,19 @@ def mutated_entry(env: WorkflowEnv, action: Action, rng: random.Random) -> Itera
         yield action.model_copy(update={"value": near(rng, value) if value else "1"})
         if value:
             yield action.model_copy(update={"value": ""})
+        if value.swapcase() != value and not takes_either_case(env, action):
+            yield action.model_copy(update={"value": value.swapcase()})
     else:
         others = [option for option in options(env, action.target) if option != action.value]
         if others:
             yield action.model_copy(update={"value": rng.choice(others)})
+
+
+def takes_either_case(env: WorkflowEnv, action: Action) -> bool:
+    """Whether upper and lower case are the same in the field an action fills."""
+    probe = env.clone()
+    probe.step(action)
+    return of_row(probe.state.last_control)[0] in env.workflow.caseless
 
 
 def options(env: WorkflowEnv, target: Target) -> tuple[str, ...]:
@@ -154,7 +163,7 @@ def _reaches(env: WorkflowEnv, action: Action) -> bool:
     """Whether an entry is into a field that is sent."""
     probe = env.clone()
     probe.step(action)
-    return any(probe.state.last_control in write.controls for write in env.workflow.writes)
+    return any(of_row(probe.state.last_control)[0] in write.controls for write in env.workflow.writes)
 
 
 def overwritten(
@@ -204,9 +213,14 @@ def mutated_writes(env: WorkflowEnv, rng: random.Random) -> Iterator[tuple[str, 
             moved = write._replace(key=rng.choice(others))
             yield f"{write.kind} on {moved.key}", (*before, moved, *after)
             yield f"{write.kind} on {moved.key} as well", (*right, moved)
+        named = {labels[c] for c in controls[write.kind]}
         judged = {labels[c] for c in controls[write.kind] if c not in free}
         for label, value in write.values:
-            if label in judged:
+            if label not in named:
+                # What is entered in a row, of those that are sent together.
+                left = tuple((n, v) for n, v in write.values if n != label)
+                yield f"{label} left out", (*before, write._replace(values=left), *after)
+            elif label in judged:
                 other = near(rng, value) if value else "x"
                 values = tuple((n, other if n == label else v) for n, v in write.values)
                 yield f"{label}: {other}", (*before, write._replace(values=values), *after)

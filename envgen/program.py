@@ -1,16 +1,14 @@
 """The program behind the recordings: which way leads to the work's end, and what is entered on it.
 
-A recording is cut into *stays* (one page, one record). Loops are erased between writes: what
-returns to where it left without having changed anything is a detour. What remains is the
-way; on each of its pages the values that stood in the form when the page was left are what
-the program has to explain.
+On each page of the way (:mod:`envgen.ways`) the values that stood in the form when the page was
+left are what the program has to explain.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from envgen.answers import Answers
 from envgen.behaviour import ENTRY_VERBS, Behaviour
@@ -23,6 +21,7 @@ from envgen.expressions import (
     Entered,
     Expression,
     FieldOf,
+    NextRow,
     Parameter,
     Shown,
     Told,
@@ -30,88 +29,36 @@ from envgen.expressions import (
 )
 from envgen.ground import page_title
 from envgen.instructions import Instructions
-from envgen.kinds import PageKind, Visit
+from envgen.kinds import PageKind
+from envgen.loop_rules import LoopRules
+from envgen.loops import Loop
 from envgen.proposals import Proposals
 from envgen.proposed_rules import propose_rule
 from envgen.questions import ENOUGH, Questions, contradiction
+from envgen.rows import ROW
 from envgen.search import Search
 from envgen.templates import own_nodes
+from envgen.ways import Stay, way
 from envgen.words import in_words
-from envgen.workflow import EntryRule, Finding, PagePlan
+from envgen.workflow import EntryRule, Finding, PagePlan, RowLoop
 from envgen.world import World
 from ingest.action import CHECKABLE_ROLES
 
 
 @dataclass(slots=True)
-class Stay:
-    """A run of moments on one page about one record, and the moment that left it."""
-
-    recording: str
-    page: str
-    key: str
-    visits: list[Visit]
-
-    @property
-    def leaving(self) -> Visit:
-        return self.visits[-1]
-
-
-@dataclass(slots=True)
 class Program:
-    """The rules, per page of the way."""
+    """The rules, per page of the way.
+
+    Attributes:
+        worked: By entity, the keys of the records that loops worked on.
+    """
 
     plans: list[PagePlan] = field(default_factory=list)
     terminal: tuple[str, ...] = ()
     free_fields: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     longest: int = 0
-
-
-def stays(world: World, behaviour: Behaviour, recording: str) -> list[Stay]:
-    """The recording as stays, in order. A submission that was refused does not end a stay."""
-    found: list[Stay] = []
-    for visit in world.visits[recording]:
-        if (
-            not found
-            or found[-1].page != visit.page
-            or found[-1].key != visit.before_key
-            or _left(found[-1], behaviour)
-        ):
-            found.append(Stay(recording, visit.page, visit.before_key, []))
-        found[-1].visits.append(visit)
-    return found
-
-
-def _left(stay: Stay, behaviour: Behaviour) -> bool:
-    last = stay.leaving
-    return (last.recording, last.index) in behaviour.writes
-
-
-def way(world: World, behaviour: Behaviour, recording: str) -> list[Stay]:
-    """The stays that led to the last write, detours taken out.
-
-    A page that is come back to before the next write is joined with its first visit.
-    """
-    found: list[Stay] = []
-    segment: list[Stay] = []
-    for stay in stays(world, behaviour, recording):
-        if stay.leaving.target in world.kinds[stay.page].turns:
-            # Records that are shown one at a time are turned over until the right one comes.
-            continue
-        places = [(s.page, s.key) for s in segment]
-        if (stay.page, stay.key) in places:
-            index = places.index((stay.page, stay.key))
-            del segment[index + 1 :]
-            segment[index] = Stay(recording, stay.page, stay.key, [*segment[index].visits, *stay.visits])
-        else:
-            segment.append(stay)
-        if _left(stay, behaviour):
-            found += segment
-            segment = []
-    if not found:
-        # Nothing was written: the way leads to the last page that was left.
-        found = segment
-    return found
+    worked: dict[str, set[str]] = field(default_factory=dict)
 
 
 class Programmer:
@@ -126,6 +73,7 @@ class Programmer:
         knowledge: Knowledge,
         answers: Answers,
         proposals: Proposals,
+        loops: Sequence[Loop] = (),
     ) -> None:
         self._world = world
         self._behaviour = behaviour
@@ -133,37 +81,72 @@ class Programmer:
         self._contexts = contexts
         self._knowledge = knowledge
         self._proposals = proposals
-        self._ways = {r: way(world, behaviour, r) for r in world.visits}
+        self._loops = {loop.page: loop for loop in loops}
+        self._ways = {r: way(world, behaviour, r, loops) for r in world.visits}
         self._program = Program()
         self._questions = Questions(self._program.findings, answers, knowledge)
+        self._rules = LoopRules(
+            world, behaviour, contexts, knowledge, answers, self._questions, self._program.findings
+        )
 
     def run(self) -> Program:
         by_page: dict[str, list[Stay]] = defaultdict(list)
-        ends: Counter[str] = Counter()
-        for stays_found in self._ways.values():
+        ends: dict[str, str] = {}
+        for recording, stays_found in self._ways.items():
             for stay in stays_found:
                 by_page[stay.page].append(stay)
             last = stays_found[-1].leaving if stays_found else None
             if last is not None and (last.recording, last.index) in self._behaviour.writes:
-                ends[self._behaviour.writes[last.recording, last.index]] += 1
-        self._program.terminal = tuple(sorted(ends))
-        for page, found in by_page.items():
-            self._program.plans.append(self._plan(self._world.kinds[page], found))
+                ends[recording] = self._behaviour.writes[last.recording, last.index]
+        learned = {page: self._rules.learn(loop, ends) for page, loop in self._loops.items()}
+        self._loops = {page: loop for page, loop in self._loops.items() if learned[page] is not None}
+        one_by_one = {loop.write for loop in self._loops.values() if not loop.at_once}
+        self._program.terminal = tuple(sorted(set(ends.values()) - one_by_one))
+        for page in dict.fromkeys((*by_page, *self._loops)):
+            self._program.plans.append(
+                self._plan(self._world.kinds[page], by_page.get(page, []), learned.get(page))
+            )
+        self._program.worked = {
+            loop.entity: {key for keys in loop.worked.values() for key in keys}
+            for loop in self._loops.values()
+        }
         self._refusals()
         self._program.longest = max((len(v) for v in self._world.visits.values()), default=0)
         return self._program
 
     # One page
 
-    def _plan(self, kind: PageKind, found: Sequence[Stay]) -> PagePlan:
-        why: list[str] = []
-        key = self._key(kind, found)
-        entries = tuple(self._entries(kind, found))
-        exit_rule, links = self._exits(kind, found, why)
-        return PagePlan(page=kind.id, key=key, entries=entries, exit=exit_rule, links=links, why=tuple(why))
+    def _plan(
+        self, kind: PageKind, found: Sequence[Stay], learned: tuple[RowLoop, tuple[str, ...]] | None
+    ) -> PagePlan:
+        loop, reasons = learned or (None, ())
+        why = list(reasons)
+        key = self._key(kind, found) if found else None
+        done = self._loops[kind.id].steps if loop is not None else frozenset()
+        after = [stay for stay in found if (stay.recording, stay.leaving.index) not in done]
+        if loop is not None:
+            # Where there was nothing to do, the last that was done to the list was to turn it over.
+            turning = self._behaviour.list_nodes(kind.id)
+            after = [stay for stay in after if stay.leaving.target not in turning]
+        entries = tuple(self._entries(kind, after))
+        exit_rule, links = self._exits(kind, after, why)
+        return PagePlan(
+            page=kind.id, key=key, entries=entries, exit=exit_rule, links=links, loop=loop, why=tuple(why)
+        )
 
     def _context(self, stay: Stay) -> Known:
-        return self._contexts[stay.recording][stay.leaving.index]
+        base = self._contexts[stay.recording][stay.leaving.index]
+        entity = self._world.kinds[stay.page].entity
+        if self._loop_of(entity) is None:
+            return base
+        # The record is none that the instruction names: what is on the page about it is what there is.
+        said = base.seen.get(entity, {}).get(stay.key, {})
+        return replace(base, fields={**base.fields, **{(ROW + entity, (n,)): t for n, t in said.items()}})
+
+    def _loop_of(self, entity: str) -> Loop | None:
+        """The loop that opens the records of an entity one by one."""
+        loops = (p for p in self._loops.values() if entity and p.entity == entity and not p.at_once)
+        return next(loops, None)
 
     def _atoms(self, found: Sequence[Stay], controls: Sequence[Entered] = ()) -> list[Expression]:
         contexts = [self._context(stay) for stay in found]
@@ -206,6 +189,9 @@ class Programmer:
     def _key(self, kind: PageKind, found: Sequence[Stay]) -> Expression | None:
         if not kind.entity:
             return None
+        loop = self._loop_of(kind.entity)
+        if loop is not None:
+            return NextRow(page=loop.page, entity=loop.entity)
         examples = [Example(self._context(s), s.key) for s in found if s.key]
         search = Search(examples, self._atoms(found), self._knowledge, equalities=False, max_leaves=1)
         result = search.run()

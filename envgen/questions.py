@@ -229,7 +229,7 @@ class Questions:
                 + (
                     "" if answer is None else f" The answer “{answer}” is refused: it is none of the numbers."
                 ),
-                options=tuple(in_words(way) for way in ways),
+                options=tuple(_worded(way, labels) for way in ways),
                 how="the number of the right one",
                 about=control,
             )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
-from envgen.templates import TemplateNode, only_holds_optional
+from envgen.templates import TemplateNode, only_holds_optional, text_below
 from envgen.texts import Pattern, fill
 from envgen.workflow import Control, PageModel
 from ingest.action import CHECKABLE_ROLES, SELECTABLE_ROLES, row_name
@@ -51,7 +51,11 @@ class Source(Protocol):
 
     def present(self, page: str, part: str) -> bool: ...
 
-    def entered_in(self, control: Control) -> str: ...
+    def present_in_row(self, page: str, part: str, rows: str, key: str) -> bool: ...
+
+    def entered_in(self, control: Control, key: str = "") -> str:
+        """What stands in a control; ``key``: of the record whose row it is in."""
+        ...
 
     def options_in(self, control: Control) -> tuple[str, ...]: ...
 
@@ -82,6 +86,14 @@ class _Context:
     page: str
     named: list[Named] = field(default_factory=list)
     slots: Mapping[str, str] | None = None
+    rows: str = ""
+    key: str = ""
+
+    def present(self, part: str) -> bool:
+        """Whether an optional part is there, on the page or in the row at hand."""
+        if self.rows:
+            return self.source.present_in_row(self.page, part, self.rows, self.key)
+        return self.source.present(self.page, part)
 
 
 Builder = Callable[[_Context], "Node | None"]
@@ -123,7 +135,7 @@ class PageRenderer:
         holder = only_holds_optional(node) and node_id not in self._conditioned
 
         def build(context: _Context) -> Node | None:
-            if optional and not holder and not context.source.present(context.page, node_id):
+            if optional and not holder and not context.present(node_id):
                 return None
             shown = states
             if flags:
@@ -145,7 +157,7 @@ class PageRenderer:
             below = tuple(made)
             said = None if value is None else (value(context) or None)
             if from_text:
-                text = " ".join(t for t in (child.text() for child in below) if t)
+                text = text_below(Node(role, "", None, (), below))
             if children and not (below or text or said or role in _TOLD_EMPTY):
                 return None
             return Node(role, text, said, shown, below)
@@ -189,12 +201,12 @@ class PageRenderer:
 
         def build(context: _Context) -> Node | None:
             source = context.source
-            if optional and not source.present(context.page, node_id):
+            if optional and not context.present(node_id):
                 return None
             shown = states
             if flags:
                 shown = _with_flags(context, states, flags, node_id)
-            text, value = label(context), source.entered_in(control)
+            text, value = label(context), source.entered_in(control, context.key)
             offered = source.options_in(control) if select else ()
             key = (text, value, offered, shown)
             found = known.get(key)
@@ -234,7 +246,7 @@ class PageRenderer:
 
         def row(context: _Context, key: str, record: Mapping[str, str]) -> tuple[Node | None, list[Named]]:
             slots = {slot: record.get(name, "") for slot, name in fields}
-            below = _Context(context.source, context.page, [], slots)
+            below = _Context(context.source, context.page, [], slots, rows_id, key)
             made = inner(below)
             if made is None:
                 return None, []
@@ -266,8 +278,7 @@ def _disabled(states: States) -> bool:
 
 
 def _with_flags(context: _Context, states: States, flags: tuple[str, ...], node_id: str) -> States:
-    source, page = context.source, context.page
-    return (*states, *((flag, "") for flag in flags if source.present(page, f"{node_id}:{flag}")))
+    return (*states, *((flag, "") for flag in flags if context.present(f"{node_id}:{flag}")))
 
 
 def _text(pattern: Pattern) -> Callable[[_Context], str]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from envgen.environment import WorkflowEnv
 from envgen.expressions import FieldOf
-from envgen.generators import Generator, Instance, Record
+from envgen.generators import Generator, Instance
 from envgen.instructions import match_template
+from envgen.makers import Record
 from envgen.observe import lines
 from envgen.pages import address_pattern
 from envgen.replies import refusal

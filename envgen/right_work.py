@@ -13,6 +13,8 @@ from envgen.behaviour import observe
 from envgen.compile import compile_workflow
 from envgen.environment import WorkflowEnv
 from envgen.instructions import match_template
+from envgen.loops import find_loops
+from envgen.mutations import takes_either_case
 from envgen.proposals import Proposals, Proposer
 from envgen.replay import Replay, replay
 from envgen.session import Score, Task
@@ -87,6 +89,31 @@ def reordered(env: WorkflowEnv, tasks: Sequence[Task], paths: Paths, seed: int) 
     return Share.of(len(rejected), total, rejected)
 
 
+def in_another_case(env: WorkflowEnv, tasks: Sequence[Task], paths: Paths) -> Share:
+    """How much is rejected with other cases in the fields that take either, as an expert says."""
+    rejected: list[str] = []
+    total = 0
+    for task in tasks if env.workflow.caseless else ():
+        path = paths.get(task.id)
+        if path is None:
+            continue
+        env.reset(task)
+        other = []
+        for action in path:
+            swapped = (action.value or "").swapcase()
+            if action.verb == "fill" and swapped != action.value and takes_either_case(env, action):
+                action = action.model_copy(update={"value": swapped})
+            other.append(action)
+            env.step(action)
+        if other == path:
+            continue
+        total += 1
+        score = _score(env, task, other)
+        if not score.passed:
+            rejected.append(f"{task.id}: {'; '.join(score.reasons)}")
+    return Share.of(len(rejected), total, rejected)
+
+
 def _shuffled(path: Sequence[Action], rng: random.Random) -> list[Action] | None:
     runs: list[list[int]] = [[]]
     for index, action in enumerate(path):
@@ -154,10 +181,15 @@ def held_out(
 
 def _shown(world: World) -> dict[str, set[tuple[str, ...]]]:
     """Per recording, the kinds of pages, exits and messages it shows."""
-    messages = observe(world).messages
+    behaviour = observe(world)
+    messages = behaviour.messages
+    loops = find_loops(world, behaviour)
     shown: dict[str, set[tuple[str, ...]]] = {}
     for recording, visits in world.visits.items():
-        things: set[tuple[str, ...]] = set()
+        # What is done where no row is worked on is shown by recordings without any.
+        things: set[tuple[str, ...]] = {
+            ("no rows", loop.page) for loop in loops if loop.worked.get(recording) == ()
+        }
         for visit in visits:
             things |= {
                 ("page", visit.page),

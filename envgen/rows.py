@@ -55,11 +55,16 @@ def aggregated(how: str, field: str, rows: Iterable[Mapping[str, str]]) -> str |
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A context in which a row is at hand. Everything else is as around it."""
+    """A context in which a row is at hand. Everything else is as around it.
+
+    Attributes:
+        controls: What is entered in the row's controls, where it has any.
+    """
 
     around: Context
     entity: str
     row: Mapping[str, str]
+    controls: Mapping[str, str] | None = None
 
     def parameter(self, name: str) -> str | None:
         return self.around.parameter(name)
@@ -70,6 +75,8 @@ class Row:
         return self.around.field(root, path)
 
     def entered(self, control: str) -> str | None:
+        if self.controls is not None and control in self.controls:
+            return self.controls[control]
         return self.around.entered(control)
 
     def told(self, page: str, slot: str) -> str | None:
@@ -93,18 +100,22 @@ class Row:
     def rows(self, entity: str) -> Iterable[tuple[str, Mapping[str, str]]]:
         return self.around.rows(entity)
 
+    def next_row(self, page: str) -> str | None:
+        return self.around.next_row(page)
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A context of which no more is known than the values that an instruction names."""
+    """A context of which no more is known than the values that an instruction names, and some fields."""
 
     parameters: Mapping[str, str]
+    fields: Mapping[tuple[str, tuple[str, ...]], str] | None = None
 
     def parameter(self, name: str) -> str | None:
         return self.parameters.get(name)
 
     def field(self, root: str, path: tuple[str, ...]) -> str | None:
-        return None
+        return None if self.fields is None else self.fields.get((root, path))
 
     def entered(self, control: str) -> str | None:
         return None
@@ -129,3 +140,6 @@ class Asked:
 
     def rows(self, entity: str) -> Iterable[tuple[str, Mapping[str, str]]]:
         return ()
+
+    def next_row(self, page: str) -> str | None:
+        return None

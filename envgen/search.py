@@ -11,16 +11,32 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from envgen.derived import derived
 from envgen.documents import Knowledge
-from envgen.explanations import Candidate, Example, Explanation
-from envgen.expressions import Choose, Expression, Keep, Lookup, Mapped, Shown, Test, evaluate, parts
+from envgen.explanations import Candidate, Evidence, Example, Explanation
+from envgen.expressions import (
+    Choose,
+    Expression,
+    Keep,
+    Lookup,
+    Mapped,
+    Not,
+    Shown,
+    Test,
+    evaluate,
+    parts,
+    replaced,
+    test,
+)
 from envgen.leaves import Leaves, Values
 from envgen.splits import Splits
+from envgen.values import number
 
 MAX_LEAVES = 6
 _MAX_STEPS = 60_000
+_MAX_STEPS_OF_ROWS = 300_000
 _MAX_SOURCES = 3
 _SOURCE_COST = 0.8
 _RIVAL_MARGIN = 0.3
@@ -42,6 +58,8 @@ class Search:
         spoken: What an answer is called, where the instruction's wording may decide about it; answers
             that are missing are called what they are. None: the wording is not asked about.
         derive: Whether numbers may be calculated, see :mod:`envgen.derived`.
+        of_rows: The root of the row at hand, where each example is about one: only rows are told apart
+            then, by what they say, also as compared with the other sources.
     """
 
     def __init__(
@@ -57,6 +75,7 @@ class Search:
         max_leaves: int = MAX_LEAVES,
         spoken: Mapping[str, str] | None = None,
         derive: bool = False,
+        of_rows: str = "",
     ) -> None:
         self._examples = examples
         self._knowledge = knowledge
@@ -74,8 +93,11 @@ class Search:
         self._any_word = False
         topics = [label, *dict.fromkeys(e.output for e in examples)]
         self._tests = Splits(
-            examples, self._values, knowledge, shown, writes, topics, spoken, equalities=equalities
-        )
+            examples, self._values, knowledge, shown, writes, topics, spoken,
+            equalities=equalities, of_rows=of_rows,
+        )  # fmt: skip
+        self._of_rows = of_rows
+        self._max_steps = _MAX_STEPS_OF_ROWS if of_rows else _MAX_STEPS
         self._max_leaves = max_leaves
         self._steps = 0
         self._leaf_memo: dict[int, Candidate | None] = {}
@@ -106,6 +128,9 @@ class Search:
 
     def _explain(self) -> Explanation:
         self._candidates = Leaves(self._examples, self._values, self._knowledge, self._derived).candidates()
+        if self._of_rows:
+            # Which rows are meant is said by what they have in common, not case by case.
+            self._candidates = [c for c in self._candidates if not isinstance(c.expression, Mapped)]
         whole = [c for c in self._candidates if c.mask == self._all]
         if whole and not isinstance(whole[0].expression, Mapped):
             best = whole[0]
@@ -128,7 +153,30 @@ class Search:
             for split in self._all_splits
             if split.evidence is not None and _contains(expression, split.test)
         ]
-        return Explanation(expression, cost, used, self._rivals(cost, expression, sources))
+        rivals = self._rivals(cost, expression, sources)
+        if self._of_rows:
+            expression, used = self._widened(expression, used)
+        return Explanation(expression, cost, used, rivals)
+
+    def _widened(self, expression: Expression, used: list[Evidence]) -> tuple[Expression, list[Evidence]]:
+        """Limits between the rows that they decide about: others say nothing of where they are."""
+        found: list[Evidence] = []
+        for evidence in used:
+            limit = evidence.test
+            turned = replaced(expression, limit, Not(test=limit))
+            below: list[Decimal] = []
+            above: list[Decimal] = []
+            for example in self._examples:
+                value = number(evaluate(limit.of, example.context) or "")
+                if value is not None and evaluate(turned, example.context) != example.output:
+                    (above if test(limit, example.context) else below).append(value)
+            if below and above:
+                settled, wider = self._tests.limit(limit.of, max(below), min(above))
+                exchanged = replaced(expression, limit, settled)
+                if all(evaluate(exchanged, e.context) == e.output for e in self._examples):
+                    expression, evidence = exchanged, wider
+            found.append(evidence)
+        return expression, found
 
     def _best_tree(
         self, without: frozenset[str] = frozenset()
@@ -154,7 +202,7 @@ class Search:
                 found = self._grow(bound)
                 if found is not None:
                     best = (found[0] + _SOURCE_COST * count, found[1], sources)
-                if self._steps > _MAX_STEPS:
+                if self._steps > self._max_steps:
                     return best
         return best
 
@@ -177,7 +225,7 @@ class Search:
                 # One leaf more may rest on better evidence, two more hardly ever do.
                 size = min(size, leaves + 1)
                 best = found
-            if leaves >= size or self._steps > _MAX_STEPS:
+            if leaves >= size or self._steps > self._max_steps:
                 break
         if best is None or (bound is not None and best[0] >= bound - 0.01):
             return None
@@ -204,7 +252,7 @@ class Search:
             if not yes or not no:
                 continue
             self._steps += 1
-            if self._steps > _MAX_STEPS:
+            if self._steps > self._max_steps:
                 break
             for first in range(1, leaves):
                 left = self._tree(yes, first)

@@ -17,6 +17,7 @@ from envgen.diagram import diagram, everywhere, exit_label
 from envgen.environment import WorkflowEnv
 from envgen.expressions import Choose, Expression, Keep
 from envgen.gate import GateReport
+from envgen.show import in_every_row
 from envgen.statistics import Share
 from envgen.tasks import tasks_of
 from envgen.words import in_words
@@ -113,6 +114,7 @@ def _step(workflow: Workflow, plan: PagePlan) -> dict[str, Any]:
             }
             for rule in plan.entries
         ],
+        "rows": in_every_row(workflow, plan),
         "leave": [] if plan.exit is None else [(when, leaving(value)) for when, value in cases(plan.exit)],
         "why": plan.why,
     }
@@ -131,6 +133,7 @@ def _write(workflow: Workflow, write: WriteKind) -> dict[str, Any]:
         "entity": write.entity,
         "fields": [_label(workflow, c) for c in write.controls],
         "free": [_label(workflow, c) for c in write.controls if c in workflow.free_fields],
+        "caseless": [_label(workflow, c) for c in write.controls if c in workflow.caseless],
         "request": write.request,
         "body": write.body,
         "unexplained": write.unexplained,

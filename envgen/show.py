@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from envgen.answers import FILE
+from envgen.expressions import Constant
 from envgen.gate import GateReport
-from envgen.words import in_words
+from envgen.words import condition_in_words, in_words
 from envgen.workflow import Exit, Finding, PageModel, PagePlan, Workflow, WriteKind
 
 
@@ -53,18 +54,46 @@ def _plan(workflow: Workflow, plan: PagePlan) -> Iterator[str]:
         text = "unexplained" if rule.expression is None else in_words(rule.expression)
         yield f"- **{_label(workflow, rule.control)}**: {text} ({rule.examples} recordings)"
         yield from (f"  - {why}" for why in rule.why)
+    if plan.loop is not None:
+        yield f"- {in_every_row(workflow, plan)}"
     if plan.exit is not None:
         words = in_words(plan.exit)
         for found in page.exits:
             words = words.replace(f"“{found.node}”", f"“{found.label}”")
         yield f"- then: {words}"
-        yield from (f"  - {why}" for why in plan.why)
+    yield from (f"  - {why}" for why in plan.why)
+
+
+def in_every_row(workflow: Workflow, plan: PagePlan) -> str:
+    """What is done for which rows of a page, "" where nothing is."""
+    loop = plan.loop
+    if loop is None:
+        return ""
+    steps = []
+    for rule in loop.entries:
+        label, said = _label(workflow, rule.control), rule.expression
+        ticked = isinstance(said, Constant) and said.text == "on"
+        what = "something that nothing explains" if said is None else in_words(said)
+        steps.append(f"“{label}” is ticked" if ticked else f"{what} is entered in “{label}”")
+    if loop.node:
+        exits = _page_of(workflow, plan.page).exits
+        label = next((found.label for found in exits if found.node == loop.node), "…")
+        steps.append("it is opened and worked on" if "…" in label else f"“{label}” is clicked")
+    none = {
+        "over": "; where there is none, the work is over",
+        "on": "; where there is none, the rest is done all the same",
+        "unknown": "",
+    }[loop.empty]
+    return f"for every {loop.entity} row where {condition_in_words(loop.where)}: {', '.join(steps)}{none}"
 
 
 def _write(workflow: Workflow, write: WriteKind) -> Iterator[str]:
     page = _page_of(workflow, write.page)
     fields = ", ".join(f"“{_label(workflow, c)}”" for c in write.controls)
     yield f"- from “{page.title}” for one {write.entity or 'form'}: {fields}"
+    either = [_label(workflow, c) for c in write.controls if c in workflow.caseless]
+    if either:
+        yield f"  - in upper or lower case alike: {', '.join(either)}"
     if write.request:
         yield f"  - recorded request: {write.request}"
     yield from (f"  - {name}: {source}" for name, source in write.body)

@@ -15,6 +15,7 @@ from envgen.expressions import (
     Empty,
     Entered,
     Equal,
+    Exceeds,
     Exists,
     Expression,
     FieldOf,
@@ -29,7 +30,7 @@ from envgen.expressions import (
 )
 from envgen.expressions import test as holds
 from envgen.leaves import Values
-from envgen.values import FORMATS, convert, number
+from envgen.values import FORMATS, compared, convert, number
 from envgen.wording import words_of
 
 _CATEGORIES = 12
@@ -51,6 +52,7 @@ class Splits:
         spoken: Mapping[str, str] | None,
         *,
         equalities: bool,
+        of_rows: str = "",
     ) -> None:
         self._examples = examples
         self._values = values
@@ -60,6 +62,7 @@ class Splits:
         self._topics = topics
         self._spoken = spoken
         self._equalities = equalities
+        self._of_rows = of_rows
         self._all = (1 << len(examples)) - 1
         self._entities = list(dict.fromkeys(entity for e in examples for entity in e.context.records))
         self._related: dict[str, bool] = {}
@@ -90,6 +93,8 @@ class Splits:
             add(Written(write=write), [c.done(write) for c in contexts], 0.8)
         self._said(add, any_word)
         for atom, values in self._values:
+            if self._of_rows and not self._of_row(atom):
+                continue
             if not isinstance(atom, Told):
                 self._categories(atom, values, add)
             self._limits(atom, values, add)
@@ -109,7 +114,25 @@ class Splits:
                     add(Exists(of=atom, entity=entity), there, 1.1)
         if self._equalities:
             self._equal(add)
+        if self._of_rows:
+            self._exceeding(add)
         return sorted(found.values(), key=lambda s: s.cost)
+
+    def _of_row(self, atom: Expression) -> bool:
+        """Whether a source is what the row at hand says."""
+        return any(isinstance(p, FieldOf) and p.root == self._of_rows for p in parts(atom))
+
+    def _exceeding(self, add: _Add) -> None:
+        """Numbers and dates of the row that are above others, of the row or around it."""
+        for left, a in self._values:
+            for right, b in self._values:
+                pairs = list(zip(a, b, strict=True))
+                if left is right or not self._of_row(left) or any(None in pair for pair in pairs):
+                    continue
+                orders = [compared(x, y) for x, y in pairs if x is not None and y is not None]
+                for inclusive in (False, True):
+                    results = [None if o is None else o > 0 or (inclusive and o == 0) for o in orders]
+                    add(Exceeds(left=left, right=right, inclusive=inclusive), results, 1.0)
 
     def _extra(self, atom: Expression) -> float:
         """What asking about a source costs more than asking about one the documents relate to the answer."""
@@ -163,7 +186,9 @@ class Splits:
             return
         ordered = sorted({n for n in numbers if n is not None})
         for low, high in itertools.pairwise(ordered):
-            test, evidence = self._limit(atom, low, high)
+            if self._of_rows and not self._answers_change(numbers, low, high):
+                continue
+            test, evidence = self.limit(atom, low, high)
             add_cost = self._extra(atom)
             if evidence.fact is None:
                 cost = 2.0 + add_cost
@@ -173,7 +198,16 @@ class Splits:
                     cost += 0.3 + add_cost
             add(test, [holds(test, e.context) for e in self._examples], cost, evidence)
 
-    def _limit(self, atom: Expression, low: Decimal, high: Decimal) -> tuple[Above, Evidence]:
+    def _answers_change(self, numbers: Sequence[Decimal | None], low: Decimal, high: Decimal) -> bool:
+        """Whether examples with two neighbouring numbers have different answers.
+
+        A limit elsewhere parts no more than the next of these (Fayyad and Irani 1992, theorem 1).
+        """
+        said = {e.output for e, n in zip(self._examples, numbers, strict=True) if n in (low, high)}
+        return len(said) > 1
+
+    def limit(self, atom: Expression, low: Decimal, high: Decimal) -> tuple[Above, Evidence]:
+        """Where a limit between two numbers is: where documents say, else at the roundest number."""
         facts = self._knowledge.within(low, high, self._topics)
         if facts:
             fact = facts[0]
@@ -196,6 +230,8 @@ class Splits:
         for (left, a, extra_a), (right, b, extra_b) in itertools.combinations(sides, 2):
             if extra_a and extra_b:
                 continue
+            if self._of_rows and not (self._of_row(left) or self._of_row(right)):
+                continue
             results = [None if x is None or y is None else x == y for x, y in zip(a, b, strict=True)]
             if any(r is None for r in results) or len(set(results)) < 2:
                 continue
@@ -209,10 +245,13 @@ def _same_thing(left: Expression, right: Expression) -> bool:
 
 
 def _sources(test: Test) -> frozenset[str]:
-    """What a test asks about; comparing one thing on two records asks about one thing."""
+    """What a test asks about; comparing one thing on two records asks about one thing, as does comparing it
+    with what the task names."""
     if isinstance(test, Equal) and _same_thing(test.left, test.right):
         assert isinstance(test.left, FieldOf)
         return frozenset({f"both {test.left.path[-1]}"})
+    if isinstance(test, Exceeds):
+        return frozenset({str(test.left)})
     return frozenset(str(p) for p in parts(test) if isinstance(p, Parameter | FieldOf | Entered))
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from envgen.examples import PAGE_ROOT
-from envgen.generators import Instance, Record
+from envgen.expressions import evaluate
+from envgen.generators import Instance
+from envgen.makers import Record
+from envgen.rows import Row
+from envgen.templates import TemplateNode
+from envgen.values import folded
 from envgen.wording import wording
-from envgen.workflow import Control, ListView, Workflow
+from envgen.workflow import Control, ListView, PageModel, RowLoop, Workflow
+
+_Values = tuple[tuple[str, str], ...]
 
 
 class Write(NamedTuple):
@@ -26,7 +33,9 @@ class State:
     """Where an episode is. Values are replaced, never changed in place, so copies are cheap.
 
     Attributes:
+        drafts: What is entered on the page, by control; in rows, see :func:`in_row`.
         changes: What was changed in the records since the beginning: entity, key, fields.
+        gone: Kind of write and key of the records it was made for: lists may show them no more.
         struck: Whether something was said that nobody could know before (see ``Instance.hidden``).
     """
 
@@ -41,6 +50,7 @@ class State:
     lists: dict[str, tuple[str, int]] = field(default_factory=dict)
     writes: tuple[Write, ...] = ()
     changes: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = ()
+    gone: frozenset[tuple[str, str]] = frozenset()
     visited: frozenset[tuple[str, str]] = frozenset()
     overlay: str = ""
     tripped: frozenset[str] = frozenset()
@@ -63,6 +73,23 @@ class State:
             told=dict(self.told),
             lists=dict(self.lists),
         )
+
+
+def _nodes_of(page: PageModel, view: ListView) -> Iterator[TemplateNode]:
+    """The controls in a list's rows."""
+    rows = next(node for node in page.template.walk() if node.id == view.rows)
+    return (node for node in rows.walk() if node.kind == "control")
+
+
+def in_row(control: str, key: str) -> str:
+    """What is entered in a record's row stands in the drafts under this name."""
+    return f"{control}@{key}" if key else control
+
+
+def of_row(draft: str) -> tuple[str, str]:
+    """Control, and key of the record in whose row it is entered, of a draft."""
+    control, _, key = draft.partition("@")
+    return control, key
 
 
 class Facts:
@@ -88,14 +115,64 @@ class Facts:
         self.lists: dict[str, dict[str, ListView]] = {
             p.id: {v.rows: v for v in p.lists} for p in workflow.pages
         }
+        self.loops = {plan.page: plan.loop for plan in workflow.plans if plan.loop is not None}
+        self.row_controls = {
+            f"{p.id}.{n.id}": v for p in workflow.pages for v in p.lists for n in _nodes_of(p, v)
+        }
+        self.row_conditions = {(p.id, v.rows): dict(v.conditions) for p in workflow.pages for v in p.lists}
         self.list_fields = {(p.id, v.rows): dict(v.fields) for p in workflow.pages for v in p.lists}
         self.exits = {p.id: {(e.node, e.verb): e for e in p.exits} for p in workflow.pages}
         self.hidden = {h.name: h for h in workflow.hidden}
         self.plans = {plan.page: plan for plan in workflow.plans}
         self.writes = {w.id: w for w in workflow.writes}
+        self._free = self._labelled(workflow.free_fields)
+        self._caseless = self._labelled(workflow.caseless)
         self.key_fields = {e.name: e.key_field for e in workflow.entities}
         self._cells: dict[tuple[str, str, str], dict[str, str]] = {}
         self._tables = {t.id: t for t in workflow.tables}
+
+    def _labelled(self, controls: Collection[str]) -> frozenset[tuple[str, str]]:
+        """Kind of write and label of controls, as changes name them."""
+        sent = ((w.id, c) for w in self.workflow.writes for c in w.controls if c in controls)
+        return frozenset((kind, self.controls[c].label) for kind, c in sent)
+
+    def sent(self, kind: str, key: str, drafts: Mapping[str, str], there: Callable[[str], bool]) -> _Values:
+        """What a change holds: the form's fields; of rows that are sent together, what is entered in them.
+
+        Args:
+            key: Of the record it is made for.
+            there: Whether a node is on the page.
+        """
+        model = self.writes[kind]
+        found: list[tuple[str, str]] = []
+        for control_id in model.controls:
+            control = self.controls[control_id]
+            if control_id not in self.row_controls:
+                if not control.optional_node or there(control.node):
+                    found.append((control.label, drafts.get(control_id, "")))
+            elif model.rows:
+                found.append((control.label, drafts.get(in_row(control_id, key), "")))
+            else:
+                rows = ((k, text) for (c, k), text in _by_row(drafts) if c == control_id)
+                found += [(f"{control.label} of {k}", text) for k, text in rows if text not in ("", "off")]
+        return tuple((label, "" if value == "off" else value) for label, value in found)
+
+    def same(self, control: str, one: str | None, other: str | None) -> bool:
+        """Whether a control takes two values alike."""
+        if one is not None and other is not None and control in self.workflow.caseless:
+            return folded(one) == folded(other)
+        return one == other
+
+    def read(self, kind: str, label: str, value: str) -> str:
+        """A value that was sent, as it is compared: in fields that take either case, in one of them."""
+        return folded(value) if (kind, label) in self._caseless else value
+
+    def judged(self, write: Write) -> Write:
+        """A change as it is compared: without the expert's own words, values as they are read."""
+        if not self._free and not self._caseless:
+            return write
+        kept = ((n, v) for n, v in write.values if (write.kind, n) not in self._free)
+        return write._replace(values=tuple((n, self.read(write.kind, n, v)) for n, v in kept))
 
     def cell(self, table: str, column: str, key_column: str, key: str) -> str | None:
         """A table's cell by its row's key, whatever the case of the key."""
@@ -108,10 +185,15 @@ class Facts:
         return found.get(key.casefold())
 
 
+def _by_row(drafts: Mapping[str, str]) -> list[tuple[tuple[str, str], str]]:
+    """Drafts of rows by their key, so that the order of the list does not matter."""
+    return sorted((of_row(name), text) for name, text in drafts.items() if "@" in name)
+
+
 class StateContext:
     """Expressions read an episode's state through this, see :class:`envgen.expressions.Context`."""
 
-    __slots__ = ("_asked", "_facts", "_instance", "_rows", "state")
+    __slots__ = ("_asked", "_facts", "_instance", "_rows", "_to_do", "state")
 
     def __init__(
         self, facts: Facts, instance: Instance, state: State, rows: Callable[[str, str], Sequence[object]]
@@ -121,6 +203,7 @@ class StateContext:
         self._instance = instance
         self.state = state
         self._asked: list[tuple[str, str, str]] | None = None
+        self._to_do: dict[str, list[str]] = {}
 
     def asking(self) -> list[tuple[str, str, str]]:
         """Note from now on which ``(entity, key, field)`` expressions ask for; no key: all of its rows."""
@@ -190,3 +273,25 @@ class StateContext:
         if self._asked is not None:
             self._asked.append((entity, "", ""))
         return self._instance.records.get(entity, {}).items()
+
+    def to_do(self, page: str) -> list[str]:
+        """Keys of the rows that the work on a page's list is for, in order."""
+        found = self._to_do.get(page)
+        if found is None:
+            loop = self._facts.loops[page]
+            chosen = self._instance.chosen.get(loop.entity)
+            found = [
+                key
+                for key, row in self._instance.records.get(loop.entity, {}).items()
+                if (key in chosen if chosen is not None else self._meant(loop, row))
+            ]
+            self._to_do[page] = found
+        return found
+
+    def _meant(self, loop: RowLoop, row: Record) -> bool:
+        return evaluate(loop.where, Row(self, loop.entity, row)) == "yes"
+
+    def next_row(self, page: str) -> str | None:
+        loop = self._facts.loops[page]
+        done = {made.key for made in self.state.writes if made.kind == loop.write}
+        return next((key for key in self.to_do(page) if key not in done), None)

@@ -72,8 +72,9 @@ def tasks_of(
             return
         task_seed = zlib.crc32(f"{workflow.name}/{split}/{seed}/{number}".encode())
         instance = generator.instance(task_seed, split)
-        key = tuple(sorted(instance.parameters.items()))
-        if key and (key in seen or not belongs(instance.parameters, split)):
+        told = generator.told_apart(instance.parameters, instance.records)
+        key = tuple(sorted(told.items()))
+        if key and (key in seen or not belongs(told, split)):
             in_vain += 1
             continue
         in_vain = 0

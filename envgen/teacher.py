@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from envgen.expressions import Constant, Expression, FieldOf, Keep, chosen, evaluate
 from envgen.render import Place
-from envgen.state import Facts
-from envgen.workflow import Control, Exit, ListView, PageModel, PagePlan
+from envgen.rows import Row
+from envgen.state import Facts, in_row
+from envgen.workflow import Control, Exit, ListView, PageModel, PagePlan, RowLoop
 from ingest.action import CHECKABLE_ROLES, FILLABLE_ROLES, SELECTABLE_ROLES, Action, Target
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Teacher:
         """The next right action, None when the program does not know how to go on."""
         state = env.state
         workflow = self._facts.workflow
-        if any(write.kind in workflow.terminal for write in state.writes):
+        if any(write.kind in workflow.terminal for write in state.writes) or self._rows_done(env):
             answer = None if workflow.answer is None else evaluate(workflow.answer, env.context)
             return Action(verb="done", value=answer)
         plan = self._facts.plans.get(state.page)
@@ -49,7 +50,55 @@ class Teacher:
         entry = self._entry(env, plan)
         if entry is not None:
             return entry
+        if plan.loop is not None:
+            step = self._in_rows(env, plan, plan.loop)
+            if step is not None:
+                return step
+            if plan.loop.empty == "unknown" and not env.context.to_do(plan.page):
+                return None
         return self._exit(env, plan)
+
+    # Rows that are worked on
+
+    def _rows_done(self, env: WorkflowEnv) -> bool:
+        """Whether the work was about rows, all of them were seen, and none is left."""
+        for page, loop in self._facts.loops.items():
+            over = loop.last or (loop.empty == "over" and not env.context.to_do(page))
+            if over and env.context.next_row(page) is None and self._all_seen(env, page, loop):
+                return True
+        return False
+
+    def _all_seen(self, env: WorkflowEnv, page: str, loop: RowLoop) -> bool:
+        place, visited = f"{page}.{loop.rows}", env.state.visited
+        keys = env.state.records.get(loop.entity, {})
+        return any(where == page for where, _ in visited) and all((place, key) in visited for key in keys)
+
+    def _in_rows(self, env: WorkflowEnv, plan: PagePlan, loop: RowLoop) -> Action | None:
+        """The next action in the list's rows; None when nothing is left to be done in them."""
+        page = self._facts.pages[plan.page]
+        view = self._facts.lists[page.id][loop.rows]
+        if not loop.write:
+            meant = env.context.to_do(page.id)
+            wrong = (self._in_row(env, loop, k, k in meant) for k in env.shown_keys(page.id, view))
+            return next((action for action in wrong if action is not None), None)
+        key = env.context.next_row(page.id)
+        if key is None:
+            return None if self._all_seen(env, page.id, loop) else self._click(env, view.next)
+        return self._in_row(env, loop, key, True) or self._click_row(env, page, view, loop.node, key)
+
+    def _in_row(self, env: WorkflowEnv, loop: RowLoop, key: str, meant: bool) -> Action | None:
+        """What is still to be entered in a row, or taken out of it."""
+        record = env.instance.records[loop.entity][key]
+        for rule in loop.entries:
+            control = self._facts.controls[rule.control]
+            place = self._place(env, control, key)
+            if rule.expression is None or place is None:
+                continue
+            wanted = evaluate(rule.expression, Row(env.context, loop.entity, record)) if meant else ""
+            current = env.state.drafts.get(in_row(control.id, key), "")
+            if wanted is not None and (current or "off") != (wanted or "off"):
+                return _enter(control, wanted, place)
+        return None
 
     def _here(self, env: WorkflowEnv) -> Where:
         entity = self._facts.pages[env.state.page].entity
@@ -165,12 +214,14 @@ class Teacher:
             return "" if control.initial is None else evaluate(control.initial, env.context) or ""
         return None if branch is None else evaluate(branch, env.context)
 
-    def _place(self, env: WorkflowEnv, control: Control) -> Target | None:
+    def _place(self, env: WorkflowEnv, control: Control, row: str = "") -> Target | None:
         for (role, name), places in env.rendered.index.items():
             if role != control.role:
                 continue
             for nth, place in enumerate(places, 1):
-                if place.node == control.node and not place.disabled:
+                if place.node == control.node and not place.disabled and (not row or place.row == row):
+                    if row:
+                        return self._target(role, name, nth, places, place)
                     return Target(role=role, name=name, nth=nth)
         return None
 

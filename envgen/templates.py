@@ -23,6 +23,7 @@ from ingest.snapshot import Node
 CONTROL_ROLES = FILLABLE_ROLES | SELECTABLE_ROLES | CHECKABLE_ROLES
 # States that say what is entered or chosen; they belong to the control's state.
 ENTERED_STATES = frozenset({"checked", "selected"})
+_UNNAMED = CONTROL_ROLES | {"button"}
 MESSAGE_ROLES = frozenset({"alert", "status", "dialog", "alertdialog"})
 NodeKind = Literal["plain", "control", "rows"]
 
@@ -31,6 +32,7 @@ _MISSING = -4.0
 _UNKNOWN = -3.0
 _IMPOSSIBLE = -1e9
 _HELD = 1.5
+_EMPTY = 0.1
 
 
 class TemplateNode(BaseModel):
@@ -124,6 +126,20 @@ def entered(node: Node) -> str:
     return chosen[0] if chosen else ""
 
 
+def text_below(node: Node) -> str:
+    """What the children of a node say; rows and their cells are named without their buttons and fields."""
+    without = _UNNAMED if node.role in ("row", "cell") else frozenset()
+    return " ".join(text for text in (_said(child, without) for child in node.children) if text)
+
+
+def _said(node: Node, without: frozenset[str]) -> str:
+    if node.role in without:
+        return ""
+    if not any(inner.role in without for inner in node.walk()):
+        return node.text()
+    return " ".join(text for text in (_said(child, without) for child in node.children) if text)
+
+
 def options_of(node: Node) -> tuple[str, ...]:
     """The options a select offers, in order."""
     return tuple(option.name for option in node.walk() if option.role == "option")
@@ -210,6 +226,9 @@ def compatible(template: TemplateNode, node: Node) -> float:
         held = {(child.role, child.name) for child in node.children if child.name}
         named = {(child.role, child.name[0]) for child in template.children if len(child.name) == 1}
         score += _HELD * len(held & named)
+        if named and not held:
+            # An empty one is rather another that is empty as well.
+            score -= _EMPTY
     return score
 
 

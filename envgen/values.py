@@ -26,6 +26,11 @@ _DATE_FORMATS = (
 
 
 @lru_cache(maxsize=65536)
+def folded(text: str) -> str:
+    """A text as applications read it that take either case: most compare lower-cased texts."""
+    return text.lower()
+
+
 def number(text: str) -> Decimal | None:
     """The number a text says: ``4,120.35``, ``$ 5.000,00``, ``(12.50)``, ``15 %``; else None.
 
@@ -65,6 +70,15 @@ def parse_date(text: str) -> tuple[date, str] | None:
         except ValueError:
             continue
     return None
+
+
+def compared(one: str, other: str) -> int | None:
+    """-1, 0 or 1 as one date, or one number, is below, the same as or above another; None for other texts."""
+    dates = parse_date(one), parse_date(other)
+    if dates[0] is not None and dates[1] is not None:
+        return (dates[0][0] > dates[1][0]) - (dates[0][0] < dates[1][0])
+    left, right = number(one), number(other)
+    return None if left is None or right is None else (left > right) - (left < right)
 
 
 _TIME = re.compile(

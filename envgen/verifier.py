@@ -27,7 +27,7 @@ class Expectation:
     steps: int
 
 
-def judge(workflow: Workflow, expected: Expectation, state: State) -> Score:
+def judge(facts: Facts, expected: Expectation, state: State) -> Score:
     """1.0 iff the writes are exactly the expected ones and the work was declared done; with reasons.
 
     The value is None when the program itself does not reach the end of this task.
@@ -37,9 +37,9 @@ def judge(workflow: Workflow, expected: Expectation, state: State) -> Score:
             value=None,
             reasons=("The compiled program does not finish this task, so nothing can be compared.",),
         )
-    free = _free_labels(workflow)
-    wanted = Counter(_judged(write, free) for write in expected.writes)
-    made = Counter(_judged(write, free) for write in state.writes)
+    workflow = facts.workflow
+    wanted = Counter(facts.judged(write) for write in expected.writes)
+    made = Counter(facts.judged(write) for write in state.writes)
     reasons: list[str] = []
     missing, extra = list((wanted - made).elements()), list((made - wanted).elements())
     for write in list(missing):
@@ -47,10 +47,12 @@ def judge(workflow: Workflow, expected: Expectation, state: State) -> Score:
         if close is not None:
             missing.remove(write)
             extra.remove(close)
+            right, sent = dict(write.values), dict(close.values)
             reasons += [
-                f"{label or 'a field'} of {write.key or 'the form'} is “{value}”, should be “{right}”."
-                for (label, right), (_, value) in zip(write.values, close.values, strict=False)
-                if right != value
+                f"{label or 'a field'} of {write.key or 'the form'} is “{sent.get(label, '')}”, should be "
+                f"“{right.get(label, '')}”."
+                for label in dict.fromkeys((*right, *sent))
+                if right.get(label, "") != sent.get(label, "")
             ] or ["The fields that were sent differ."]
     for write in missing:
         reasons.append(f"{_name(workflow, write)} is missing.")
@@ -68,20 +70,6 @@ def judge(workflow: Workflow, expected: Expectation, state: State) -> Score:
     return Score(value=0.0 if reasons else 1.0, reasons=tuple(reasons))
 
 
-def _free_labels(workflow: Workflow) -> frozenset[tuple[str, str]]:
-    """``(write kind, label)`` of fields that take the expert's own words."""
-    labels = {c.id: c.label for p in workflow.pages for c in p.controls}
-    return frozenset(
-        (w.id, labels[c]) for w in workflow.writes for c in w.controls if c in workflow.free_fields
-    )
-
-
-def _judged(write: Write, free: frozenset[tuple[str, str]]) -> Write:
-    if not free:
-        return write
-    return write._replace(values=tuple((n, v) for n, v in write.values if (write.kind, n) not in free))
-
-
 def _name(workflow: Workflow, write: Write) -> str:
     page = next(p for p in workflow.pages if p.id == write.kind.partition(".")[0])
     node = next((e.label for e in page.exits if f"{page.id}.{e.node}" == write.kind), "")
@@ -97,10 +85,10 @@ def milestones(facts: Facts, expected: Expectation, state: State) -> float | Non
     if not expected.complete:
         return None
     total, reached = 1.0, 0.0
-    made = list(state.writes)
-    for write in expected.writes:
+    made = [facts.judged(write) for write in state.writes]
+    for write in map(facts.judged, expected.writes):
         total += 2 + len(write.values)
-        page = facts.writes[write.kind].page
+        model = facts.writes[write.kind]
         done = next((m for m in made if m == write), None)
         if done is not None:
             made.remove(done)
@@ -112,13 +100,11 @@ def milestones(facts: Facts, expected: Expectation, state: State) -> float | Non
             right = dict(close.values)
             reached += 1 + sum(right.get(label) == value for label, value in write.values)
             continue
-        key = state.bound.get(facts.writes[write.kind].entity, "")
-        if state.page == page and key == write.key:
-            entered = {
-                facts.controls[c].label: state.drafts.get(c, "") for c in facts.writes[write.kind].controls
-            }
-            reached += 1 + sum(
-                entered.get(label, "") == value or (value == "" and entered.get(label) == "off")
+        key = state.bound.get(model.entity, "")
+        if state.page == model.page and (model.rows or key == write.key):
+            entered = dict(facts.sent(write.kind, write.key, state.drafts, lambda node: True))
+            reached += (not model.rows) + sum(
+                facts.read(write.kind, label, entered.get(label, "")) == value
                 for label, value in write.values
             )
         elif key == write.key and key:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from envgen.expressions import (
     Above,
@@ -16,6 +16,7 @@ from envgen.expressions import (
     Empty,
     Entered,
     Equal,
+    Exceeds,
     Exists,
     Expression,
     FieldOf,
@@ -23,6 +24,7 @@ from envgen.expressions import (
     Keep,
     Lookup,
     Mapped,
+    NextRow,
     Not,
     Parameter,
     Says,
@@ -96,6 +98,11 @@ def in_words(expression: Expression | Test, names: Mapping[str, str] | None = No
                 f"{say(expression.of)} is {'at least' if expression.inclusive else 'above'} "
                 f"{expression.limit}"
             )
+        case Exceeds():
+            how = "at least" if expression.inclusive else "above"
+            return f"{say(expression.left)} is {how} {say(expression.right)}"
+        case NextRow():
+            return f"the next {expression.entity} of those rows"
         case Empty():
             return f"{say(expression.of)} is empty"
         case Valid():
@@ -112,3 +119,35 @@ def in_words(expression: Expression | Test, names: Mapping[str, str] | None = No
             return f"not ({say(expression.test)})"
         case All():
             return " and ".join(say(inner) for inner in expression.tests)
+
+
+_DENIED = {
+    "is above": "is at most",
+    "is at least": "is below",
+    "equals": "is not",
+    "is empty": "is not empty",
+}
+
+
+def condition_in_words(expression: Expression) -> str:
+    """When a yes/no expression gives "yes", as a phrase: "“State” is “Open” and “Amount” is at most 500"."""
+    ways = [" and ".join(way) for way in _ways_to_yes(expression, ())]
+    return "; or ".join(ways) or "never"
+
+
+def _ways_to_yes(expression: Expression, said: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    if isinstance(expression, Choose):
+        holds, denied = in_words(expression.test), _denied(expression.test)
+        yield from _ways_to_yes(expression.then, (*said, holds))
+        yield from _ways_to_yes(expression.otherwise, (*said, denied))
+    elif isinstance(expression, Constant) and expression.text == "yes":
+        yield said or ("it is on the list",)
+
+
+def _denied(test: Test) -> str:
+    """A test that does not hold, as a phrase."""
+    if isinstance(test, Among):
+        return in_words(test).replace(" is “", " is not “").replace(" or “", " nor “")
+    words = in_words(test)
+    found = next((verb for verb in _DENIED if f" {verb}" in words), None)
+    return f"not ({words})" if found is None else words.replace(found, _DENIED[found])

@@ -59,7 +59,13 @@ class Control(_Data):
 
 
 class ListView(_Data):
-    """Rows of records on a page, with the search and the paging that go with it."""
+    """Rows of records on a page, with the search and the paging that go with it.
+
+    Attributes:
+        conditions: When optional parts of a row, and states of such, are there: asked of the row as it is.
+        until: The write after which a record's row is on the list no more.
+        stays: Whether the list stays at the page it is turned to when something is done in a row.
+    """
 
     rows: str
     entity: str
@@ -71,6 +77,9 @@ class ListView(_Data):
     search_fields: tuple[str, ...] = ()
     next: str = ""
     previous: str = ""
+    conditions: tuple[tuple[str, Expression], ...] = ()
+    until: str = ""
+    stays: bool = False
 
 
 class Outcome(_Data):
@@ -153,7 +162,9 @@ class WriteKind(_Data):
         request: Method and path pattern of the recorded request, "" when none was recorded.
         body: Field of the request's body -> where its value comes from, in words.
         unexplained: Body fields that nothing explains (tokens); not judged.
-        updates: Fields of the record that change, and to what.
+        updates: Fields of the record that change, and to what: of those in whose rows something is
+            entered, where the page has a list of such.
+        rows: The list in whose rows it is made, for the row's record; "" where it is made outside of rows.
     """
 
     id: str
@@ -165,6 +176,7 @@ class WriteKind(_Data):
     body: tuple[tuple[str, str], ...] = ()
     unexplained: tuple[str, ...] = ()
     updates: tuple[tuple[str, Expression], ...] = ()
+    rows: str = ""
 
 
 class FieldModel(_Data):
@@ -225,10 +237,37 @@ class EntryRule(_Data):
     why: tuple[str, ...] = ()
 
 
+class RowLoop(_Data):
+    """What is done for every row of a list for which a condition holds, from the top to the bottom.
+
+    Attributes:
+        where: Gives "yes" for those rows; the root :data:`envgen.rows.ROW` followed by the entity is the row.
+        node: What is clicked in each of them, which does the work or opens the record; "" where rows are
+            only filled in.
+        entries: What is entered in each of them.
+        write: The change that is made for each row's record; "" where one change sends all rows.
+        last: Whether the work is over when no such row is left.
+        empty: What is done where there is no such row: the work is ``over``, or goes ``on`` as it does after
+            the last one; ``unknown`` where no recording shows it and nobody said it.
+        counts: How many such rows the recordings had.
+    """
+
+    rows: str
+    entity: str
+    where: Expression
+    node: str = ""
+    entries: tuple[EntryRule, ...] = ()
+    write: str = ""
+    last: bool = False
+    empty: Literal["over", "on", "unknown"] = "unknown"
+    counts: tuple[int, ...] = ()
+
+
 class PagePlan(_Data):
     """What the program does on a page of its way.
 
     Attributes:
+        loop: What is done for rows of the page before it is left.
         key: The key of the record that must be open, None when the page shows none.
         exit: Expression giving the node id of the exit to take.
         link: For exits whose name is data: node id and the name to click.
@@ -239,7 +278,15 @@ class PagePlan(_Data):
     entries: tuple[EntryRule, ...] = ()
     exit: Expression | None = None
     links: tuple[tuple[str, Expression], ...] = ()
+    loop: RowLoop | None = None
     why: tuple[str, ...] = ()
+
+    def rules(self) -> list[Expression]:
+        """Everything the program asks on the page, names of links aside."""
+        found = [self.key, self.exit, *(rule.expression for rule in self.entries)]
+        if self.loop is not None:
+            found += [self.loop.where, *(rule.expression for rule in self.loop.entries)]
+        return [expression for expression in found if expression is not None]
 
 
 class TableData(_Data):
@@ -275,6 +322,7 @@ class Workflow(_Data):
     """Everything about one workflow.
 
     Attributes:
+        caseless: Controls in which upper and lower case are the same, as an expert says.
         session: What stays the same throughout an episode, with the texts that recordings show.
         session_entities: Which of that names a record, and of what.
     """
@@ -295,6 +343,7 @@ class Workflow(_Data):
     terminal: tuple[str, ...] = ()
     answer: Expression | None = None
     free_fields: tuple[str, ...] = ()
+    caseless: tuple[str, ...] = ()
     tables: tuple[TableData, ...] = ()
     findings: tuple[Finding, ...] = ()
     longest: int = 30
@@ -304,7 +353,7 @@ def remembered(workflow: Workflow) -> frozenset[str]:
     """Labels of the facts on which the compiled program's rules depend: what is worth keeping in mind."""
     rules: list[Expression | None] = [workflow.answer]
     for plan in workflow.plans:
-        rules += [plan.key, plan.exit, *(entry.expression for entry in plan.entries)]
+        rules += plan.rules()
         rules += [name for _, name in plan.links]
     return frozenset(
         part.path[-1]

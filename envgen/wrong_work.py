@@ -44,7 +44,7 @@ def caught(env: WorkflowEnv, tasks: Sequence[Task], paths: Paths, family: Family
     return Share.of(killed, total, survivors)
 
 
-def _doing(path: Sequence[Action]) -> Callable[[WorkflowEnv, Task], Score]:
+def doing(path: Sequence[Action]) -> Callable[[WorkflowEnv, Task], Score]:
     """Carry out actions, declare the work done, judge."""
 
     def judged(env: WorkflowEnv, task: Task) -> Score:
@@ -60,21 +60,27 @@ def _doing(path: Sequence[Action]) -> Callable[[WorkflowEnv, Task], Score]:
     return judged
 
 
+def to_do(env: WorkflowEnv, task: Task) -> bool:
+    """Whether a task asks for anything: of work on rows there may be none."""
+    env.reset(task)
+    return bool(env.expected.writes) or env.expected.answer is not None or not env.expected.complete
+
+
 def _nothing(env: WorkflowEnv, task: Task, path: list[Action], rng: random.Random) -> Iterator[Mutant]:
-    yield "done at once", _doing([_DONE])
+    yield "done at once", doing([_DONE])
 
 
 def _truncated(env: WorkflowEnv, task: Task, path: list[Action], rng: random.Random) -> Iterator[Mutant]:
     """Every prefix that ends before the last write, declared done."""
     for length in range(1, _last_write(env, task, path) + 1):
-        yield f"stopped after {length} actions", _doing([*path[:length], _DONE])
+        yield f"stopped after {length} actions", doing([*path[:length], _DONE])
 
 
 def _early_done(env: WorkflowEnv, task: Task, path: list[Action], rng: random.Random) -> Iterator[Mutant]:
     last = _last_write(env, task, path)
     yield (
         "done before the last submission, which is made afterwards",
-        _doing([*path[:last], _DONE, *path[last:]]),
+        doing([*path[:last], _DONE, *path[last:]]),
     )
 
 
@@ -93,7 +99,7 @@ def _last_write(env: WorkflowEnv, task: Task, path: list[Action]) -> int:
 def _skipped(env: WorkflowEnv, task: Task, path: list[Action], rng: random.Random) -> Iterator[Mutant]:
     """Each entry that reaches a write, left out."""
     for index in reaching_entries(env, task, path):
-        yield f"without {path[index].text()}", _doing(_continued(env, task, path, index, None))
+        yield f"without {path[index].text()}", doing(_continued(env, task, path, index, None))
 
 
 def _mutated_values(env: WorkflowEnv, task: Task, path: list[Action], rng: random.Random) -> Iterator[Mutant]:
@@ -105,7 +111,7 @@ def _mutated_values(env: WorkflowEnv, task: Task, path: list[Action], rng: rando
         for changed in mutated_entry(env, path[index], rng):
             yield (
                 f"{changed.text()} instead of {path[index].text()}",
-                _doing(_continued(env, task, path, index, changed)),
+                doing(_continued(env, task, path, index, changed)),
             )
 
 
@@ -147,7 +153,7 @@ def _one(name: str, make: Callable[..., list[Action] | None]) -> Family:
     def family(env: WorkflowEnv, task: Task, path: list[Action], rng: random.Random) -> Iterator[Mutant]:
         found = make(env, task, path, rng)
         if found is not None:
-            yield name, _doing(found)
+            yield name, doing(found)
 
     return family
 

@@ -7,13 +7,19 @@ from pathlib import Path
 
 import pytest
 from envgen_desk import documents, recordings
+from envgen_forms import shuffled
 
-from envgen.answers import read_answers
+from envgen.answers import Answer, read_answers
 from envgen.compile import compile_workflow
+from envgen.environment import WorkflowEnv
+from envgen.gate import gate
+from envgen.spelling import QUESTION
+from envgen.tasks import make_tasks
 from envgen.values import number
 from envgen.words import in_words
 from envgen.workflow import Finding, Workflow
 from fde.errors import InputError
+from ingest.action import Action
 
 
 @cache
@@ -98,3 +104,77 @@ def test_few_recordings_are_said_to_be_few() -> None:
     confirmed = compile_workflow(recordings(5), documents(), answers=whole)
     assert not [f for f in confirmed.findings if f.kind == "few"]
     assert not [f for f in compile_workflow(recordings(), documents()).findings if f.kind == "few"]
+
+
+FORMS = [shuffled(number) for number in range(8)]
+
+
+def asked_about_case(answer: Answer | None) -> tuple[Workflow, list[Finding]]:
+    """The form of a street, a name and a year compiled, and what it asks or notes about case."""
+    workflow = compile_workflow(FORMS, answers={} if answer is None else {QUESTION: answer})
+    return workflow, [f for f in workflow.findings if f.id == QUESTION]
+
+
+def passes(workflow: Workflow, changed: str, how: str) -> bool:
+    """Whether the program's work passes with one field entered otherwise."""
+    env = WorkflowEnv(workflow)
+    view = env.reset(make_tasks(workflow, "test", 1)[0])
+    while not view.finished:
+        action = env.next_action()
+        assert action is not None
+        if action.target is not None and action.target.name == changed:
+            text = action.value or ""
+            other = {"case": text.swapcase(), "text": text.swapcase() + "x", "blanks": f" {text}"}[how]
+            action = action.model_copy(update={"value": other})
+            env.step(action)
+            # From here the program would put it right.
+            rest = [a for a in ("Street", "Name", "Year") if not env.state.drafts[_control(workflow, a)]]
+            for name in rest:
+                env.step(Action.parse(f'fill textbox "{name}": {env.instance.parameters[name.lower()]}'))
+            env.step(Action.parse('click button "Search"'))
+            view = env.step(Action(verb="done"))
+            break
+        view = env.step(action)
+    return env.score().passed
+
+
+def _control(workflow: Workflow, label: str) -> str:
+    return next(c.id for p in workflow.pages for c in p.controls if c.label == label)
+
+
+@pytest.mark.parametrize(
+    ("answer", "lenient"),
+    [(None, ""), ("yes", ""), ("no", "Street Name"), ({"Street": "no", "Name": "yes"}, "Street")],
+)
+def test_case_matters_until_somebody_says_in_which_fields_it_does_not(
+    answer: Answer | None, lenient: str
+) -> None:
+    workflow, (said,) = asked_about_case(answer)
+    assert (said.severity == "question") == (answer is None)
+    for name in ("Street", "Name"):
+        assert passes(workflow, name, "case") == (name in lenient), name
+        assert not passes(workflow, name, "text") and not passes(workflow, name, "blanks")
+
+
+def test_one_question_names_the_fields_with_letters_and_none_stands_where_there_are_none() -> None:
+    _, (said,) = asked_about_case(None)
+    assert "“Street”" in said.text and "“Name”" in said.text and "“Year”" not in said.text
+    asked = [f for f in undocumented().findings if f.id == QUESTION]
+    assert asked == [], "the desk's one text field holds numbers"
+
+
+@pytest.mark.parametrize("answer", ["sometimes", {"Year": "no"}, {"Street": "perhaps"}])
+def test_an_answer_about_case_that_fits_no_field_is_refused(answer: Answer) -> None:
+    workflow, (said,) = asked_about_case(answer)
+    assert said.severity == "question" and "refused" in said.text and workflow.caseless == ()
+
+
+def test_the_gate_wants_another_case_caught_or_passed_as_was_answered() -> None:
+    strict = gate(asked_about_case(None)[0], FORMS, [], cheap_tasks=5)
+    assert "another case" not in strict.right
+    assert strict.families["value"].rate == 1.0
+    workflow, _ = asked_about_case("no")
+    lenient = gate(workflow, FORMS, [], answers={QUESTION: "no"}, cheap_tasks=5)
+    assert lenient.right["another case"].total > 0 and lenient.right["another case"].hits == 0
+    fewer = strict.families["value"].total - lenient.families["value"].total
+    assert fewer > 0 and lenient.kill_rate == 1.0, "other cases are no wrong work any more"

@@ -1,0 +1,220 @@
+"""The rules of a loop: for which rows the work is done, and what is entered in each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from envgen.answers import FILE, Answers
+from envgen.behaviour import Behaviour
+from envgen.documents import Knowledge, number_facts
+from envgen.examples import Known
+from envgen.explanations import Example
+from envgen.expressions import Exceeds, Expression, FieldOf, Parameter, evaluate, parts, replaced
+from envgen.ground import NO, YES, page_title
+from envgen.loops import Loop, filled, rows_shown, touched_in_rows
+from envgen.questions import Questions, contradiction, question_id
+from envgen.rows import ROW
+from envgen.search import Search
+from envgen.templates import Reading
+from envgen.values import compared, number
+from envgen.words import in_words
+from envgen.workflow import EntryRule, Finding, RowLoop
+from envgen.world import World
+
+_LABELS = {YES: "worked on", NO: "left alone"}
+_EMPTY = {"on": "the rest is done all the same", "over": "nothing is done"}
+_SHOWN = 8
+_MAX_LEAVES = 4
+
+
+@dataclass(slots=True)
+class LoopRules:
+    """Learns the rules of loops.
+
+    Attributes:
+        findings: Where questions and notes are added.
+    """
+
+    world: World
+    behaviour: Behaviour
+    contexts: Mapping[str, list[Known]]
+    knowledge: Knowledge
+    answers: Answers
+    questions: Questions
+    findings: list[Finding]
+
+    def learn(self, loop: Loop, ends: Mapping[str, str]) -> tuple[RowLoop, tuple[str, ...]] | None:
+        """The loop with its rules, and the evidence for limits; None where nothing explains its rows.
+
+        Args:
+            ends: The last change of each recording that makes one.
+        """
+        where = f"Which rows of “{page_title(self.world.kinds[loop.page])}” are worked on"
+        examples = [
+            Example(self._of_row(loop, recording, said), YES if key in keys else NO)
+            for recording, keys in loop.worked.items()
+            for key, said in rows_shown(self.world, loop, recording).items()
+        ]
+        atoms = self._atoms(loop, examples)
+        result = Search(
+            examples, atoms, self.knowledge, max_leaves=_MAX_LEAVES, of_rows=ROW + loop.entity
+        ).run()
+        if result.expression is None:
+            self._unexplained(where, loop, examples)
+            return None
+        rule, why = self.questions.settled(where, result, examples, labels=_LABELS)
+        for part in [p for p in parts(rule) if isinstance(p, Exceeds)]:
+            rule = replaced(rule, part, self._exactly(where, part, examples))
+        last = not loop.at_once and loop.write in ends.values()
+        made = RowLoop(
+            rows=loop.rows,
+            entity=loop.entity,
+            where=rule,
+            node=loop.node,
+            entries=tuple(self._entries(loop)),
+            write="" if loop.at_once else loop.write,
+            last=last,
+            empty="over" if last else self._empty(where, loop, ends),
+            counts=tuple(sorted(len(keys) for keys in loop.worked.values())),
+        )
+        return made, why
+
+    def _empty(self, where: str, loop: Loop, ends: Mapping[str, str]) -> Literal["over", "on", "unknown"]:
+        """What is done where no row is worked on, as the recordings show it, else as the expert says."""
+        sent = {recording in ends for recording, keys in loop.worked.items() if not keys}
+        if len(sent) == 1:
+            return "on" if sent.pop() else "over"
+        name = question_id("empty", where)
+        answer = (self.answers.to(name) or "").lower()
+        if answer in _EMPTY:
+            text = f"{where}: where there is none, {_EMPTY[answer]}, as {FILE} answers."
+            self.findings.append(Finding(kind="answered", severity="note", id=name, text=text))
+            return "on" if answer == "on" else "over"
+        shown = "Of the recordings without any some go on." if sent else "No recording is without any."
+        refused = f" The answer “{answer}” is refused: it is neither on nor over." if answer else ""
+        self.findings.append(
+            Finding(
+                kind="empty",
+                severity="question",
+                id=name,
+                text=f"{where}: what is done where there is none? {shown} Until it is answered, every task "
+                f"has one.{refused}",
+                how=" or ".join(f"{word} ({what})" for word, what in _EMPTY.items()),
+            )
+        )
+        return "unknown"
+
+    def _of_row(self, loop: Loop, recording: str, said: Mapping[str, str]) -> Known:
+        """What was known when the list was first before the expert, and one of its rows."""
+        visits = self.world.visits[recording]
+        base = self.contexts[recording][next((v.index for v in visits if v.page == loop.page), -1)]
+        known = dict(base.fields)
+        for name, text in said.items():
+            known[ROW + loop.entity, (name,)] = text
+        return replace(base, fields=known)
+
+    def _atoms(self, loop: Loop, examples: Sequence[Example]) -> list[Expression]:
+        """The row's fields, but for its key, and what they may be compared with."""
+        rows = self.world.kinds[loop.page].lists[loop.rows]
+        key = rows.fields.get(rows.key_slot, "")
+        own = [name for name in dict.fromkeys(rows.fields.values()) if name != key]
+        atoms: list[Expression] = [FieldOf(root=ROW + loop.entity, path=(name,)) for name in own]
+        atoms += [Parameter(name=n) for n in dict.fromkeys(p for e in examples for p in e.context.parameters)]
+        others = dict.fromkeys(k for e in examples for k in e.context.fields if not k[0].startswith(ROW))
+        return atoms + [FieldOf(root=root, path=path) for root, path in others if len(path) == 1]
+
+    def _exactly(self, where: str, part: Exceeds, examples: Sequence[Example]) -> Exceeds:
+        """A comparison that no recording shows at its limit itself: the instruction's wording decides, or the
+        expert."""
+        pairs = [(evaluate(part.left, e.context), evaluate(part.right, e.context)) for e in examples]
+        if any(a is not None and b is not None and compared(a, b) == 0 for a, b in pairs):
+            return part
+        said = {
+            fact.inclusive
+            for example, (_, limit) in zip(examples, pairs, strict=True)
+            for fact in number_facts(example.context.instruction, "")
+            if isinstance(part.right, Parameter) and limit is not None and fact.value == number(limit)
+        }
+        if len(said) == 1 and (inclusive := said.pop()) is not None:
+            return part.model_copy(update={"inclusive": inclusive})
+        words = f"{in_words(part.left)} is exactly {in_words(part.right)}"
+        name = question_id("equal", where, words)
+        answer = (self.answers.to(name) or "").lower()
+        if answer in ("above", "below"):
+            self.findings.append(
+                Finding(kind="answered", severity="note", id=name,
+                        text=f"{where}: a row of which {words} counts as {answer}, as {FILE} answers.")
+            )  # fmt: skip
+            return part.model_copy(update={"inclusive": answer == "above"})
+        self.findings.append(
+            Finding(
+                kind="equal",
+                severity="question",
+                id=name,
+                text=f"{where}: does a row of which {words} count as above it, or as below? No recording "
+                f"shows one. It was taken to be {'above' if part.inclusive else 'below'}."
+                + (f" The answer “{answer}” is refused: it is neither above nor below." if answer else ""),
+                how="above, or below",
+            )
+        )
+        return part
+
+    def _unexplained(self, where: str, loop: Loop, examples: Sequence[Example]) -> None:
+        clash = contradiction(examples)
+        between = (
+            ""
+            if clash is None
+            else " Rows that say the same were worked on and left alone: in "
+            + " and in ".join(dict.fromkeys(e.context.recording for e in clash))
+            + "."
+        )
+        self.findings.append(
+            Finding(
+                kind="rows",
+                severity="question",
+                text=f"{where}? Nothing that the list, the instruction or the documents say explains it, so "
+                f"the work on them is not compiled.{between}",
+                evidence=tuple(
+                    f"{recording}: {', '.join(keys) or 'none'}" for recording, keys in loop.worked.items()
+                )[:_SHOWN],
+                how="record once more",
+            )
+        )
+
+    # What is entered in them
+
+    def _entries(self, loop: Loop) -> Iterator[EntryRule]:
+        kind = self.world.kinds[loop.page]
+        controls = touched_in_rows(self.world, kind, loop.rows)
+        shown = list(self._at_work(loop, controls))
+        rows = kind.lists[loop.rows]
+        for control in controls:
+            examples = []
+            for recording, row in shown:
+                said = {name: row.slots[slot] for slot, name in rows.fields.items() if slot in row.slots}
+                output = row.controls.get(control, "")
+                examples.append(Example(self._of_row(loop, recording, said), output))
+            where = f"“{kind.label_of(control)}” in the rows of “{page_title(kind)}”"
+            result = Search(examples, self._atoms(loop, examples), self.knowledge, label=control).run()
+            name = f"{kind.id}.{control}"
+            rule: Expression | None = None
+            why: tuple[str, ...] = ()
+            if result.expression is None:
+                self.questions.unexplained(where, name, examples)
+            else:
+                rule, why = self.questions.settled(where, result, examples)
+            yield EntryRule(page=kind.id, control=name, expression=rule, examples=len(examples), why=why)
+
+    def _at_work(self, loop: Loop, controls: Sequence[str]) -> Iterator[tuple[str, Reading]]:
+        """The rows that were worked on, as they stood when that was done."""
+        for (recording, index), write in self.behaviour.writes.items():
+            visit = self.world.visits[recording][index]
+            if write != loop.write or visit.page != loop.page:
+                continue
+            rows = visit.reading.rows.get(loop.rows, [])
+            if loop.at_once:
+                yield from ((recording, row) for row in rows if filled(row, controls))
+            elif visit.row is not None:
+                yield recording, rows[visit.row]
