@@ -106,13 +106,14 @@ def _edges(workflow: Workflow) -> list[_Edge]:
 
 def _program_way(workflow: Workflow) -> set[tuple[str, str]]:
     """``(page, node)`` of the exits that the program takes."""
-    return {
+    left = {
         (plan.page, part.text)
         for plan in workflow.plans
         if plan.exit is not None
         for part in parts(plan.exit)
         if isinstance(part, Constant)
     }
+    return left | {(plan.page, plan.loop.node) for plan in workflow.plans if plan.loop is not None}
 
 
 def exit_label(leaving: Exit) -> str:

@@ -13,6 +13,8 @@ from envgen.examples import PAGE_ROOT, Historian, Known
 from envgen.explanations import Example
 from envgen.expressions import Expression, FieldOf
 from envgen.kinds import PageKind, Visit
+from envgen.loops import filled, touched_in_rows
+from envgen.rows import FILLED_ROWS
 from envgen.templates import Reading, TemplateNode
 from envgen.workflow import Finding, Hidden, PageModel
 from envgen.world import World
@@ -58,6 +60,10 @@ class Ground:
         self.knowledge = knowledge
         self.models = Models()
         self.seen: dict[str, list[Seen]] = defaultdict(list)
+        self._entered_in_rows = {
+            kind.id: {r: nodes for r in kind.lists if (nodes := touched_in_rows(world, kind, r))}
+            for kind in world.kinds.values()
+        }
         for visit in world.all_visits():
             base = contexts[visit.recording][visit.index]
             self._see(visit, base, after=False)
@@ -71,6 +77,9 @@ class Ground:
         controls.update({f"{page}.{c}": text for c, text in reading.controls.items()})
         for rows_id in self.world.kinds[page].lists:
             controls[f"{page}.#{rows_id}"] = str(len(reading.rows.get(rows_id, ())) or "")
+        for rows_id, nodes in self._entered_in_rows[visit.page].items() if after else ():
+            count = sum(filled(row, nodes) for row in visit.reading.rows.get(rows_id, ()))
+            controls[f"{visit.page}{FILLED_ROWS}{rows_id}"] = str(count)
         context.controls = controls
         self.seen[page].append(Seen(visit, reading, context, after))
 

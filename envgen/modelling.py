@@ -15,7 +15,7 @@ from envgen.expressions import Constant, Entered, Expression, FieldOf, Instructi
 from envgen.ground import NO, YES, Ground, Models, Seen, distinct, outside_rows, page_atoms, page_title
 from envgen.kinds import PageKind
 from envgen.loops import Loop, gone, keeps_place, readings
-from envgen.rows import ROW
+from envgen.rows import FILLED_ROWS, ROW
 from envgen.search import Search
 from envgen.templates import only_holds_optional
 from envgen.texts import slots_of
@@ -199,6 +199,8 @@ class Modeller:
         return result.expression
 
     def _control_label(self, control: str) -> str:
+        if FILLED_ROWS in control:
+            return "number of rows"
         page, _, node = control.partition(".")
         kind = self._ground.world.kinds.get(page)
         return kind.label_of(node) if kind is not None and node in kind.nodes else control

@@ -18,6 +18,9 @@ ROW = "@"
 """Prefix of the root that means: the record at hand, of a page or of a row, whichever task it is."""
 
 
+FILLED_ROWS = ".+"
+"""Between a page and a list in the name of what says in how many of its rows something was entered."""
+
 # Digits that are kept; what has more is no number that anybody calculates with.
 EXACT = DecimalContext(prec=60, rounding=ROUND_HALF_UP)
 

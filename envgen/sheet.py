@@ -21,7 +21,7 @@ from envgen.show import in_every_row
 from envgen.statistics import Share
 from envgen.tasks import tasks_of
 from envgen.words import in_words
-from envgen.workflow import Finding, PagePlan, Workflow, WriteKind
+from envgen.workflow import Finding, ListView, PagePlan, Workflow, WriteKind
 
 _SAMPLE_TASKS = 3
 
@@ -156,9 +156,15 @@ def _sample_tasks(workflow: Workflow) -> Iterator[dict[str, Any]]:
             for root, entity in roots.items()
             for name, text in env.state.records[entity].get(task.parameters.get(root, ""), {}).items()
         ]
+        rows = [
+            (key, " · ".join(row[name] for _, name in view.fields if row.get(name, key) != key))
+            for view in _worked_lists(workflow)
+            for key, row in env.instance.records[view.entity].items()
+        ]
         yield {
             "instruction": task.instruction,
             "seen": seen,
+            "rows": rows,
             "right": [
                 {"key": write.key, "values": [(n, v or "nothing") for n, v in write.values]}
                 for write in env.expected.writes
@@ -166,6 +172,12 @@ def _sample_tasks(workflow: Workflow) -> Iterator[dict[str, Any]]:
             "answer": env.expected.answer,
             "complete": env.expected.complete,
         }
+
+
+def _worked_lists(workflow: Workflow) -> Iterator[ListView]:
+    """The lists in whose rows something is done."""
+    worked = {(plan.page, plan.loop.rows) for plan in workflow.plans if plan.loop is not None}
+    yield from (v for page in workflow.pages for v in page.lists if (page.id, v.rows) in worked)
 
 
 def gate_tables(report: GateReport) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from envgen.examples import PAGE_ROOT
 from envgen.expressions import evaluate
 from envgen.generators import Instance
 from envgen.makers import Record
-from envgen.rows import Row
+from envgen.rows import FILLED_ROWS, Row
 from envgen.templates import TemplateNode
 from envgen.values import folded
 from envgen.wording import wording
@@ -245,6 +245,10 @@ class StateContext:
         return value
 
     def entered(self, control: str) -> str | None:
+        page, _, rows = control.partition(FILLED_ROWS)
+        if rows:
+            entered = (of_row(name) for name, text in self.state.submitted.items() if text not in ("", "off"))
+            return str(len({k for c, k in entered if k and self._facts.row_controls[c].rows == rows}))
         page, _, rows = control.partition(".#")
         if rows:
             return str(len(self._rows(page, rows)) or "")

@@ -11,6 +11,7 @@ from envgen_clerk import COUNTS, INSPECTED_ABOVE, KINDS, kept, recorded
 from envgen.compile import compile_workflow
 from envgen.environment import WorkflowEnv
 from envgen.gate import GateReport, gate
+from envgen.parity import compare
 from envgen.replay import replay
 from envgen.session import Task
 from envgen.sheet import sheet
@@ -78,7 +79,9 @@ def test_the_rows_and_what_is_done_with_them_are_found(kind: str) -> None:
     (plan,) = [plan for plan in workflow.plans if plan.loop is not None]
     assert in_every_row(workflow, plan) == WORDS[kind]
     assert loop_of(workflow).counts == tuple(sorted(COUNTS))
-    assert WORDS[kind] in describe(workflow, None) and WORDS[kind][1:20] in sheet(workflow, None)
+    assert WORDS[kind] in describe(workflow, None)
+    page = sheet(workflow, None)
+    assert WORDS[kind].partition(":")[0][1:15] in page and "The list says" in page
     # What no document says of the damage is asked; the rows leave nothing open.
     assert [q.kind for q in questions(workflow)] == (["limit"] if kind == "settle" else [])
 
@@ -232,6 +235,41 @@ def test_rows_that_nothing_explains_are_asked_about_and_not_guessed() -> None:
     assert env.score().value is None, "what right work is was not found out"
 
 
+def beside_the_limit(wording: str) -> list[Recording]:
+    """Approvals in which no amount is exactly the limit, asked for in other words."""
+    found = []
+    for one in kept("approve"):
+        limit = one.instruction.split()[-1].rstrip(".")
+        told = one.model_dump_json().replace(f"{float(limit):,.2f}", f"{float(limit) + 1:,.2f}")
+        found.append(reworded(Recording.model_validate_json(told), wording.format(limit)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("wording", "words"),
+    [
+        ("Approve what is open and below {}.", "is below the"),
+        ("Approve all open up to {}.", "is at most the"),
+    ],
+)
+def test_the_instructions_wording_says_on_which_side_the_limit_itself_is(wording: str, words: str) -> None:
+    workflow = compile_workflow(beside_the_limit(wording))
+    (plan,) = [plan for plan in workflow.plans if plan.loop is not None]
+    assert words in in_every_row(workflow, plan) and not questions(workflow)
+
+
+def test_where_the_wording_does_not_say_it_is_asked() -> None:
+    made = beside_the_limit("Approve what is open, limit {}.")
+    (asked,) = questions(compile_workflow(made))
+    assert asked.kind == "equal" and "exactly the instruction's number" in asked.text
+    for answer, words in (("above", "is below the"), ("below", "is at most the")):
+        workflow = compile_workflow(made, answers={asked.id: answer})
+        (plan,) = [plan for plan in workflow.plans if plan.loop is not None]
+        assert words in in_every_row(workflow, plan) and not questions(workflow)
+    (again,) = questions(compile_workflow(made, answers={asked.id: "both"}))
+    assert "refused" in again.text
+
+
 def test_few_recordings_ask_whether_the_rule_is_whole() -> None:
     workflow = compile_workflow(kept("settle")[:5])
     assert any(q.kind == "few" and "worked on" in q.text for q in questions(workflow))
@@ -247,3 +285,9 @@ def test_the_recordings_are_those_of_the_recorder(kind: str, tmp_path: Path) -> 
         assert new.action == old.action
         assert (new.before and new.before.text) == (old.before and old.before.text)
         assert [(e.method, e.status) for e in new.effects] == [(e.method, e.status) for e in old.effects]
+
+
+@pytest.mark.browser
+def test_the_twin_shows_rows_with_fields_as_the_environment_does() -> None:
+    same = compare(office("remind"), steps=30, seed=1)
+    assert same.steps == 30 and not same.different, same.different[:3]
