@@ -206,13 +206,13 @@ def find(text: str) -> Iterator[Span]:
     ):
         found = text[start:end]
         # Two English words are nobody where a surname is all that speaks for them: "Hide Sheets".
-        plainly = ordinary(found) and not known_given(found.split(" ")[0])
+        english = ordinary(found) and not known_given(found.split(" ")[0])
         if (
             " " in found
             and not foreign(found)
             and (value := strength(found))
             and _opens_with_name(found)
-            and not plainly
+            and not english
         ):
             yield Span(start, end, "PERSON", 0.8 if value > 1 else 0.55, "name list", value)
     for match in _INITIAL.finditer(text):
