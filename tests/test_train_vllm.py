@@ -1,0 +1,248 @@
+"""Rollouts by vLLM: the local engine's draws and log-probabilities, with the adapter or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from test_train_workers import Hearing, killing, order, rollout_workers
+from train_mini import RL, probe_of, run_rl
+from vllm_worker import Both, local, save, toy_tasks
+
+from fde.errors import InputError, MissingError, WorkError
+from serve.engine.adapter import AdapterWeights
+from serve.engine.local import LocalEngine
+from serve.engine.vllm_engine import ENVIRON, VllmEngine
+from serve.episodes import Group
+from serve.prompt import Prompt
+from serve.vllm_server import importable
+from train.algorithms import choose
+from train.algorithms.choose import settled
+from train.lora import Lora
+from train.settings import RlConfig
+from train.starts import Start
+from train.workers import wire
+from train.workers.crew import Crew, Version
+from train.workers.order import Order, carry_out
+from train.workers.process import ProcessLink
+from train.workers.recipe import Recipe
+
+pytestmark = pytest.mark.usefixtures("tracked")
+here = pytest.mark.skipif(not importable(), reason="vLLM is not installed here")
+
+# Two engines' fp32 along different kernels.
+CLOSE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """While this file is there, the worker's vLLM leaves adapters out."""
+    return tmp_path_factory.mktemp("spoiled") / "now"
+
+
+@pytest.fixture(scope="module")
+def worker(folder: Path, spoiled: Path) -> Iterator[ProcessLink]:
+    """One start of vLLM for most tests."""
+    settings = {
+        "model": str(folder), "dtype": "float32", "by": "vllm", "max_rank": 8,
+        "before": "vllm_worker:spoil_on_request",
+    }  # fmt: skip
+    recipe = Recipe("vllm_worker:for_worker", settings, {**ENVIRON, "SPOILED_WHILE": str(spoiled)})
+    link = ProcessLink(recipe, 1, threads=1, stall_s=60)
+    try:
+        link.ready()
+        yield link
+    finally:
+        link.close()
+
+
+def trained(made: LocalEngine, seed: int, strength: float = 0.3) -> Lora:
+    """An adapter with an effect, on all layers."""
+    lora = Lora(made, rank=8, alpha=16.0, seed=seed)
+    chance = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for _, b in lora.tensors.values():
+            b.copy_(strength * torch.randn(b.shape, generator=chance))
+    lora.merge()
+    return lora
+
+
+def told(link: ProcessLink, lora: Lora, name: str) -> dict[str, object]:
+    """What the worker says when it is given the adapter as it is now."""
+    made = lora.engine
+    probe, _ = probe_of(made, lora)
+    plain, tensors = wire.adapter_out(lora.weights())
+    said, _ = link.ask({"ask": "adapter", "name": name, "weights": plain, "probe": probe.plain()}, tensors)
+    assert said["digest"] == lora.digest()
+    probe.compare("vLLM", said["log_probs"], probe.expected())
+    return said
+
+
+def alike(one: list[Group], other: list[Group]) -> float:
+    """The largest difference in log-probability, of groups in which the same was drawn."""
+    apart = 0.0
+    for mine, theirs in zip(one, other, strict=True):
+        assert [s.tokens for s in mine.segments] == [s.tokens for s in theirs.segments]
+        assert [e.path for e in mine.episodes] == [e.path for e in theirs.episodes]
+        assert [e.score for e in mine.episodes] == [e.score for e in theirs.episodes]
+        for a, b in zip(mine.segments, theirs.segments, strict=True):
+            for x, y in zip(a.decisions, b.decisions, strict=True):
+                assert (x.offset, x.allowed, x.chosen) == (y.offset, y.allowed, y.chosen)
+                apart = max(apart, abs(x.logprob - y.logprob), abs(x.entropy - y.entropy))
+    return apart
+
+
+def made_by(link: ProcessLink, wanted: Order) -> list[Group]:
+    said, tensors = link.ask({"ask": "rollouts", "order": wanted.plain()})
+    return wire.groups_in(said, tensors)
+
+
+@pytest.mark.vllm
+@here
+def test_vllm_draws_what_the_local_engine_draws(worker: ProcessLink) -> None:
+    """With two adapters one after the other, on pages with buttons, with choices and with free text."""
+    made = local()
+    prompt = Prompt(made.tokenizer)
+    whole = tuple(Start(task, 0, True) for task in toy_tasks(3))
+    portal = Order(1, whole, {}, 0.05, 4, 6, 7)
+    found = []
+    for seed in (1, 2):
+        lora = trained(made, seed)
+        told(worker, lora, f"tiny@{lora.digest()[:12]}")
+        for wanted in (order(4), portal):
+            groups = made_by(worker, wanted)
+            assert alike(groups, carry_out(made, Both(), prompt, wanted)) < CLOSE
+            found.append(groups)
+    spoken = [d for group in found[1] for segment in group.segments for d in segment.decisions]
+    assert any(not decision.allowed for decision in spoken)  # free text
+    assert any(len(segment.samples) < 4 for group in found[1] for segment in group.segments)
+    with pytest.raises(AssertionError):  # the adapters are not alike
+        alike(found[1], found[3])
+
+
+@pytest.mark.vllm
+@here
+def test_an_adapter_that_vllm_leaves_out_stops_the_run(worker: ProcessLink, spoiled: Path) -> None:
+    """At the first version that has an effect; by the rollouts, where the probe was right."""
+    made = local()
+    lora = trained(made, 3, strength=0.0)
+    probe, _ = probe_of(made, lora)
+
+    def version(number: int) -> Version:
+        kept = AdapterWeights(
+            lora.rank, lora.alpha, lora.scale,
+            {path: (a.detach().clone(), b.detach().clone()) for path, (a, b) in lora.tensors.items()},
+        )  # fmt: skip
+        return Version(number, f"tiny@{number}", kept.digest(), kept, probe.plain(), tuple(probe.expected()))
+
+    def check(who: str, found: list[float], of: Version) -> None:
+        probe.compare(who, found, of.expected)
+
+    class Kept:
+        """The shared worker, which outlives the crew."""
+
+        ask = staticmethod(worker.ask)
+
+        def ready(self) -> None: ...
+
+        def end(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    spoiled.touch()
+    try:
+        with Crew(lambda _: Kept(), 1, check) as crew:
+            crew.publish(version(0))  # without effect: nobody can tell
+            crew.give(replace(order(2), iteration=1), 1)
+            crew.take(1, 1)
+            with torch.no_grad():
+                next(iter(lora.tensors.values()))[1].fill_(0.3)
+            lora.merge()
+            crew.publish(version(1))
+            crew.give(replace(order(2), iteration=2), 1)
+            with pytest.raises(WorkError, match="Rollout worker 1 and trainer disagree"):
+                crew.take(2, 1)
+    finally:
+        spoiled.unlink()
+
+
+@pytest.mark.vllm
+@here
+def test_a_run_with_vllm_learns_and_outlives_its_worker(tmp_path: Path, folder: Path) -> None:
+    seen: list[int] = []
+    points = Hearing(killing(2, seen))
+    config = replace(RL, engine="vllm", iterations=10)
+    recipe = Recipe("vllm_worker:for_worker", {"model": str(folder)})
+    run = run_rl(tmp_path, config, points=points, recipe=recipe, model=local())
+    told = [text for point in points for text in point.alarms if "made again" in text]
+    assert len(seen) == 1 and len(told) == 1 and "was killed by the system or a person" in told[0]
+    assert [point.staleness for point in points] == [0.0] * len(points)
+    gaps = [point.gap for point in points if point.gap is not None]
+    assert gaps and max(gaps) < CLOSE
+    assert json.loads((run.path / "result.json").read_text())["dev_success"] == 1.0
+    assert not rollout_workers(os.getpid())
+
+
+@pytest.mark.vllm
+@here
+def test_a_model_that_vllm_does_not_know_is_named(folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "architectures": ["NoSuchModel"]}))
+    recipe = Recipe("vllm_worker:for_worker", {"model": str(tmp_path)})
+    with pytest.raises(WorkError, match=r"Rollout worker 1: vLLM does not start with .*NoSuchModel") as ended:
+        run_rl(tmp_path, replace(RL, engine="vllm"), recipe=recipe, model=local())
+    assert "--engine local" in str(ended.value.hint)
+
+
+def test_an_adapter_left_out_is_noticed_where_rounding_allows_for_more_than_it_does() -> None:
+    made = local()
+    lora = trained(made, 4, strength=1e-4)
+    probe, _ = probe_of(made, lora)
+    effect = float((torch.tensor(probe.expected()) - probe.base).abs().max())
+    with torch.no_grad():
+        for _, b in lora.tensors.values():
+            b.mul_(1.5e-3 / effect)
+    lora.merge()
+    expected = probe.expected()
+    base = probe.base.tolist()
+    assert 1e-3 < max(abs(one - other) for one, other in zip(expected, base, strict=True)) < 2e-3
+    with pytest.raises(WorkError, match="Somebody computes without the adapter"):
+        probe.compare("Somebody", base, expected)
+    probe.compare("Somebody", [each + 5e-5 for each in expected], expected)
+
+
+def test_without_vllm_it_is_said_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "importable", lambda: False)
+    with pytest.raises(MissingError, match="--engine vllm needs vLLM") as missing:
+        settled(RlConfig(engine="vllm"))
+    assert "--engine local" in missing.value.hint
+    assert settled(RlConfig(engine="ray-vllm")).correct  # its nodes may have it
+
+
+def test_a_rank_that_vllm_has_no_kernels_for_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve.engine.vllm_engine.importable", lambda: True)
+    with pytest.raises(InputError, match="rank 1000 is too large"):
+        VllmEngine.load(folder, max_rank=1000)
+
+
+def test_vllm_has_one_worker_by_default_and_corrects() -> None:
+    assert RlConfig(engine="vllm").processes == 1 and RlConfig(engine="vllm", staleness=1).processes == 2
+    assert RlConfig(engine="ray-vllm").on_cluster and not RlConfig(engine="vllm").on_cluster
+    kinds = {
+        engine: RlConfig(engine=engine).by for engine in ("local", "vllm", "vllm-server", "ray", "ray-vllm")
+    }
+    assert list(kinds.values()) == ["local", "vllm", "vllm-server", "local", "vllm"]
