@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -18,9 +19,10 @@ from fde.errors import InputError, MissingError, WorkError
 from serve.engine.adapter import AdapterWeights
 from serve.engine.local import LocalEngine
 from serve.engine.vllm_engine import ENVIRON, VllmEngine
+from serve.engine.vllm_remote import ADDRESS, VllmServerEngine, address, requests_for
 from serve.episodes import Group
 from serve.prompt import Prompt
-from serve.vllm_server import importable
+from serve.vllm_server import VllmOptions, VllmServer, importable
 from train.algorithms import choose
 from train.algorithms.choose import settled
 from train.lora import Lora
@@ -191,6 +193,86 @@ def test_a_run_with_vllm_learns_and_outlives_its_worker(tmp_path: Path, folder: 
     assert gaps and max(gaps) < CLOSE
     assert json.loads((run.path / "result.json").read_text())["dev_success"] == 1.0
     assert not rollout_workers(os.getpid())
+
+
+@pytest.mark.vllm
+@here
+def test_a_server_tells_what_the_local_engine_finds(tmp_path: Path, folder: Path) -> None:
+    """With two adapters one after the other; free text relative to what the server tells of it."""
+    made = local()
+    prompt = Prompt(made.tokenizer)
+    options = VllmOptions(dtype="float32", kv_cache_gib=1, max_rank=8)
+    with contextlib.ExitStack() as closing:
+        server = closing.enter_context(
+            VllmServer(folder, served_name="tiny", log_path=tmp_path / "log", options=options)
+        )
+        server.start()
+        key = server.headers["Authorization"].removeprefix("Bearer ")
+        with pytest.raises(WorkError, match="refuses /v1/models: 401"):
+            VllmServerEngine(folder, tmp_path, url=server.url, key="wrong")
+        far = VllmServerEngine(folder, tmp_path, url=server.url, key=key)
+        closing.callback(far.close)
+        assert far.max_tokens == 4096
+        for seed in (1, 2):
+            lora = trained(made, seed)
+            far.use_adapter(f"tiny@{lora.digest()[:12]}", lora.weights())
+            used = far.adapter_in_use()
+            assert used is not None and used.digest() == lora.digest()
+            groups = carry_out(far, Both(), prompt, order(3))
+            assert alike(groups, carry_out(made, Both(), prompt, order(3))) < CLOSE
+            free_text_is_close(far, made)
+        many = tuple(range(300, 440))  # more than are told at once
+        row = made.tokenizer.encode("Press", add_special_tokens=False)
+        one, other = (engine.look([(engine.row(), row)], [many]).log_probs[0] for engine in (far, made))
+        assert torch.allclose(one, other, atol=CLOSE)
+        server.stop()
+        with pytest.raises(WorkError, match="does not answer") as lost:
+            far.look([(far.row(), row)], [()])
+        assert "--enable-lora" in str(lost.value.hint)
+
+
+def free_text_is_close(far: VllmServerEngine, made: LocalEngine) -> None:
+    """The server's log-probabilities of free text, against all of them."""
+    row = made.tokenizer.encode('fill textbox "PO number":', add_special_tokens=False)
+    found = far.look([(far.row(), row)], [()]).log_probs[0]
+    whole = made.look([(made.row(), row)], [()]).log_probs[0][: len(found)]
+    known = found.isfinite()
+    assert 5 < int(known.sum()) <= 20
+    assert bool((whole[known] > float("-inf")).all())
+    # This model knows nothing: what is not free text has a share that is not small, and is only told in part.
+    assert torch.allclose(found[known], whole[known], atol=0.2)
+    assert torch.allclose(found[known].log_softmax(-1), whole[known].log_softmax(-1), atol=CLOSE)
+
+
+def test_where_the_server_is_must_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ADDRESS, raising=False)
+    with pytest.raises(InputError, match="needs the server's address in FDE_VLLM_SERVER"):
+        settled(RlConfig(engine="vllm-server"))
+    monkeypatch.setenv(ADDRESS, "gpu-1:8000")
+    with pytest.raises(InputError, match="it is 'gpu-1:8000'") as wrong:
+        settled(RlConfig(engine="vllm-server"))
+    assert "http://" in wrong.value.hint
+    monkeypatch.setenv(ADDRESS, "http://gpu-1:8000/v1/")
+    assert settled(RlConfig(engine="vllm-server")).correct and address() == "http://gpu-1:8000"
+
+
+def test_tokens_are_asked_for_in_as_few_requests_as_may_be() -> None:
+    allowed: list[tuple[int, ...]] = [
+        tuple(range(100)),
+        (),
+        tuple(range(90, 120)),
+        tuple(range(200, 500)),
+        (7, 8),
+    ]
+    asked = list(requests_for(allowed))
+    assert asked[0] == ([1], [])
+    told: list[set[int]] = [set() for _ in allowed]
+    for places, named in asked[1:]:
+        assert len(named) <= 128 and len(set(places)) == len(places)
+        for place in places:
+            told[place].update(named)
+    assert all(set(tokens) <= told[place] for place, tokens in enumerate(allowed))
+    assert len(asked) == 5
 
 
 @pytest.mark.vllm

@@ -43,6 +43,8 @@ _GPU_SHARE = 0.05
 # What the environment of a process must have, from its start, in which vLLM is to compute on a CPU: threads
 # that wait by spinning take the cores from the trainer's.
 ENVIRON = {"OMP_WAIT_POLICY": "PASSIVE"}
+# What is repeated of what vLLM says.
+_SAID = 500
 _HINT = "Make rollouts with the local engine instead: --engine local"
 
 
@@ -136,9 +138,9 @@ class VllmEngine(TokenRows):
                 **({"block_size": _CPU_BLOCK} if on_cpu() else {}),
             )
         except Exception as error:  # whatever it is, it is vLLM's, and has many names
-            first = next(iter(str(error).strip().splitlines()), "")
+            said = " ".join(str(error).split())[:_SAID]
             raise WorkError(
-                f"vLLM does not start with {model}: {type(error).__name__}: {first}", _HINT
+                f"vLLM does not start with {model}: {type(error).__name__}: {said}", _HINT
             ) from error
         return cls(llm, tokenizer, capacity=cache_tokens, name=str(model))
 

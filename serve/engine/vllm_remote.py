@@ -88,15 +88,24 @@ class VllmServerEngine(TokenRows):
             trust_env=False,
         )
         self._pool = ThreadPoolExecutor(_AT_ONCE, "vllm")
-        served = self._told("GET", "/v1/models").json()["data"]
+        try:
+            served = self._told("GET", "/v1/models").json()["data"]
+        except BaseException:
+            self.close()
+            raise
         base = next(each for each in served if each.get("parent") is None)
         self._base: str = base["id"]
         self.max_tokens = int(base["max_model_len"])
 
+    def close(self) -> None:
+        """Give the connections back. What was loaded stays with the server until it needs the room."""
+        self._pool.shutdown()
+        self._http.close()
+
     # Choosing
 
     def _log_probs(self, rows: Sequence[list[int]], allowed: Sequence[tuple[int, ...]]) -> list[Tensor]:
-        requests = list(_requests(allowed))
+        requests = list(requests_for(allowed))
         answers = self._pool.map(lambda each: self._ask([rows[i] for i in each[0]], each[1]), requests)
         told: list[dict[int, float]] = [{} for _ in rows]
         for (places, _), answer in zip(requests, answers, strict=True):
@@ -179,7 +188,7 @@ class VllmServerEngine(TokenRows):
         return answer
 
 
-def _requests(allowed: Sequence[tuple[int, ...]]) -> Iterator[tuple[list[int], list[int]]]:
+def requests_for(allowed: Sequence[tuple[int, ...]]) -> Iterator[tuple[list[int], list[int]]]:
     """Rows that are asked about together, and the tokens that are named; none for free text."""
     free = [place for place, tokens in enumerate(allowed) if not tokens]
     if free:
