@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
-from test_train_workers import Hearing, killing, order, rollout_workers
+from test_train_workers import Hearing, order, rollout_workers
 from train_mini import RL, probe_of, run_rl
 from vllm_worker import Both, local, save, toy_tasks
 
@@ -19,13 +20,14 @@ from fde.errors import InputError, MissingError, WorkError
 from serve.engine.adapter import AdapterWeights
 from serve.engine.local import LocalEngine
 from serve.engine.vllm_engine import ENVIRON, VllmEngine
-from serve.engine.vllm_remote import ADDRESS, VllmServerEngine, address, requests_for
+from serve.engine.vllm_remote import ADDRESS, KEY, VllmServerEngine, address, requests_for
 from serve.episodes import Group
 from serve.prompt import Prompt
 from serve.vllm_server import VllmOptions, VllmServer, importable
 from train.algorithms import choose
 from train.algorithms.choose import settled
 from train.lora import Lora
+from train.record import Point
 from train.settings import RlConfig
 from train.starts import Start
 from train.workers import wire
@@ -181,24 +183,35 @@ def test_an_adapter_that_vllm_leaves_out_stops_the_run(worker: ProcessLink, spoi
 @pytest.mark.vllm
 @here
 def test_a_run_with_vllm_learns_and_outlives_its_worker(tmp_path: Path, folder: Path) -> None:
-    seen: list[int] = []
-    points = Hearing(killing(2, seen))
+    others = {each.pid for each in rollout_workers(os.getpid())}
+
+    def own() -> list[psutil.Process]:
+        return [each for each in rollout_workers(os.getpid()) if each.pid not in others]
+
+    def kill(point: Point) -> None:
+        if point.step == 2:
+            (mine,) = own()
+            mine.kill()
+
+    points = Hearing(kill)
     config = replace(RL, engine="vllm", iterations=10)
     recipe = Recipe("vllm_worker:for_worker", {"model": str(folder)})
     run = run_rl(tmp_path, config, points=points, recipe=recipe, model=local())
     told = [text for point in points for text in point.alarms if "made again" in text]
-    assert len(seen) == 1 and len(told) == 1 and "was killed by the system or a person" in told[0]
+    assert len(told) == 1 and "was killed by the system or a person" in told[0]
     assert [point.staleness for point in points] == [0.0] * len(points)
     gaps = [point.gap for point in points if point.gap is not None]
     assert gaps and max(gaps) < CLOSE
     assert json.loads((run.path / "result.json").read_text())["dev_success"] == 1.0
-    assert not rollout_workers(os.getpid())
+    assert not own()
 
 
 @pytest.mark.vllm
 @here
-def test_a_server_tells_what_the_local_engine_finds(tmp_path: Path, folder: Path) -> None:
-    """With two adapters one after the other; free text relative to what the server tells of it."""
+def test_a_server_tells_what_the_local_engine_finds(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two adapters one after the other; free text relative to what the server tells of it. And a run."""
     made = local()
     prompt = Prompt(made.tokenizer)
     options = VllmOptions(dtype="float32", kv_cache_gib=1, max_rank=8)
@@ -225,10 +238,24 @@ def test_a_server_tells_what_the_local_engine_finds(tmp_path: Path, folder: Path
         row = made.tokenizer.encode("Press", add_special_tokens=False)
         one, other = (engine.look([(engine.row(), row)], [many]).log_probs[0] for engine in (far, made))
         assert torch.allclose(one, other, atol=CLOSE)
+        monkeypatch.setenv(ADDRESS, server.url)
+        monkeypatch.setenv(KEY, key)
+        run_by_server(tmp_path, folder)
         server.stop()
         with pytest.raises(WorkError, match="does not answer") as lost:
             far.look([(far.row(), row)], [()])
         assert "--enable-lora" in str(lost.value.hint)
+
+
+def run_by_server(tmp_path: Path, folder: Path) -> None:
+    points: list[Point] = []
+    recipe = Recipe("vllm_worker:for_worker", {"model": str(folder)})
+    config = replace(RL, engine="vllm-server", iterations=4, dev_times=0)
+    run = run_rl(tmp_path, config, points=points, recipe=recipe, model=local())
+    gaps = [point.gap for point in points if point.gap is not None]
+    assert len(points) == 4 and gaps and max(gaps) < CLOSE
+    assert not (run.path / ".adapters").exists()
+    assert "FDE" not in (run.path / "manifest.json").read_text()
 
 
 def free_text_is_close(far: VllmServerEngine, made: LocalEngine) -> None:
