@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import psutil
 import pytest
 import torch
 from test_train_workers import Hearing, order, rollout_workers
@@ -55,13 +55,25 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def worker(folder: Path, spoiled: Path) -> Iterator[ProcessLink]:
+def unknown(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that vLLM does not know; what the worker's vLLM says of it is in ``said``."""
+    made = tmp_path_factory.mktemp("unknown")
+    for file in folder.iterdir():
+        (made / file.name).write_bytes(file.read_bytes())
+    config = json.loads((made / "config.json").read_text())
+    (made / "config.json").write_text(json.dumps({**config, "architectures": ["NoSuchModel"]}))
+    return made
+
+
+@pytest.fixture(scope="module")
+def worker(folder: Path, spoiled: Path, unknown: Path) -> Iterator[ProcessLink]:
     """One start of vLLM for most tests."""
     settings = {
         "model": str(folder), "dtype": "float32", "by": "vllm", "max_rank": 8,
         "before": "vllm_worker:spoil_on_request",
     }  # fmt: skip
-    recipe = Recipe("vllm_worker:for_worker", settings, {**ENVIRON, "SPOILED_WHILE": str(spoiled)})
+    environ = {**ENVIRON, "SPOILED_WHILE": str(spoiled), "UNKNOWN_MODEL": str(unknown)}
+    recipe = Recipe("vllm_worker:for_worker", settings, environ)
     link = ProcessLink(recipe, 1, threads=1, stall_s=60)
     try:
         link.ready()
@@ -182,28 +194,41 @@ def test_an_adapter_that_vllm_leaves_out_stops_the_run(worker: ProcessLink, spoi
 
 @pytest.mark.vllm
 @here
-def test_a_run_with_vllm_learns_and_outlives_its_worker(tmp_path: Path, folder: Path) -> None:
-    others = {each.pid for each in rollout_workers(os.getpid())}
+def test_a_model_that_vllm_does_not_know_is_named(worker: ProcessLink, unknown: Path) -> None:
+    said = (unknown / "said").read_text()
+    assert said.startswith(f"vLLM does not start with {unknown}: ") and "NoSuchModel" in said
+    assert "--engine local" in said
 
-    def own() -> list[psutil.Process]:
-        return [each for each in rollout_workers(os.getpid()) if each.pid not in others]
+
+@pytest.mark.vllm
+@here
+def test_a_run_with_vllm_learns_and_outlives_its_worker(
+    tmp_path: Path, folder: Path, worker: ProcessLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker that the tests above shared is the run's first, and is killed: starts take long."""
+    started = [worker]
+
+    def start(*args: Any, **named: Any) -> ProcessLink:
+        return started.pop() if started else ProcessLink(*args, **named)
 
     def kill(point: Point) -> None:
         if point.step == 2:
-            (mine,) = own()
+            (mine,) = rollout_workers(os.getpid())
             mine.kill()
 
+    monkeypatch.setattr("train.workers.supply.ProcessLink", start)
+    monkeypatch.setattr(worker, "ready", lambda: None)  # it has been
     points = Hearing(kill)
     config = replace(RL, engine="vllm", iterations=10)
     recipe = Recipe("vllm_worker:for_worker", {"model": str(folder)})
     run = run_rl(tmp_path, config, points=points, recipe=recipe, model=local())
     told = [text for point in points for text in point.alarms if "made again" in text]
     assert len(told) == 1 and "was killed by the system or a person" in told[0]
-    assert [point.staleness for point in points] == [0.0] * len(points)
+    assert not started and [point.staleness for point in points] == [0.0] * len(points)
     gaps = [point.gap for point in points if point.gap is not None]
     assert gaps and max(gaps) < CLOSE
     assert json.loads((run.path / "result.json").read_text())["dev_success"] == 1.0
-    assert not own()
+    assert not rollout_workers(os.getpid())
 
 
 @pytest.mark.vllm
@@ -300,19 +325,6 @@ def test_tokens_are_asked_for_in_as_few_requests_as_may_be() -> None:
             told[place].update(named)
     assert all(set(tokens) <= told[place] for place, tokens in enumerate(allowed))
     assert len(asked) == 5
-
-
-@pytest.mark.vllm
-@here
-def test_a_model_that_vllm_does_not_know_is_named(folder: Path, tmp_path: Path) -> None:
-    for file in folder.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**config, "architectures": ["NoSuchModel"]}))
-    recipe = Recipe("vllm_worker:for_worker", {"model": str(tmp_path)})
-    with pytest.raises(WorkError, match=r"Rollout worker 1: vLLM does not start with .*NoSuchModel") as ended:
-        run_rl(tmp_path, replace(RL, engine="vllm"), recipe=recipe, model=local())
-    assert "--engine local" in str(ended.value.hint)
 
 
 def test_an_adapter_left_out_is_noticed_where_rounding_allows_for_more_than_it_does() -> None:

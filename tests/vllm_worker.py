@@ -14,6 +14,7 @@ from train_mini import MiniSource
 from train_toy import Portal, make_tasks
 
 from envgen.session import Task
+from fde.errors import WorkError
 from serve.engine.engines import load_engine
 from serve.engine.interface import Engine
 from serve.engine.local import LocalEngine
@@ -58,7 +59,15 @@ def for_worker(model: str, before: str = "", **engine: Any) -> tuple[Engine, Bot
 
 
 def spoil_on_request() -> None:
-    """A vLLM that leaves adapters out, and tells nobody, while the file of ``SPOILED_WHILE`` exists."""
+    """A vLLM that leaves adapters out, and tells nobody, while the file of ``SPOILED_WHILE`` exists.
+
+    What it says of the model ``UNKNOWN_MODEL`` is left there.
+    """
+    unknown = Path(os.environ["UNKNOWN_MODEL"])
+    try:
+        VllmEngine.load(unknown)
+    except WorkError as error:
+        (unknown / "said").write_text(f"{error.message}\n{error.hint}")
     logits = VllmEngine._logits
 
     def plain(self: VllmEngine, rows: Sequence[list[int]]) -> torch.Tensor:
