@@ -148,7 +148,7 @@ class Rl(Train):
     staleness: int | None = Field(default=None, ge=0, le=8)
     workers: int | None = Field(default=None, ge=1, le=256)
     stall_s: float | None = Field(default=None, gt=0)
-    engine: Literal["local", "ray"] | None = None
+    engine: Literal["local", "vllm", "vllm-server", "ray", "ray-vllm"] | None = None
     target: float | None = Field(default=None, gt=0, le=1)
     patience: int | None = Field(default=None, ge=1)
 

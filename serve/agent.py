@@ -33,8 +33,7 @@ from serve.prompt import Prompt, opening
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from serve.engine.attention import Row
-    from serve.engine.local import LocalEngine
+    from serve.engine.interface import Engine
 
 MAX_ACTIONS = 40
 MAX_ROWS = 64
@@ -42,8 +41,6 @@ MAX_ROWS = 64
 STUCK_AFTER = 3
 # A session in this process that takes longer than this for an answer has failed.
 ANSWER_S = 60.0
-# Tokens a scene is expected to have, when episodes are admitted by memory.
-_EXPECTED_TOKENS = 512
 # Exploring anywhere heats choices of which the policy is less sure than this: elsewhere it knows its way, and
 # a slip there hides what the other choices were worth. Free text stays as it is.
 _SURE = 0.9
@@ -60,7 +57,7 @@ class Agent:
 
     def __init__(
         self,
-        engine: LocalEngine,
+        engine: Engine,
         session_factory: SessionFactory,
         *,
         prompt: Prompt | Callable[[Task], Prompt] | None = None,
@@ -99,7 +96,7 @@ class Agent:
         self._active: list[Branch] = []
         # What sessions are doing in threads of their own, and how to go on with what they tell.
         self._away: dict[Future[View], Callable[[Future[View]], None]] = {}
-        self._prefixes: dict[tuple[int, ...], tuple[Row, Tensor | None]] = {}
+        self._prefixes: dict[tuple[int, ...], tuple[Any, Tensor | None]] = {}
 
     def run(self, tasks: Sequence[Task]) -> list[Group]:
         """Run every task; the groups come in the tasks' order."""
@@ -126,9 +123,7 @@ class Agent:
         count = len(self._active) + len(self._away)
         if not count:
             return True
-        expected = (count + 1) * _EXPECTED_TOKENS * self.engine.cache_bytes_per_token
-        used = max(self.engine.cache_used, expected)
-        return count < self.max_rows and used < self.engine.cache_bytes
+        return count < self.max_rows and self.engine.has_room(count + 1)
 
     def _hear(self) -> None:
         """Go on with the sessions that have answered; wait for one when there is nothing else to do."""
@@ -136,7 +131,7 @@ class Agent:
             return
         if not self._active:
             wait(self._away, return_when=FIRST_COMPLETED)
-        answered, _ = wait(self._away, timeout=_PATIENCE_S if self.engine.body.device.type == "cpu" else 0)
+        answered, _ = wait(self._away, timeout=_PATIENCE_S if self.engine.on_cpu else 0)
         for future in [each for each in self._away if each in answered]:
             self._away.pop(future)(future)
 
@@ -215,7 +210,7 @@ class Agent:
             segment.unforeseen = len(segment.tokens)
         branch.cursor = Cursor(self.engine.grammar, self.engine.grammar.trie(branch.view.page))
 
-    def _prefix_row(self, shared: tuple[int, ...]) -> tuple[Row, Tensor | None]:
+    def _prefix_row(self, shared: tuple[int, ...]) -> tuple[Any, Tensor | None]:
         """A row that holds the prompt's beginning, computed once per distinct beginning."""
         if not shared:
             return self.engine.row(), None
@@ -232,16 +227,16 @@ class Agent:
         branches = self._active
         if not branches:
             return
-        fed = self.engine.feed([(b.row, b.pending) for b in branches], keep_lower=self.keep_lower)
+        allowed = [branch.cursor.allowed() for branch in branches]
+        items = [(branch.row, branch.pending) for branch in branches]
+        fed = self.engine.look(items, allowed, keep_lower=self.keep_lower)
         for index, branch in enumerate(branches):
             branch.seconds += fed.seconds * len(branch.pending) / fed.tokens
             branch.pending = []
             if fed.lower is not None:
                 branch.segment.lower.append(fed.lower[index])
-        allowed = [branch.cursor.allowed() for branch in branches]
-        log_probs = self.engine.log_probs(fed.hidden, allowed)
         chosen: list[Branch] = []
-        for branch, tokens, logs in zip(branches, allowed, log_probs, strict=True):
+        for branch, tokens, logs in zip(branches, allowed, fed.log_probs, strict=True):
             chosen += self._choose(branch, tokens, logs)
         self._active = []
         for branch in chosen:
@@ -420,7 +415,7 @@ def _by(session: Session, work: Callable[[], T]) -> T:
 
 
 def run_episodes(
-    engine: LocalEngine,
+    engine: Engine,
     tasks: Sequence[Task],
     session_factory: SessionFactory,
     *,

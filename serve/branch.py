@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from envgen.session import Session, View
 from ingest.snapshot import Node
 from serve.episodes import Episode, Group, Segment
 from serve.grammar import Cursor
 from serve.prompt import Prompt
-
-if TYPE_CHECKING:
-    from serve.engine.attention import Row
 
 
 class Branch:
@@ -24,7 +21,7 @@ class Branch:
         "said_tokens", "seconds", "seen", "session", "view",
     )  # fmt: skip
 
-    def __init__(self, group: Group, prompt: Prompt, session: Session, view: View, row: Row) -> None:
+    def __init__(self, group: Group, prompt: Prompt, session: Session, view: View, row: Any) -> None:
         self.group = group
         self.prompt = prompt
         self.session = session
@@ -62,7 +59,7 @@ class Branch:
         else:
             self.prompt_tokens += len(tokens)
 
-    def split(self, episodes: list[Episode], row: Row, session: Session) -> Branch:
+    def split(self, episodes: list[Episode], row: Any, session: Session) -> Branch:
         """A twin for some of the episodes, with its own row and session."""
         twin = Branch(self.group, self.prompt, session, self.view, row)
         twin.episodes = episodes

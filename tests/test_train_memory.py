@@ -106,6 +106,25 @@ def test_workers_are_counted_and_left_out_where_they_do_not_fit(
     assert check_memory(str(base), RlConfig()) == alone
 
 
+def test_a_vllm_has_the_model_but_no_merged_copy_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psutil
+
+    base = pretend(tmp_path / "big", layers=32, width=2048)
+    alone = needed(shapes(base), RlConfig(), 4)
+    local = needed(shapes(base), RlConfig(workers=1), 4)["rollout workers"]
+    vllm = needed(shapes(base), RlConfig(engine="vllm"), 4)["rollout workers"]
+    assert alone["model"] + alone["rollouts"] < vllm < local
+    assert needed(shapes(base), RlConfig(engine="vllm-server"), 4)["rollout workers"] < 2 * GIB
+    assert "rollout workers" not in needed(shapes(base), RlConfig(engine="ray-vllm"), 4)
+    free = psutil.virtual_memory()._replace(available=sum(alone.values()) + vllm - 1)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    with pytest.raises(InputError, match="rollout workers") as refused:
+        check_memory(str(base), RlConfig(engine="vllm"))
+    assert "Possible here: --engine local --staleness 0, without workers (" in str(refused.value.hint)
+
+
 def test_a_configuration_that_tells_too_little_is_refused(tmp_path: Path) -> None:
     base = pretend(tmp_path / "odd", layers=1, width=64)
     (base / "config.json").write_text('{"num_hidden_layers": 1}')

@@ -172,11 +172,12 @@ def run_rl(
     points: list[Point] | None = None,
     begin: Beginning | None = None,
     recipe: Recipe | None = None,
+    model: LocalEngine | None = None,
 ) -> Run:
     made = recorder(folder, "rl-mini", source or MiniSource("Green"), config, points)
     begin = begin or Beginning()
     with made.engagement.working(made.run):
-        loaded = begin.engine(made, config.frozen, engine())
+        loaded = begin.engine(made, config.frozen, model or engine())
         improve(loaded, made.source, config, made, begin, recipe)
     return made.run
 

@@ -20,6 +20,8 @@ from train.settings import RlConfig, SftConfig
 GIB = 1 << 30
 # Python, torch, transformers and mlflow, without a model.
 _LIBRARIES = int(1.2 * GIB)
+# The same with vLLM.
+_VLLM = int(2.0 * GIB)
 # The largest forward and backward (train.update.Updater).
 _UPDATE_TOKENS = 1536
 # Rows of rollouts at a time, and the tokens that such a row has at most times.
@@ -115,10 +117,16 @@ def needed(model: Shapes, config: SftConfig | RlConfig, bytes_each: int) -> dict
         "rollouts": rollouts,
     }
     # On a cluster they have their nodes' memory.
-    workers = config.processes if isinstance(config, RlConfig) and config.engine == "local" else 0
-    if workers:
+    workers = config.processes if isinstance(config, RlConfig) and not config.on_cluster else 0
+    if workers and isinstance(config, RlConfig):
         # Each has a model of its own; the trainer keeps the versions that are still rolled out with.
-        found["rollout workers"] = workers * (_LIBRARIES + weights + merged + adapter + rollouts)
+        each = {
+            "local": _LIBRARIES + weights + merged + adapter + rollouts,
+            # It computes with adapters beside the model, not merged into it.
+            "vllm": _VLLM + weights + 2 * adapter + rollouts,
+            "vllm-server": _LIBRARIES,
+        }
+        found["rollout workers"] = workers * each[config.by]
     return found
 
 
@@ -152,9 +160,10 @@ def _too_large(
         f"{name} {size / GIB:.1f}" for name, size in sorted(parts.items(), key=lambda part: -part[1])[:3]
     )
     if "rollout workers" in parts and isinstance(config, RlConfig):
-        fewer = replace(config, staleness=0, workers=None)
+        fewer = replace(config, staleness=0, workers=None, engine="local")
         if (other := sum(needed(model, fewer, bytes_each).values())) <= available:
-            hint = f"Possible here: --staleness 0, without workers ({other / GIB:.1f} GiB)."
+            settings = "--engine local --staleness 0" if config.by != "local" else "--staleness 0"
+            hint = f"Possible here: {settings}, without workers ({other / GIB:.1f} GiB)."
             return _refusal(base, sum(parts.values()), available, where, largest, hint)
     for frozen in (share for share in _FROZEN if share > config.frozen):
         for rank in sorted({config.rank, min(config.rank, 8)}, reverse=True):

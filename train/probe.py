@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fde.errors import WorkError
+from serve.engine.interface import Engine
 from serve.engine.local import LocalEngine
 from serve.episodes import Decision
 from train.lora import Lora
@@ -17,6 +18,11 @@ from train.tree import Packed, Tree, pack
 
 # Engine and trainer compute the same function along different paths; fp32 rounding stays far below.
 _TOLERANCE = {torch.float32: 2e-3, torch.bfloat16: 0.15}
+
+# An engine that leaves the adapter out finds what the base model finds: so many times nearer to that than to
+# the trainer, where rounding alone does not account for the distance.
+_NEARER = 3.0
+_ROUNDING = {torch.float32: 1e-4, torch.bfloat16: 1e-2}
 
 # On average over the decisions of rollouts. Rounding stays far below; what one iteration's updates change
 # is far above.
@@ -37,6 +43,9 @@ class Probe:
         kept = [(p, t) for p, t in tree.targets if p == place][:8]
         self.tree = Tree([-1], [0], [tree.tokens[place]], [None], [(0, t) for _, t in kept])
         self.first = self._trainer()
+        engine.clear_adapter()
+        self.base = self._trainer()
+        lora.attach()
 
     @torch.no_grad()
     def _trainer(self) -> Tensor:
@@ -68,6 +77,14 @@ class Probe:
             raise WorkError(
                 f"{who} and trainer disagree: log-probabilities differ by {difference:.3g} on the probe "
                 f"(at most {limit} is rounding).",
+                "What is sampled is not what is trained. Nothing since the last checkpoint counts.",
+            )
+        apart = float((torch.tensor(found) - torch.tensor(expected)).abs().mean())
+        plain = float((torch.tensor(found) - self.base).abs().mean())
+        if apart > max(_ROUNDING[self.engine.body.dtype], _NEARER * plain):
+            raise WorkError(
+                f"{who} computes without the adapter: on the probe its log-probabilities are {apart:.2g} "
+                f"from the trainer's, and {plain:.2g} from the base model's.",
                 "What is sampled is not what is trained. Nothing since the last checkpoint counts.",
             )
         return difference
@@ -129,16 +146,14 @@ class Probe:
 
 
 @torch.inference_mode()
-def log_probs_of(engine: LocalEngine, tokens: Sequence[int], decisions: Sequence[Decision]) -> Tensor:
+def log_probs_of(engine: Engine, tokens: Sequence[int], decisions: Sequence[Decision]) -> Tensor:
     """What an engine finds for decisions of one conversation, in order, as when it samples: ``[n]``."""
     row = engine.row()
     found = []
     fed = 0
     for decision in decisions:
-        if decision.offset > fed:
-            last = engine.feed([(row, tokens[fed : decision.offset])]).hidden
-            fed = decision.offset
-        logs = engine.log_probs(last, [decision.allowed])[0]
+        logs = engine.look([(row, tokens[fed : decision.offset])], [decision.allowed]).log_probs[0]
+        fed = decision.offset
         found.append(logs[decision.allowed.index(decision.chosen) if decision.allowed else decision.chosen])
     engine.free(row)
     return torch.stack(found)

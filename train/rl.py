@@ -39,7 +39,7 @@ from train.samples import shown
 from train.settings import RlConfig, make_config
 from train.source import Source
 from train.tree import Tree, anchors, packs, prune
-from train.update import Updater, check_as_sampled, note_before
+from train.update import Updater, add_lower, check_as_sampled, note_before
 from train.workers.recipe import Recipe
 from train.workers.supply import Supply, open_supply
 
@@ -128,7 +128,10 @@ def improve(
         recipe: How rollout workers get the same engine and source, where the settings ask for some.
     """
     loop = _Loop(engine, source, config, recorder, begin)
-    with open_supply(loop.rollouts, loop.lora, loop.probe, loop.config, recipe, recorder.task) as supply:
+    adapters = recorder.run.path / ".adapters"
+    with open_supply(
+        loop.rollouts, loop.lora, loop.probe, loop.config, recipe, recorder.task, adapters
+    ) as supply:
         loop.run(supply)
 
 
@@ -283,6 +286,9 @@ class _Loop:
                 targets = [*targets, *anchors(group, targets, best.sample)]
             grown.append(prune(group, targets))
         self._alarm(groups, taught)
+        # What the lower layers made of tokens comes with them from engines that keep it.
+        bare = [tree for trees in grown for tree in trees if any(lower is None for lower in tree.lower)]
+        state.tokens += add_lower(self.engine, bare)
         supply.check(batch.versions, grown)
         state.tokens += self.engine.counters.tokens - tokens_before + batch.tokens
         updates = self._update([tree for trees in grown for tree in trees], share)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from fde.errors import InputError
+from serve.engine.engines import By
 
 Demonstrations = Literal["recordings", "program", "both"]
 Objective = Literal["imitation", "sdft", "distil"]
-Engine = Literal["local", "ray"]
+Engine = Literal["local", "vllm", "vllm-server", "ray", "ray-vllm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,10 @@ class RlConfig:
         staleness: Iterations by which the adapter that makes rollouts may be behind the one that is trained:
             with 0 rollouts and updates take turns, with 1 the next rollouts are made meanwhile.
         workers: Processes that make rollouts; None is one for each iteration under way (``staleness + 1``),
-            or, with staleness 0 and the local engine, this process.
-        engine: Where workers are: processes of this machine, or with ``ray`` on the nodes of a Ray cluster.
+            or, with staleness 0 and ``engine`` local, this process.
+        engine: What makes rollouts, and where: ``local`` the trainer's own engine, ``vllm`` vLLM in worker
+            processes of this machine, ``vllm-server`` a running server; ``ray`` and ``ray-vllm`` the first
+            two on the nodes of a Ray cluster.
         stall_s: Seconds in which a worker computes nothing, after which it is ended and replaced.
         seconds: Wall-clock budget of rollouts and updates, evaluation on dev aside.
         iterations: Iterations at most: with these alone the machine's speed does not decide the result.
@@ -134,7 +137,18 @@ class RlConfig:
         """Rollout workers beside this process; 0 when it makes its rollouts itself."""
         if self.workers is not None:
             return self.workers
-        return self.staleness + 1 if self.staleness or self.engine == "ray" else 0
+        return self.staleness + 1 if self.staleness or self.engine != "local" else 0
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether workers are on the nodes of a Ray cluster."""
+        return self.engine.startswith("ray")
+
+    @property
+    def by(self) -> By:
+        """What workers compute with."""
+        kinds: dict[Engine, By] = {"ray": "local", "ray-vllm": "vllm"}
+        return kinds.get(self.engine) or cast(By, self.engine)
 
 
 def make_config(kind: type[Any], **settings: Any) -> Any:

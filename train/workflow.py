@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from envgen.compiled import Compiled, Environment, compiled_of, make_tasks
 from envgen.demonstrations import Demonstration, recorded
@@ -24,7 +24,7 @@ from serve.prompt import Prompt
 from train.workers.recipe import Recipe
 
 if TYPE_CHECKING:
-    from serve.engine.local import LocalEngine
+    from serve.engine.interface import Engine
 
 
 class BuiltSource:
@@ -138,15 +138,14 @@ def open_source(engagement: Engagement, workflow: str) -> BuiltSource:
     return BuiltSource(compiled, run.path / workflow / compiled.file, recordings, {"envgen": run.id})
 
 
-def for_worker(file: str, base: str, dtype: str, split: int) -> tuple[LocalEngine, BuiltSource]:
+def for_worker(file: str, base: str, **engine: Any) -> tuple[Engine, BuiltSource]:
     """A rollout worker's engine, and its source of sessions (see :class:`train.workers.maker.Recipe`).
 
     Args:
         file: The environment's file: a later build does not change a run that is under way.
-        base: The base model, computed with in ``dtype`` and its ``split`` lower layers frozen.
+        base: The base model; ``engine`` how it is computed with (:func:`serve.engine.engines.load_engine`).
     """
-    from serve.engine.local import LocalEngine
+    from serve.engine.engines import load_engine
 
     path = Path(file)
-    engine = LocalEngine.load(base, dtype=dtype, split=split)
-    return engine, BuiltSource(compiled_of(path), path, (), {})
+    return load_engine(base, **engine), BuiltSource(compiled_of(path), path, (), {})

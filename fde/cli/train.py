@@ -95,7 +95,11 @@ def rl_command(
         typer.Option(help="Processes that make rollouts (default: as many as staleness needs).", min=1),
     ] = None,
     engine: Annotated[
-        str, typer.Option(help="Where workers are: local (this machine) or ray (a cluster, RAY_ADDRESS).")
+        str,
+        typer.Option(
+            help="What makes rollouts: local, vllm, vllm-server (FDE_VLLM_SERVER), or on a cluster "
+            "(RAY_ADDRESS) ray, ray-vllm."
+        ),
     ] = "local",
     seed: Seed = 0,
     settings: Set = None,
@@ -120,7 +124,7 @@ def rl_command(
             iterations=iterations,
             staleness=staleness,
             workers=workers,
-            engine=_one_of("--engine", engine, ("local", "ray")),
+            engine=_one_of("--engine", engine, ("local", "vllm", "vllm-server", "ray", "ray-vllm")),
             seed=seed,
             **more,
         )

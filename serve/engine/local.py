@@ -19,6 +19,7 @@ from serve.engine.adapter import AdaptedLinear, AdapterWeights
 from serve.engine.attention import CachePlan, Row
 from serve.engine.body import Body
 from serve.engine.family import check_model
+from serve.engine.interface import EXPECTED_TOKENS, Counters, Fed, Look, among
 from serve.engine.lanes import Lanes
 from serve.engine.shared import Kept, SharedLower
 from serve.grammar import Grammar
@@ -27,41 +28,15 @@ T = TypeVar("T")
 
 # A forward of more tokens is no faster per token (measured flat from 128 on) and needs more memory.
 MAX_FLAT = 1024
-_FREE_CHUNK = 64
 # A beginning of so many tokens is attended to in one go by all who share it; a shorter one is copied.
 _SHARED_FROM = 128
 
 
 @dataclass(slots=True)
-class Fed:
-    """What a feed returns.
-
-    Attributes:
-        hidden: Final hidden state of each item's last token, ``[items, width]``.
-        lower: Each item's hidden states between the halves, ``[n, width]``; None unless asked for.
-        seconds: Wall-clock time, and what was shared would have taken.
-        tokens: Tokens fed.
-    """
+class Hidden(Fed):
+    """And the final hidden state of each item's last token, ``[items, width]``."""
 
     hidden: Tensor
-    lower: list[Tensor] | None
-    seconds: float
-    tokens: int
-
-
-@dataclass(slots=True)
-class Counters:
-    """What the engine has done since it was made.
-
-    Attributes:
-        spared: Seconds that what was shared would have taken, estimated from the upper layers' time.
-    """
-
-    tokens: int = 0
-    seconds: float = 0.0
-    spared: float = 0.0
-    forwards: int = 0
-    peak_cache_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -187,8 +162,23 @@ class LocalEngine:
         size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
         return int(2 * self.body.depth * heads * size * self.body.embedding.weight.element_size())
 
+    def has_room(self, rows: int) -> bool:
+        """See :meth:`serve.engine.interface.Engine.has_room`."""
+        expected = rows * EXPECTED_TOKENS * self.cache_bytes_per_token
+        return max(self.cache_used, expected) < self.cache_bytes
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the model lies in the main memory."""
+        return self.body.device.type == "cpu"
+
+    @property
+    def keeps_lower(self) -> bool:
+        """Whether there are frozen lower layers."""
+        return self.body.split > 0
+
     @torch.inference_mode()
-    def feed(self, items: Sequence[tuple[Row, Sequence[int]]], *, keep_lower: bool = False) -> Fed:
+    def feed(self, items: Sequence[tuple[Row, Sequence[int]]], *, keep_lower: bool = False) -> Hidden:
         """Continue rows by tokens (at least one each; a row at most once).
 
         All tokens of a forward lie in one flat sequence; long feeds are cut into several forwards.
@@ -221,7 +211,8 @@ class LocalEngine:
         seconds += self.counters.spared - spared
         self.counters.peak_cache_bytes = max(self.counters.peak_cache_bytes, self.cache_used)
         lower = [torch.cat(piece.lower) for piece in pieces] if keep_lower else None
-        return Fed(torch.stack([found for found in last if found is not None]), lower, seconds, total)
+        hidden = torch.stack([found for found in last if found is not None])
+        return Hidden(lower, seconds, total, hidden)
 
     def _in_lanes(
         self, items: Sequence[T], size: Callable[[T], int], work: Callable[[Sequence[T]], int]
@@ -323,6 +314,17 @@ class LocalEngine:
 
     # Choosing
 
+    def look(
+        self,
+        items: Sequence[tuple[Row, Sequence[int]]],
+        allowed: Sequence[tuple[int, ...]],
+        *,
+        keep_lower: bool = False,
+    ) -> Look:
+        """See :meth:`serve.engine.interface.Engine.look`."""
+        fed = self.feed(items, keep_lower=keep_lower)
+        return Look(fed.lower, fed.seconds, fed.tokens, self.log_probs(fed.hidden, allowed))
+
     @torch.inference_mode()
     def log_probs(self, hidden: Tensor, allowed: Sequence[tuple[int, ...]]) -> list[Tensor]:
         """Log-probabilities among the allowed tokens of each position, at temperature 1.
@@ -334,26 +336,13 @@ class LocalEngine:
         Returns:
             Per position fp32 on the CPU: ``[len(allowed)]``, or ``[vocabulary]`` for free text.
         """
-        found: list[Tensor] = [torch.empty(0)] * len(allowed)
-        closed = [index for index, tokens in enumerate(allowed) if tokens]
-        if closed:
-            counts = [len(allowed[index]) for index in closed]
-            device = hidden.device
-            owners = torch.repeat_interleave(
-                torch.tensor(closed, device=device), torch.tensor(counts, device=device)
-            )
-            ids = torch.tensor([token for index in closed for token in allowed[index]], device=device)
-            logits = self.body.some_logits(hidden[owners], ids).cpu()
-            for index, part in zip(closed, logits.split(counts), strict=True):
-                found[index] = part.log_softmax(-1)
-        free = [index for index, tokens in enumerate(allowed) if not tokens]
-        for start in range(0, len(free), _FREE_CHUNK):
-            chunk = free[start : start + _FREE_CHUNK]
-            logits = self.body.logits(hidden[chunk])
-            logits = logits.masked_fill(~self.free_tokens(), float("-inf")).log_softmax(-1).cpu()
-            for index, part in zip(chunk, logits, strict=True):
-                found[index] = part
-        return found
+        return among(
+            allowed,
+            lambda owners, ids: self.body.some_logits(hidden[owners], ids),
+            lambda chunk: self.body.logits(hidden[chunk]),
+            self.free_tokens,
+            hidden.device,
+        )
 
     def free_tokens(self) -> Tensor:
         """The grammar's free-text mask, ``[vocabulary]``, on the model's device."""

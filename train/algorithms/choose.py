@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fde.errors import InputError
+from fde.errors import InputError, MissingError
+from serve.engine.vllm_remote import address
+from serve.vllm_server import importable
 from train.algorithms import ALGORITHMS, Algorithm
 from train.loss import Clip
 from train.settings import RlConfig
@@ -28,8 +30,8 @@ def settled(config: RlConfig) -> RlConfig:
         clip_high=clip.high,
         reach=clip.reach,
         hold=clip.hold,
-        # Rollouts of an older policy are not this one's.
-        correct=config.correct or config.staleness > 0,
+        # Rollouts of an older policy are not this one's, and those of another engine not quite.
+        correct=config.correct or config.staleness > 0 or config.by != "local",
     )
 
 
@@ -62,6 +64,13 @@ def _check_workers(config: RlConfig) -> None:
         raise InputError(
             f"workers is {config.workers}: there may be 1 to {MAX_WORKERS}.",
             "Leave it out for as many as staleness needs.",
+        )
+    if config.by == "vllm-server":
+        address()
+    if config.engine == "vllm" and not importable():
+        raise MissingError(
+            "--engine vllm needs vLLM, which is not installed here.",
+            "make setup tries to install it; without it: --engine local",
         )
     if config.stall_s <= 0:
         raise InputError(f"stall_s is {config.stall_s:g}: it must be more than 0.", "300 is usual.")

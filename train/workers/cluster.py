@@ -15,6 +15,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from fde import offline
@@ -36,9 +37,8 @@ Answer = tuple[str, bytes]
 class Relay:
     """What runs on a node: a worker process, and its answers, or why there is none, as plain data."""
 
-    def __init__(self, make: str, settings: str, number: int, threads: int, stall_s: float) -> None:
-        recipe = Recipe(make, json.loads(settings))
-        self._link = ProcessLink(recipe, number, threads=threads, stall_s=stall_s)
+    def __init__(self, recipe: str, number: int, threads: int, stall_s: float) -> None:
+        self._link = ProcessLink(Recipe(**json.loads(recipe)), number, threads=threads, stall_s=stall_s)
 
     def ready(self) -> Answer:
         def wait() -> Message:
@@ -69,9 +69,8 @@ class RayLink:
         self._ray, self._name = ray, f"Rollout worker {number}"
         self._ended = False
         options = {"num_cpus": threads, "num_gpus": gpus, "scheduling_strategy": "SPREAD", "max_restarts": 0}
-        settings = json.dumps(dict(recipe.settings))
         actor = ray.remote(Relay).options(**options)
-        self._actor = actor.remote(recipe.make, settings, number, threads, stall_s)
+        self._actor = actor.remote(json.dumps(asdict(recipe)), number, threads, stall_s)
 
     def ready(self) -> None:
         """See :meth:`Link.ready`; the wait for a node with room is part of it."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from envgen.session import Session, Task, plain
 from serve.agent import run_episodes
-from serve.engine.local import LocalEngine
+from serve.engine.interface import Engine
 from serve.episodes import Group
 from serve.prompt import Prompt
 from train.source import Source
@@ -58,7 +58,7 @@ class Order:
         return cls(**{**told, "starts": starts})
 
 
-def carry_out(engine: LocalEngine, source: Source, prompt: Prompt, order: Order) -> list[Group]:
+def carry_out(engine: Engine, source: Source, prompt: Prompt, order: Order) -> list[Group]:
     """Run the policy, as the engine has it now, on what was ordered; a group for each start, in order."""
     starts = {start.as_task.id: start for start in order.starts}
 
@@ -77,5 +77,5 @@ def carry_out(engine: LocalEngine, source: Source, prompt: Prompt, order: Order)
         samples_per_task=order.samples,
         max_actions=order.max_actions,
         seed=order.seed,
-        keep_lower=engine.body.split > 0,
+        keep_lower=engine.keeps_lower,
     )

@@ -62,7 +62,7 @@ class ProcessLink:
 
     Args:
         number: From 1, for messages.
-        threads: That torch may use in it.
+        threads: That it may compute with.
         stall_s: Seconds without anything computed, after which it counts as stuck.
         environ: What its environment has beside ours.
     """
@@ -95,7 +95,7 @@ class ProcessLink:
             stdout=self._told,
             stderr=self._told,
             pass_fds=[its.fileno()],
-            env={**os.environ, **(environ or {})},
+            env={**os.environ, "OMP_NUM_THREADS": str(threads), **recipe.environ, **(environ or {})},
             start_new_session=True,  # an interrupt of the terminal is ours to handle
         )
         its.close()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from train.source import Source
 
 if TYPE_CHECKING:
-    from serve.engine.local import LocalEngine
+    from serve.engine.interface import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +18,18 @@ class Recipe:
     """How a worker gets its engine and its tasks' sessions.
 
     Attributes:
-        make: ``module:function``, called with ``settings`` and the engine's ``dtype`` and ``split``; it
-            returns a :class:`LocalEngine` and a :class:`train.source.Source`.
-        settings: Plain data, ``dtype`` (such as ``float32``) and ``split`` among them once they are known.
+        make: ``module:function``, called with ``settings``; it returns an :class:`Engine` and a
+            :class:`train.source.Source`.
+        settings: Plain data; once they are known with arguments of
+            :func:`serve.engine.engines.load_engine`: ``dtype``, ``split``, and more where they differ.
+        environ: What the worker's environment has beside the trainer's.
     """
 
     make: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict)
 
-    def parts(self) -> tuple[LocalEngine, Source]:
+    def parts(self) -> tuple[Engine, Source]:
         module, _, name = self.make.partition(":")
         engine, source = getattr(importlib.import_module(module), name)(**self.settings)
         return engine, source

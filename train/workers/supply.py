@@ -7,14 +7,17 @@ Rollouts of iteration ``i`` may be begun when the adapter of iteration ``i - 1 -
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from fde.errors import WorkError
+from serve.engine import vllm_engine
 from serve.engine.adapter import AdapterWeights
 from serve.episodes import Group
 from train.lora import Lora
@@ -221,9 +224,19 @@ class Ahead:
 
 @contextmanager
 def open_supply(
-    rollouts: Rollouts, lora: Lora, probe: Probe, config: RlConfig, recipe: Recipe | None, task: str
+    rollouts: Rollouts,
+    lora: Lora,
+    probe: Probe,
+    config: RlConfig,
+    recipe: Recipe | None,
+    task: str,
+    folder: Path,
 ) -> Iterator[Supply]:
     """What makes a run's rollouts, as its settings have it; its workers end with the block.
+
+    Args:
+        task: Names the adapter's versions.
+        folder: Where adapters are put for a server to read, meanwhile.
 
     Raises:
         WorkError: when the settings ask for workers and nobody said how they get their parts.
@@ -234,9 +247,7 @@ def open_supply(
         return
     if recipe is None:
         raise WorkError("This run's tasks exist in its own process only: workers cannot make them.")
-    body = lora.engine.body
-    known = {"dtype": str(body.dtype).removeprefix("torch."), "split": body.split}
-    whole = replace(recipe, settings={**recipe.settings, **known})
+    whole = _whole(recipe, lora, config, folder)
 
     def beside(number: int) -> Link:
         return ProcessLink(
@@ -246,6 +257,21 @@ def open_supply(
     def check(who: str, found: list[float], version: Version) -> None:
         probe.compare(who, found, version.expected)
 
-    start = cluster.starter(whole, workers, config.stall_s) if config.engine == "ray" else beside
-    with Crew(start, workers, check) as crew:
-        yield Ahead(crew, rollouts, lora, probe, staleness=config.staleness, task=task)
+    start = cluster.starter(whole, workers, config.stall_s) if config.on_cluster else beside
+    try:
+        with Crew(start, workers, check) as crew:
+            yield Ahead(crew, rollouts, lora, probe, staleness=config.staleness, task=task)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _whole(recipe: Recipe, lora: Lora, config: RlConfig, folder: Path) -> Recipe:
+    """The recipe with what only the trainer knows."""
+    body = lora.engine.body
+    known: dict[str, Any] = {"dtype": str(body.dtype).removeprefix("torch."), "split": body.split}
+    if config.by != "local":
+        known |= {"by": config.by, "max_rank": lora.rank}
+    if config.by == "vllm-server":
+        known["folder"] = str(folder)
+    environ = vllm_engine.ENVIRON if config.by == "vllm" else {}
+    return replace(recipe, settings={**recipe.settings, **known}, environ={**recipe.environ, **environ})
