@@ -91,9 +91,7 @@ def _header(path: Path) -> Iterator[tuple[str, list[int]]]:
             yield name, [int(side) for side in about["shape"]]
 
 
-def needed(
-    model: Shapes, config: SftConfig | RlConfig, bytes_each: int, devices: int = 1
-) -> dict[str, int]:
+def needed(model: Shapes, config: SftConfig | RlConfig, bytes_each: int, devices: int = 1) -> dict[str, int]:
     """Bytes by purpose; on each of several devices that train together.
 
     Args:

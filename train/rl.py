@@ -43,7 +43,7 @@ from train.update import Updater, check_as_sampled, note_before
 from train.workers.recipe import Recipe
 from train.workers.shared import Shared
 from train.workers.supply import Supply, open_supply
-from train.world import World, joined_world, started_by_torchrun
+from train.world import World, joined_world, started_by_torchrun, told_once
 
 # Iterations in a row without any group that teaches, before the run is given up.
 _PATIENCE = 3
@@ -98,11 +98,12 @@ def train_rl(
         InputError: unknown settings, missing workflow, model or start.
         WorkError: training failed; what was checkpointed is kept.
     """
-    config = settled(make_config(RlConfig, seconds=seconds, **settings))
-    if started_by_torchrun():
-        _check_together(config)
-    with joined_world(config.stall_s) as world:
-        return _train(engagement, name, workflow, start, config, on_point, loaded, world)
+    with told_once():
+        config = settled(make_config(RlConfig, seconds=seconds, **settings))
+        if started_by_torchrun():
+            _check_together(config)
+        with joined_world(config.stall_s) as world:
+            return _train(engagement, name, workflow, start, config, on_point, loaded, world)
 
 
 def _train(

@@ -59,9 +59,7 @@ class Shards:
         trained.divide(world)
         self._groups = [self._group(layer, index, mesh, trained) for index, layer in enumerate(body.layers)]
         own = {parameter for parameter in body.decoder.parameters() if not isinstance(parameter, DTensor)}
-        self._root: FSDPModule = cast(
-            FSDPModule, fully_shard(body.decoder, mesh=mesh, ignored_params=own)
-        )
+        self._root: FSDPModule = cast(FSDPModule, fully_shard(body.decoder, mesh=mesh, ignored_params=own))
         _prefetch(self._groups, trained.first_layer)
         # The first forward settles what belongs together; and what it makes room for must take gradients.
         self.idle(lower=False)

@@ -22,7 +22,7 @@ from torch import distributed as dist
 from fde.errors import FdeError, WorkError
 
 _LOOK_S = 1.0
-_NOTICED_S = 5.0
+_NOTICED_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,7 @@ class World:
         room = torch.zeros(max(1, *sizes), dtype=torch.uint8)
         if content:
             room[: len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-        return [
-            bytes(each[:size].numpy()) for each, size in zip(self._gathered(room), sizes, strict=True)
-        ]
+        return [bytes(each[:size].numpy()) for each, size in zip(self._gathered(room), sizes, strict=True)]
 
     def _gathered(self, tensor: Tensor) -> list[Tensor]:
         found = [torch.empty_like(tensor) for _ in range(self.size)]
@@ -164,9 +162,9 @@ def joined_world(stall_s: float) -> Iterator[World]:
         yield world
         dist.barrier()
         dist.destroy_process_group()
-    except FdeError:
-        raise
     except RuntimeError as error:
+        if isinstance(error, FdeError):
+            raise
         if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
             raise
         # torchrun looks for a process that died, and tells of that one; this one only noticed.
@@ -176,6 +174,17 @@ def joined_world(stall_s: float) -> Iterator[World]:
             f"{str(error).strip().splitlines()[0]}",
             "When the cause is mended, the same command goes on at the last checkpoint.",
         ) from error
+
+
+@contextmanager
+def told_once() -> Iterator[None]:
+    """What all processes refuse, the first tells: it ends, and the others are ended before they say it."""
+    try:
+        yield
+    except FdeError:
+        if not is_first():
+            time.sleep(_NOTICED_S)
+        raise
 
 
 def _end_with(parent: int) -> None:
