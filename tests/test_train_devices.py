@@ -126,7 +126,7 @@ def scenes(made: Any) -> list[Tree]:
 def update(file: str, tune: str, lower: bool, world: World = ALONE) -> None:
     """Four updates on five scenes, of which a device has room for one at a time: not all have as many."""
     made = engine(split=1)
-    trained: Trained = Full(made) if tune == "full" else Lora(made, rank=8)
+    trained: Trained = Full(made, divided=world.several) if tune == "full" else Lora(made, rank=8)
     trees = scenes(made)
     if lower:
         add_lower(made, trees)
@@ -219,9 +219,14 @@ def test_a_run_on_two_devices_is_that_of_one(
     curves = [json.loads((run.path / "curve.json").read_text()) for run in (alone, together)]
     for mine, theirs in zip(*curves, strict=True):
         assert {"reward", "dev_success"} < set(mine)
-        for key in ("step", "tokens", "dev_success", "dev_judged", "success", "judged"):
+        for key in ("step", "dev_success", "dev_judged", "success", "judged"):
             assert mine[key] == theirs[key], key
+        # What all conversations begin with is read on each device.
+        assert mine["tokens"] <= theirs["tokens"] < 1.05 * mine["tokens"] + 1
         for key in ("loss", "norm", "reward", "entropy", "kl", "dev_potential"):
+            if mine[key] is None:  # of the start, and of a point that was not evaluated
+                assert theirs[key] is None
+                continue
             assert theirs[key] == pytest.approx(mine[key], rel=1e-3, abs=1e-5), key
 
 

@@ -72,16 +72,21 @@ class Beginning:
                 "Go on with --set tune=full; or make a base model of it: fde train export STAGE DIR.",
             )
 
-    def trained(self, engine: LocalEngine, config: SftConfig | RlConfig) -> Trained:
+    def trained(
+        self, engine: LocalEngine, config: SftConfig | RlConfig, *, divided: bool = False
+    ) -> Trained:
         """What is trained; an adapter that is gone on from keeps its own rank and scale.
 
         Full fine-tuning goes on from either kind: an adapter is merged into the weights first.
+
+        Args:
+            divided: It is going to be divided among devices.
         """
         self.check(config)
         if config.tune == "full":
             if self.weights is not None:
                 engine.use_adapter("start", self.weights)
-            return Full(engine)
+            return Full(engine, divided=divided)
         if self.weights is None:
             return Lora(engine, rank=config.rank, alpha=config.alpha, seed=config.seed)
         assert isinstance(self.weights, AdapterWeights)

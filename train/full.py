@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fde.errors import WorkError
-from serve.engine.adapter import Tuned
+from serve.engine.adapter import AdaptedLinear, Tuned
 from serve.engine.full import FullWeights, frozen_parameters
 from serve.engine.local import LocalEngine
 from train.trained import Trained
@@ -32,25 +32,35 @@ class Full(Trained):
 
     They begin as what the engine computes with, an adapter that is in use included. Where the engine
     computes in fp32 it computes with the very tensors that are trained; in bf16 with copies of them.
+
+    Args:
+        divided: They are going to be divided among devices: nothing is made before (:meth:`ready`).
     """
 
     kind = "weights"
 
-    def __init__(self, engine: LocalEngine) -> None:
+    def __init__(self, engine: LocalEngine, *, divided: bool = False) -> None:
         self.engine = engine
-        dtype = engine.body.dtype
         self.first_layer = engine.body.split
-        values = engine.replaced.values(self.first_layer)
-        began = {name: value.detach().float().clone() for name, value in values.items()}
+        began = dict(engine.replaced.values(self.first_layer))
         engine.clear_adapter()
-        if dtype == torch.float32:
-            self._leaves = {name: nn.Parameter(value) for name, value in began.items()}
-            self._masters: dict[str, Tensor] = dict(self._leaves)
-        else:
-            self._leaves = {name: nn.Parameter(value.to(dtype)) for name, value in began.items()}
-            self._masters = began
-        engine.replaced.put(self._leaves)
         engine.adapter = "training"
+        self._masters: dict[str, Tensor] = {}
+        self._leaves: dict[str, nn.Parameter] = {}
+        # What a layer begins with, until it is divided.
+        self._began = began
+        if not divided:
+            self._hold()
+
+    def _hold(self) -> None:
+        """Train tensors of this device alone."""
+        dtype = self.engine.body.dtype
+        for name, value in self._began.items():
+            master = value.detach().float().clone()
+            self._leaves[name] = nn.Parameter(master if dtype == torch.float32 else master.to(dtype))
+            self._masters[name] = self._leaves[name] if dtype == torch.float32 else master
+        self._began = {}
+        self.engine.replaced.put(self._leaves)
 
     def named(self) -> dict[str, Tensor]:
         """See :meth:`Trained.named`: by the parameters' names in the model."""
@@ -101,12 +111,15 @@ class Full(Trained):
 
     # On several devices each process has shares of the tensors, and of what the optimizer knows of them.
 
-    def divide(self, world: World) -> None:
-        """See :meth:`Trained.divide`: computing in bf16 is FSDP's affair then."""
-        masters = {name: nn.Parameter(master.detach()) for name, master in self._masters.items()}
-        self.engine.replaced.put(masters)
-        self.engine.replaced.forget()
-        self._masters, self._leaves = dict(masters), {}
+    def ready(self, layer: nn.Module, world: World) -> None:
+        """See :meth:`Trained.ready`: its parameters become fp32; computing in bf16 is FSDP's affair then."""
+        mine = {id(module) for module in layer.modules()}
+        for name, (module, attribute) in self.engine.replaced.places(self.first_layer).items():
+            if id(module) in mine:
+                if isinstance(module, AdaptedLinear):
+                    module.keep_rows(slice(0))  # a base that nothing is merged with any more
+                setattr(module, attribute, nn.Parameter(self._began.pop(name).detach().float().clone()))
+                self._masters[name] = torch.empty(0)
 
     def computed(self) -> Iterable[str]:
         """See :meth:`Trained.computed`."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fde.errors import WorkError
 from serve.engine.adapter import AdaptedLinear, AdapterWeights, Tuned
@@ -106,10 +106,12 @@ class Lora(Trained):
 
     # On several devices A and B are whole on each; what they are merged into is divided.
 
-    def divide(self, world: World) -> None:
-        """See :meth:`Trained.divide`."""
-        for module in self.modules.values():
-            module.keep_rows(world.rows(module.out_features))
+    def ready(self, layer: nn.Module, world: World) -> None:
+        """See :meth:`Trained.ready`."""
+        mine = {id(module) for module in self.modules.values()}
+        for module in layer.modules():
+            if isinstance(module, AdaptedLinear) and id(module) in mine:
+                module.keep_rows(world.rows(module.out_features))
 
     def computed(self) -> Iterable[str]:
         """See :meth:`Trained.computed`."""

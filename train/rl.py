@@ -186,7 +186,7 @@ class _Loop:
         self.engine, self.source, self.config, self.recorder = engine, source, config, recorder
         self.world = recorder.world
         self.prompt = Prompt(engine.tokenizer)
-        self.trained = begin.trained(engine, config)
+        self.trained = begin.trained(engine, config, divided=self.world.several)
         if self.world.several:
             from train.shards import Shards
 

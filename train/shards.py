@@ -56,7 +56,6 @@ class Shards:
         body = engine.body
         mesh = init_device_mesh(body.device.type, (world.size,))
         before = {name: parameter.shape for name, parameter in body.model.named_parameters()}
-        trained.divide(world)
         self._groups = [self._group(layer, index, mesh, trained) for index, layer in enumerate(body.layers)]
         own = {parameter for parameter in body.decoder.parameters() if not isinstance(parameter, DTensor)}
         self._root: FSDPModule = cast(FSDPModule, fully_shard(body.decoder, mesh=mesh, ignored_params=own))
@@ -79,6 +78,7 @@ class Shards:
 
     def _group(self, layer: nn.Module, index: int, mesh: DeviceMesh, trained: Trained) -> FSDPModule:
         """Divide a layer: its parts as one group, so that a layer that is skipped is not gathered."""
+        trained.ready(layer, self.world)
         parts = [child for child in layer.children() if next(child.parameters(), None) is not None]
         policy = MixedPrecisionPolicy(cast_forward_inputs=False)
         if isinstance(trained, Full) and index >= trained.first_layer:

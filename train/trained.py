@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from serve.engine.adapter import Tuned, files_of
 from serve.engine.local import LocalEngine
@@ -94,8 +94,8 @@ class Trained(ABC):
     # On several devices (see :mod:`train.shards`); what is the same on all of them stays as it is.
 
     @abstractmethod
-    def divide(self, world: World) -> None:
-        """Make ready for the engine's layers to be divided."""
+    def ready(self, layer: nn.Module, world: World) -> None:
+        """Make one of the engine's layers ready to be divided: one by one, so that little is there twice."""
 
     @abstractmethod
     def computed(self) -> Iterable[str]:

@@ -153,8 +153,12 @@ class AdaptedLinear(nn.Module):
         return float((fresh - self.part.to(fresh.dtype)).abs().max())
 
     def keep_rows(self, rows: slice) -> None:
-        """Keep these rows of the base weight only, where the layer is going to be divided: for good."""
-        self.base, self.rows, self._plain = self.base[rows].clone(), rows, []
+        """Keep these rows of the base weight only, where the layer is going to be divided: for good.
+
+        What an adapter is merged into is to be set anew.
+        """
+        self.base = self.part = self.base[rows].clone()
+        self.rows, self._plain = rows, []
 
     def clear(self) -> None:
         """Back to the base weight, exactly."""

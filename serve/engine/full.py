@@ -104,10 +104,6 @@ class Replaced:
             setattr(*places[name], parameter)
         self._base.clear()
 
-    def forget(self) -> None:
-        """Give the base model's own back: what was put in stays for good."""
-        self._base.clear()
-
     def in_use(self) -> FullWeights | None:
         """What was put in and is computed with now, tensors shared; None without."""
         if not self._base:
