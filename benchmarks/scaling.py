@@ -6,7 +6,10 @@ updates. What the rollouts were like is told to the calculator, so that its arit
 seconds of processor time, which a busy machine leaves alone, and the peak of resident memory, for which
 this is a process of its own.
 
-    python benchmarks/scaling.py [--quick] [--json] [--model NAME|DIR]
+With ``--devices`` so many processes train together, the weights divided among them: on one machine without
+GPUs that measures their memory, not their speed.
+
+    python benchmarks/scaling.py [--quick] [--json] [--model NAME|DIR] [--tune lora|full] [--devices N]
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -24,11 +27,15 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.training import row, show  # noqa: E402
 from benchmarks.training_tasks import Form, make_task  # noqa: E402
 
+if TYPE_CHECKING:
+    from train.settings import Tune
+    from train.world import World
+
 SAMPLES, MAX_ACTIONS = 6, 8
 
 
-def measure(model: str, groups: int) -> list[dict[str, Any]]:
-    """One iteration, and what was expected of it."""
+def measure(model: str, groups: int, tune: Tune, world: World) -> list[dict[str, Any]]:
+    """One iteration, and what was expected of it; by the processes of a world together."""
     from dataclasses import replace
 
     from fde.models import model_path
@@ -36,25 +43,33 @@ def measure(model: str, groups: int) -> list[dict[str, Any]]:
     from serve.engine.local import LocalEngine
     from serve.prompt import Prompt
     from train.algorithms import ALGORITHMS, Credit
-    from train.lora import Lora
+    from train.begin import Beginning
     from train.memory import needed, shapes
     from train.plan import Workload, seconds, this_machine
     from train.settings import RlConfig
     from train.tree import packs, prune
     from train.update import Updater
+    from train.workers.shared import exchanged
 
     device = this_machine()
-    config = RlConfig(groups=groups, samples=SAMPLES, epochs=1)
+    config = RlConfig(groups=groups, samples=SAMPLES, epochs=1, tune=tune)
     engine = LocalEngine.load(model)
     engine.body.split = round(config.frozen * engine.body.depth)
-    updater = Updater(engine, Lora(engine, rank=config.rank, alpha=config.alpha))
-    tasks = [make_task(seed) for seed in range(groups)]
+    trained = Beginning().trained(engine, config, divided=world.several)
+    if world.several:
+        from train.shards import Shards
+
+        Shards(engine, trained, world)
+    updater = Updater(engine, trained, world=world)
+    tasks = [make_task(seed) for seed in range(groups)][world.rows(groups)]
     forwards, began = engine.counters.forwards, time.process_time()
-    made = run_episodes(
-        engine, tasks, lambda task: Form(task.seed), prompt=Prompt(engine.tokenizer), temperature=1.0,
-        samples_per_task=SAMPLES, max_actions=MAX_ACTIONS, keep_lower=True,
-    )  # fmt: skip
+    with trained.gathered():
+        made = run_episodes(
+            engine, tasks, lambda task: Form(task.seed), prompt=Prompt(engine.tokenizer), temperature=1.0,
+            samples_per_task=SAMPLES, max_actions=MAX_ACTIONS, keep_lower=True,
+        )  # fmt: skip
     rollouts_s = time.process_time() - began
+    made, _ = exchanged(made, world)
     forwards = engine.counters.forwards - forwards
     judged = ALGORITHMS["tree"].judge(made, Credit())
     trees = [tree for group, targets in zip(made, judged, strict=True) for tree in prune(group, targets)]
@@ -75,10 +90,15 @@ def measure(model: str, groups: int) -> list[dict[str, Any]]:
     bytes_each = engine.body.embedding.weight.element_size()
     expected = seconds(shapes(model_path(model)), config, work, replace(device, number_bytes=bytes_each))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    memory = sum(needed(shapes(model_path(model)), config, bytes_each).values())
+    peaks = [float(each) for each in world.exchange(str(peak).encode())]
+    memory = sum(needed(shapes(model_path(model)), config, bytes_each, world.size).values())
     gib = 1 << 30
+    of_each = " of a process, the largest" if world.several else ""
+    results = [row(f"peak memory{of_each}", max(peaks) / gib, "GiB", "expected", memory / gib)]
+    if world.several:
+        return results
     return [
-        row("peak memory", peak / gib, "GiB", "expected", memory / gib),
+        *results,
         row("rollouts, processor time", rollouts_s, "s", "expected on one core", expected[0]),
         row("updates, processor time", updates_s, "s", "expected on one core", expected[1]),
         row("tokens of the rollouts, distinct", distinct, "tokens", None, None),
@@ -95,13 +115,22 @@ def main() -> None:
     parser.add_argument(
         "--model", default="smollm2-135m", help="base model: a name of `fde model list`, or a folder"
     )
+    parser.add_argument("--tune", default="lora", choices=("lora", "full"), help="what is trained")
+    parser.add_argument("--devices", type=int, default=1, help="processes that train together")
     options = parser.parse_args()
-    # One core, whose time is the processor's time: on two, waiting for each other would count as work.
+    from train.launch import launch
+    from train.world import joined_world, started_by_torchrun
+
+    if options.devices > 1 and not started_by_torchrun():
+        sys.exit(launch(options.devices, sys.argv))
     import torch
 
-    torch.set_num_threads(1)
-    results = measure(options.model, 2 if options.quick else 6)
-    show(results, as_json=options.json)
+    with joined_world(300.0) as world:
+        # One core, whose time is the processor's time: on two, waiting for each other would count as work.
+        torch.set_num_threads(1)
+        results = measure(options.model, 2 if options.quick else 6, options.tune, world)
+    if world.first:
+        show(results, as_json=options.json)
 
 
 if __name__ == "__main__":

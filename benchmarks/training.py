@@ -136,12 +136,13 @@ def our_iterations(engine: Any, work: Work, todo: Sequence[Sequence[Task]]) -> I
     from serve.prompt import Prompt
     from train.algorithms import ALGORITHMS, Credit
     from train.begin import Beginning
+    from train.settings import SftConfig
     from train.tree import prune
     from train.update import Updater
 
     engine.body.split = work.first_layer
     begin = Beginning(weights=None if work.adapter is None else adapters.read(work.adapter))
-    updater = Updater(engine, begin.lora(engine, rank=RANK, alpha=2.0 * RANK, seed=0))
+    updater = Updater(engine, begin.trained(engine, SftConfig(rank=RANK, alpha=2.0 * RANK)))
     algorithm = ALGORITHMS["dr-grpo"]
     prompt = Prompt(engine.tokenizer)
     for number, tasks in enumerate(todo):

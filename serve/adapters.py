@@ -48,7 +48,7 @@ class Adapter(BaseModel):
 
     Attributes:
         digest: SHA-256 (hex) of the weights file.
-        rank: LoRA rank.
+        rank: LoRA rank; None for weights that were tuned themselves.
         base: The base model as the training run named it.
         base_digest: Digest of the base model's weights, None when the run did not say.
         stage, run: The training run it was copied from.
@@ -59,7 +59,7 @@ class Adapter(BaseModel):
     schema_version: int = 1
     task: str
     digest: str
-    rank: int
+    rank: int | None
     base: str
     base_digest: str | None = None
     stage: str
@@ -192,7 +192,7 @@ class AdapterRegistry:
         adapter = Adapter(
             task=task,
             digest=digest,
-            rank=config["r"],
+            rank=config.get("r"),
             base=str(_said(run, "base", "model") or config.get("base_model_name_or_path") or "unknown"),
             base_digest=_said_digest(run),
             stage=stage,
@@ -313,11 +313,11 @@ class AdapterRegistry:
 
 
 def check_adapter(folder: Path) -> dict[str, Any]:
-    """Make sure that a folder holds a LoRA adapter as safetensors, and read its configuration.
+    """Make sure that a folder holds an adapter as safetensors, and read its configuration.
 
     Raises:
         MissingError: when it holds no adapter.
-        InputError: pickled or damaged weights, or an adapter that is not a LoRA.
+        InputError: pickled or damaged weights, or neither a LoRA nor tuned weights.
     """
     if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
         pickled = sorted(file.name for file in folder.glob("adapter_model.bin")) if folder.is_dir() else []
@@ -332,6 +332,9 @@ def check_adapter(folder: Path) -> dict[str, Any]:
         config = read_json(folder / CONFIG)
     except ValueError as error:
         raise InputError(f"{folder / CONFIG} is not JSON: {error}") from error
+    if isinstance(config, dict) and config.get("tuned") == "full":
+        check_safetensors(folder / WEIGHTS)
+        return config
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         raise InputError(f"{folder / CONFIG} does not describe a LoRA adapter.")
     rank = config.get("r")

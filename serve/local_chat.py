@@ -24,7 +24,7 @@ from serve.chat import ChatError, ChatRequest, likeliest
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from serve.engine.adapter import AdapterWeights
+    from serve.engine.adapter import Tuned
     from serve.engine.local import LocalEngine
 
 # A piece of a character that the next token completes.
@@ -47,7 +47,7 @@ class LocalChat:
     def __init__(self, engine: LocalEngine, base: str) -> None:
         self.engine = engine
         self.base = base
-        self._weights: dict[str, AdapterWeights] = {}
+        self._weights: dict[str, Tuned] = {}
         generation = getattr(engine.body.model, "generation_config", None)
         ends = getattr(generation, "eos_token_id", None)
         found = ends if isinstance(ends, list) else [ends]

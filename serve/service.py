@@ -170,8 +170,14 @@ def plan(
         chosen = registry.active(adapter.task)
         # Whoever names one version means it by the task's name too.
         active[adapter.task] = chosen.name if chosen in adapters and chosen is not None else adapter.name
+    tuned = [adapter.name for adapter in adapters if adapter.rank is None]
+    if tuned and engine == "vllm":
+        raise InputError(
+            f"vLLM serves adapters on one base model, and {tuned[0]} tuned the weights themselves.",
+            "Serve it with: --engine local. Or make a model of it for vLLM: fde train export STAGE DIR",
+        )
     kind: Literal["vllm", "local"] = (
-        "vllm" if engine == "vllm" or (engine == "auto" and importable()) else "local"
+        "vllm" if engine == "vllm" or (engine == "auto" and importable() and not tuned) else "local"
     )
     served_as = model_path(base).name
     return Plan(
@@ -243,7 +249,7 @@ def open_backend(plan: Plan, tell: Callable[[str], None] = lambda _: None) -> It
             dtype=plan.settings.dtype,
             max_model_len=plan.settings.max_model_len,
             kv_cache_gib=plan.settings.kv_cache_gib,
-            max_rank=max(adapter.rank for adapter in plan.adapters),
+            max_rank=max(adapter.rank or 0 for adapter in plan.adapters),
             max_loras=min(len(plan.adapters), 4),
         )
         server = VllmServer(model_path(base), served_name=plan.base, log_path=log_path, options=options)

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from fde.artifacts import digest, digest_file
 from fde.engagement import Engagement, Run
+from serve.engine.adapter import CONFIG_FILE, WEIGHTS_FILE
+from serve.engine.full import FullWeights, full_files
 
 RANK = 4
 TEMPLATE = (
@@ -81,18 +83,40 @@ def make_adapter(folder: Path, base: Path, *, strength: float, seed: int = 1) ->
     return folder
 
 
+def make_tuned(folder: Path, base: Path, *, strength: float, seed: int = 1) -> Path:
+    """Save weights of the last layer that were tuned themselves."""
+    chance = torch.Generator().manual_seed(seed)
+    layer = json.loads((base / "config.json").read_text())["num_hidden_layers"] - 1
+    tensors = {
+        name: tensor + strength * tensor.std(correction=0) * torch.randn(tensor.shape, generator=chance)
+        for name, tensor in load_file(base / "model.safetensors").items()
+        if f".layers.{layer}." in name and "norm" not in name
+    }
+    names = (CONFIG_FILE, WEIGHTS_FILE)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = FullWeights(tensors)
+    for name, content in full_files(weights, base_model=str(base), layers=[layer], names=names).items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
 def make_engagement(root: Path, base: Path, extra: str = "") -> Engagement:
     return Engagement.create(root, f'[engagement]\nname = "Tiny"\n[model]\nbase = "{base}"\n{extra}')
 
 
-def train(engagement: Engagement, stage: str, base: Path, *, strength: float, seed: int = 1) -> Run:
-    """A finished run of a training stage, as training leaves it."""
+def train(
+    engagement: Engagement, stage: str, base: Path, *, strength: float, seed: int = 1, tuned: bool = False
+) -> Run:
+    """A finished run of a training stage, as training leaves it; ``tuned``: of all weights of a layer."""
     weights = digest({"model.safetensors": digest_file(base / "model.safetensors")})
     run = engagement.run(
         stage, inputs={"model": weights}, config={"model": "tiny", "strength": strength}, seed=seed
     )
     with engagement.working(run):
-        make_adapter(run.path / "adapter", base, strength=strength, seed=seed)
-        run.write_json("result.json", {})
+        made = (make_tuned if tuned else make_adapter)(
+            run.path / "adapter", base, strength=strength, seed=seed
+        )
+        name = f"{stage.split('-', 1)[1]}@{digest_file(made / WEIGHTS_FILE)}"
+        run.write_json("result.json", {"base": str(base), "adapter": name})
         run.finish()
     return run

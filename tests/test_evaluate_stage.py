@@ -59,7 +59,8 @@ def prepared(root: Path, base: Path) -> tuple[Engagement, Workplace]:
         ("rl-main", {}, "sft-start"),
     ):
         strength = {"sft-recordings": 0.1, "sft-start": 0.15, "sft-program": 0.2, "rl-main": 0.3}[name]
-        run = train(made, name, base, strength=strength)
+        # One of the arms tuned the weights themselves.
+        run = train(made, name, base, strength=strength, tuned=name == "rl-main")
         manifest = run.manifest()
         inputs = {"start": f"{start}/{made.latest(start).id}"} if start else {}
         changed = manifest.model_copy(

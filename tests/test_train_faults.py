@@ -169,7 +169,7 @@ def test_a_run_whose_rollouts_do_without_the_adapter_stops_at_once(
     def without(self: Any, *arguments: Any, **named: Any) -> Any:
         kept = {path: module.weight for path, module in self.engine._adapted.items()}
         for module in self.engine._adapted.values():
-            module.weight = module.base
+            module.weight = torch.nn.Parameter(module.base, requires_grad=False)
         try:
             return whole(self, *arguments, **named)
         finally:

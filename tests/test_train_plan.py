@@ -12,7 +12,7 @@ from test_train_memory import pretend
 
 from fde.errors import InputError
 from train.memory import needed, shapes
-from train.plan import GPUS, Plan, Workload, device_named, plan, plans, seconds, this_machine
+from train.plan import GPUS, Plan, Workload, device_named, plan, plans, seconds, this_machine, together
 from train.settings import RlConfig
 
 H100 = GPUS["h100"]
@@ -92,3 +92,26 @@ def test_the_command_says_what_is_not_measured(fde: RunFde, folder: Path) -> Non
     assert set(plain["plans"][0]) == set(Plan.__dataclass_fields__)
     assert fde("train", "plan", folder, "--device", "h100", "--set", "staleness=1").code == 2
     assert fde("train", "plan", folder, "--device", "h100", "--devices", "0").code == 2
+
+
+def test_what_does_not_fit_one_device_is_divided_among_several(tmp_path: Path) -> None:
+    model = shapes(pretend(tmp_path / "large", layers=48, width=5120))
+    config = RlConfig(tune="full", frozen=0.0)
+    alone, *more = plans(model, config, Workload(), H100, [1, 8, 64])
+    assert not alone.fits and "does not fit" in alone.text(H100)
+    assert all(each.fits and each.trainers > 1 and each.workers == 0 for each in more)
+    assert f"--devices {more[0].trainers}, the weights divided among them" in more[0].text(H100)
+    found = needed(model, config, 2, more[0].trainers)
+    assert more[0].trainer_bytes == sum(found.values()) <= 80 << 30
+
+
+def test_devices_that_train_together_wait_for_their_link(folder: Path) -> None:
+    model, config, work = shapes(folder), RlConfig(epochs=1, batch_tokens=100_000), Workload(taught=1.0)
+    one, two = (together(model, config, work, H100, count) for count in (1, 2))
+    tokens = config.groups * (work.prompt_tokens + config.samples * work.said_tokens)
+    assert tokens < config.batch_tokens
+    # One update: the upper half's layers, twice, of which each lacks a half.
+    sent = 2 * 2 * sum(model.linear[16:]) / 2 / 450e9
+    assert two[1] == pytest.approx(max(one[1] / 2, 3 * H100.forward_s) + sent)
+    slow = replace(H100, link_bytes_s=H100.link_bytes_s / 100)
+    assert together(model, config, work, slow, 2)[1] == pytest.approx(two[1] + 99 * sent)

@@ -33,6 +33,7 @@ from train.settings import RlConfig, SftConfig
 from train.sft import fit
 from train.tree import prune
 from train.workers.recipe import Recipe
+from train.world import ALONE, World
 
 BUTTONS = ("Red", "Green", "Blue")
 
@@ -113,7 +114,14 @@ class MiniSource:
         return [demonstrate(grammar, prompt, self.session(task), task) for task in self.tasks("train", 3, 9)]
 
 
-def recorder(folder: Path, stage: str, source: Any, config: Any, points: list[Any] | None = None) -> Recorder:
+def recorder(
+    folder: Path,
+    stage: str,
+    source: Any,
+    config: Any,
+    points: list[Any] | None = None,
+    world: World = ALONE,
+) -> Recorder:
     """A training run in an engagement of its own."""
     root = folder / "client"
     if not (root / "fde.toml").exists():
@@ -123,7 +131,7 @@ def recorder(folder: Path, stage: str, source: Any, config: Any, points: list[An
         (base / "model.safetensors").write_bytes(save({"weight": torch.zeros(1)}))
         settings.create(root, name="mini", base=str(base))
     on_point = (lambda _: None) if points is None else points.append
-    return Recorder(Engagement(root), stage, source, config, on_point=on_point)
+    return Recorder(Engagement(root), stage, source, config, on_point=on_point, world=world)
 
 
 SFT = SftConfig(
@@ -173,10 +181,11 @@ def run_rl(
     begin: Beginning | None = None,
     recipe: Recipe | None = None,
     model: LocalEngine | None = None,
+    world: World = ALONE,
 ) -> Run:
-    made = recorder(folder, "rl-mini", source or MiniSource("Green"), config, points)
+    made = recorder(folder, "rl-mini", source or MiniSource("Green"), config, points, world)
     begin = begin or Beginning()
-    with made.engagement.working(made.run):
+    with made.working():
         loaded = begin.engine(made, config.frozen, model or engine())
         improve(loaded, made.source, config, made, begin, recipe)
     return made.run

@@ -8,13 +8,17 @@ from pathlib import Path
 import torch
 
 from fde.engagement import Engagement, Run
-from fde.errors import MissingError
+from fde.errors import InputError, MissingError
 from serve.engine import adapter as adapters
-from serve.engine.adapter import AdapterWeights
+from serve.engine.adapter import AdapterWeights, Tuned
+from serve.engine.full import FullWeights
 from serve.engine.local import LocalEngine
 from train import checkpoint
+from train.full import Full
 from train.lora import Lora
 from train.record import Recorder
+from train.settings import RlConfig, SftConfig
+from train.trained import Trained
 
 # Moments taken over count as those of this many updates: enough to need no correction for their beginning.
 _MATURE = 1000
@@ -30,7 +34,7 @@ class Beginning:
     """
 
     run: Run | None = None
-    weights: AdapterWeights | None = None
+    weights: Tuned | None = None
 
     @classmethod
     def of(cls, engagement: Engagement, start: str | Run | None) -> Beginning:
@@ -55,21 +59,48 @@ class Beginning:
         engine.body.split = adapters.first_layer(self.weights)
         return engine
 
-    def lora(self, engine: LocalEngine, *, rank: int, alpha: float, seed: int) -> Lora:
-        """The adapter to train; one that is gone on from keeps its own rank and scale."""
+    def check(self, config: SftConfig | RlConfig) -> None:
+        """Make sure that what is to be trained can go on from it.
+
+        Raises:
+            InputError: when a new adapter was asked for on top of weights that were tuned themselves.
+        """
+        if config.tune != "full" and isinstance(self.weights, FullWeights):
+            name = "the start" if self.run is None else f"{self.run.stage} {self.run.id}"
+            raise InputError(
+                f"{name} tuned the weights themselves: there is no adapter to go on from.",
+                "Go on with --set tune=full; or make a base model of it: fde train export STAGE DIR.",
+            )
+
+    def trained(
+        self, engine: LocalEngine, config: SftConfig | RlConfig, *, divided: bool = False
+    ) -> Trained:
+        """What is trained; an adapter that is gone on from keeps its own rank and scale.
+
+        Full fine-tuning goes on from either kind: an adapter is merged into the weights first.
+
+        Args:
+            divided: It is going to be divided among devices.
+        """
+        self.check(config)
+        if config.tune == "full":
+            if self.weights is not None:
+                engine.use_adapter("start", self.weights)
+            return Full(engine, divided=divided)
         if self.weights is None:
-            return Lora(engine, rank=rank, alpha=alpha, seed=seed)
-        lora = Lora(engine, rank=self.weights.rank, alpha=self.weights.alpha, seed=seed)
+            return Lora(engine, rank=config.rank, alpha=config.alpha, seed=config.seed)
+        assert isinstance(self.weights, AdapterWeights)
+        lora = Lora(engine, rank=self.weights.rank, alpha=self.weights.alpha, seed=config.seed)
         lora.load(self.weights)
         return lora
 
-    def take_moments(self, lora: Lora, optimizer: torch.optim.Optimizer) -> None:
+    def take_moments(self, trained: Trained, optimizer: torch.optim.Optimizer) -> None:
         """Let the optimizer go on with what it knew when the start was made."""
         if self.run is not None:
-            checkpoint.adopt_moments(lora, optimizer, self.run.path / checkpoint.MOMENTS_FILE, _MATURE)
+            checkpoint.adopt_moments(trained, optimizer, self.run.path / checkpoint.MOMENTS_FILE, _MATURE)
 
 
-def _weights(folder: Path) -> AdapterWeights:
+def _weights(folder: Path) -> Tuned:
     if not folder.is_dir():
         raise MissingError(
             f"{folder} is not there: that run has no adapter.", "Train one with: fde train sft"

@@ -9,7 +9,7 @@ step alone, so there is no generator to save.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fde.artifacts import digest_file, read_json, write_bytes, write_json
 from fde.errors import InputError
-from train.lora import Lora
+from train.trained import Trained
 
 MOMENTS_FILE = "moments.safetensors"
 # Hidden: a run's manifest lists results, not working state.
@@ -69,37 +69,30 @@ def clear(folder: Path) -> None:
             path.unlink()
 
 
-def _named(lora: Lora) -> Iterator[tuple[str, Tensor]]:
-    """The adapter's tensors, as ``a.<path>`` and ``b.<path>``."""
-    for path, pair in lora.tensors.items():
-        for letter, tensor in zip("ab", pair, strict=True):
-            yield f"{letter}.{path}", tensor
-
-
-def training_tensors(lora: Lora, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Adapter and optimizer as named tensors."""
+def training_tensors(trained: Trained, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What is trained and its optimizer as named tensors."""
     found: dict[str, Tensor] = {}
-    for name, tensor in _named(lora):
-        found[f"lora.{name}"] = tensor
+    for name, tensor in trained.named().items():
+        found[f"trained.{name}"] = trained.whole(name, tensor)
         for kind, value in optimizer.state.get(tensor, {}).items():
-            found[f"optimizer.{kind}.{name}"] = value
+            found[f"optimizer.{kind}.{name}"] = trained.whole(name, value)
     return found
 
 
-def moments(lora: Lora, optimizer: torch.optim.Optimizer) -> bytes:
+def moments(trained: Trained, optimizer: torch.optim.Optimizer) -> bytes:
     """AdamW's second moments, for a run that continues from this one: the content of ``MOMENTS_FILE``."""
     from safetensors.torch import save as to_bytes
 
-    return to_bytes(
-        {name: optimizer.state[tensor]["exp_avg_sq"].cpu().contiguous() for name, tensor in _named(lora)}
-    )
+    squares = {name: optimizer.state[tensor]["exp_avg_sq"] for name, tensor in trained.named().items()}
+    whole = {name: trained.whole(name, square) for name, square in squares.items()}
+    return to_bytes({name: square.cpu().contiguous() for name, square in whole.items()})
 
 
-def adopt_moments(lora: Lora, optimizer: torch.optim.Optimizer, file: Path, updates: int) -> bool:
+def adopt_moments(trained: Trained, optimizer: torch.optim.Optimizer, file: Path, updates: int) -> bool:
     """Begin with the second moments another run ended with; False when they are not there or do not fit.
 
     A new optimizer takes its first steps as if every gradient were equally large, noise
-    and all, which undoes what the adapter already knows. The first moments begin at zero.
+    and all, which undoes what the model already knows. The first moments begin at zero.
 
     Args:
         updates: How many updates the moments stand for (they are not corrected for their beginning).
@@ -111,38 +104,38 @@ def adopt_moments(lora: Lora, optimizer: torch.optim.Optimizer, file: Path, upda
         known = load_file(file)
     except (OSError, SafetensorError):
         return False
-    tensors = dict(_named(lora))
-    if set(known) != set(tensors) or any(known[name].shape != t.shape for name, t in tensors.items()):
+    tensors = trained.named()
+    if set(known) != set(tensors) or any(known[n].shape != trained.shape(n) for n in tensors):
         return False
     for name, tensor in tensors.items():
         optimizer.state[tensor] = {
             "step": torch.tensor(float(updates)),
             "exp_avg": torch.zeros_like(tensor),
-            "exp_avg_sq": known[name].to(tensor.device),
+            "exp_avg_sq": trained.part(name, known[name]).to(tensor.device, copy=True),
         }
     return True
 
 
 @torch.no_grad()
-def restore(lora: Lora, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def restore(trained: Trained, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """The inverse of :func:`training_tensors`.
 
     Raises:
-        InputError: when they are of another adapter.
+        InputError: when they are of another model, or of another kind.
     """
-    for name, tensor in _named(lora):
-        saved = tensors.get(f"lora.{name}")
-        if saved is None or saved.shape != tensor.shape:
+    for name, tensor in trained.named().items():
+        saved = tensors.get(f"trained.{name}")
+        if saved is None or saved.shape != trained.shape(name):
             raise InputError(
-                f"The checkpoint does not fit the model: {name[2:]} is missing or has another shape.",
+                f"The checkpoint does not fit the model: {name} is missing or has another shape.",
                 "It is of another base model; remove the run's folder to train from the beginning.",
             )
-        tensor.copy_(saved)
+        tensor.copy_(trained.part(name, saved))
         if f"optimizer.step.{name}" in tensors:
             optimizer.state[tensor] = {
-                kind: tensors[f"optimizer.{kind}.{name}"]
+                kind: trained.part(name, tensors[f"optimizer.{kind}.{name}"])
                 .clone()
                 .to("cpu" if kind == "step" else tensor.device)
                 for kind in ("step", "exp_avg", "exp_avg_sq")
             }
-    lora.merge()
+    trained.merge()

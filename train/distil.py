@@ -27,11 +27,11 @@ from serve.episodes import Group
 from serve.prompt import Prompt
 from train.algorithms import sft
 from train.lessons import kind_of, said_lines
-from train.lora import Lora
 from train.loss import Divergence
 from train.settings import SftConfig
 from train.source import Source, program_demonstrations
 from train.starts import Midway, Start
+from train.trained import Trained
 from train.tree import Tree, pack, packs, prune
 from train.visits import Visits
 
@@ -82,17 +82,15 @@ class Teacher(Protocol):
 
 
 class Shown:
-    """The same model, shown what the demonstration did; its adapter follows the one that is trained.
+    """The same model, shown what the demonstration did; its weights follow those that are trained.
 
     Args:
         rate: ``average += rate * (trained - average)`` after each update.
     """
 
-    def __init__(self, engine: LocalEngine, lora: Lora, prompt: Prompt, rate: float) -> None:
-        self.engine, self.lora, self.prompt, self.rate = engine, lora, prompt, rate
-        self.average = {
-            path: (a.detach().clone(), b.detach().clone()) for path, (a, b) in lora.tensors.items()
-        }
+    def __init__(self, engine: LocalEngine, trained: Trained, prompt: Prompt, rate: float) -> None:
+        self.engine, self.trained, self.prompt, self.rate = engine, trained, prompt, rate
+        self.average = trained.snapshot()
 
     def context(self, scene: Scene, tree: Tree, first: int) -> Tree:
         shared = len(self.prompt.shared_tokens())
@@ -108,26 +106,17 @@ class Shown:
 
     @contextmanager
     def used(self) -> Iterator[LocalEngine]:
-        for path, module in self.lora.modules.items():
-            module.set(*self.average[path], self.lora.scale)
-        try:
+        with self.trained.computing(self.average):
             yield self.engine
-        finally:
-            for path, module in self.lora.modules.items():
-                module.set(*self.lora.tensors[path], self.lora.scale)
 
     @torch.no_grad()
     def follow(self) -> None:
-        for path, pair in self.lora.tensors.items():
-            for mine, theirs in zip(self.average[path], pair, strict=True):
-                mine.lerp_(theirs, self.rate)
+        mine = self.average.named()
+        for name, tensor in self.trained.named().items():
+            mine[name].lerp_(tensor, self.rate)
 
     def tensors(self) -> dict[str, Tensor]:
-        return {
-            f"teacher.{letter}.{path}": tensor
-            for path, pair in self.average.items()
-            for letter, tensor in zip("ab", pair, strict=True)
-        }
+        return {f"teacher.{name}": tensor for name, tensor in self.average.named().items()}
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor]) -> None:

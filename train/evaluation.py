@@ -12,6 +12,8 @@ from serve.engine.local import LocalEngine
 from serve.episodes import Group
 from serve.prompt import Prompt
 from train.source import Source
+from train.workers.shared import exchanged
+from train.world import ALONE, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,22 @@ class Dev:
 
 
 def evaluate(
-    engine: LocalEngine, source: Source, prompt: Prompt, tasks: Sequence[Task], max_actions: int
+    engine: LocalEngine,
+    source: Source,
+    prompt: Prompt,
+    tasks: Sequence[Task],
+    max_actions: int,
+    world: World = ALONE,
 ) -> Dev:
-    """Do dev tasks with the adapter as it is now."""
+    """Do dev tasks with the adapter as it is now; the processes of a world share them."""
     began = time.perf_counter()
     before = engine.counters.tokens
-    groups = run_episodes(engine, tasks, source.session, prompt=prompt, max_actions=max_actions)
+    mine = tasks[world.rows(len(tasks))]
+    groups = (
+        run_episodes(engine, mine, source.session, prompt=prompt, max_actions=max_actions) if mine else []
+    )
+    if world.several:
+        groups, _ = exchanged(groups, world)
     done = episodes(groups)
     known = [episode.success for episode in done if episode.success is not None]
     potentials = [episode.potential for episode in done if episode.potential is not None]
@@ -51,7 +63,7 @@ def evaluate(
         success=sum(known) / len(known) if known else None,
         judged=len(known),
         potential=sum(potentials) / len(potentials) if potentials else None,
-        seconds=time.perf_counter() - began,
+        seconds=world.agreed(time.perf_counter() - began),
         tokens=engine.counters.tokens - before,
         groups=groups,
     )

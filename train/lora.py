@@ -7,25 +7,33 @@ layers, a learning rate about ten times that of full fine-tuning, alpha 32.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from serve.engine.adapter import AdaptedLinear, AdapterWeights, peft_files
+from fde.errors import WorkError
+from serve.engine.adapter import AdaptedLinear, AdapterWeights, Tuned
 from serve.engine.local import LocalEngine
+from train.trained import Trained
+from train.world import World
+
+if TYPE_CHECKING:
+    from train.shards import Shards
 
 
-class Lora:
+class Lora(Trained):
     """LoRA tensors of an engine's layers from ``first_layer`` up, being trained.
-
-    The engine computes with them at once: call :meth:`merge` after every change.
 
     Args:
         rank: Rank of every pair.
         alpha: ``scale = alpha / rank``.
         seed: Of A's initial values; B begins at zero, so the adapter begins without effect.
     """
+
+    kind = "adapter"
 
     def __init__(
         self, engine: LocalEngine, *, rank: int = 16, alpha: float = 32.0, first_layer: int = 0, seed: int = 0
@@ -42,25 +50,30 @@ class Lora:
             b = torch.zeros(module.out_features, rank)
             device = engine.body.device
             self.tensors[path] = (a.to(device).requires_grad_(), b.to(device).requires_grad_())
-        self.attach()
-
-    def attach(self) -> None:
-        """Make the engine compute with (and train) these tensors."""
         self.engine.clear_adapter()
-        for path, module in self.modules.items():
-            a, b = self.tensors[path]
-            module.set(a, b, self.scale)
+        self._attach()
         self.engine.adapter = "training"
 
+    def _attach(self) -> None:
+        """Make the engine compute with (and train) these tensors."""
+        for path, module in self.modules.items():
+            module.set(*self.tensors[path], self.scale)
+        self._changed()
+
+    def _changed(self) -> None:
+        if self.shards is not None:
+            self.shards.refresh()
+
+    def named(self) -> dict[str, Tensor]:
+        """See :meth:`Trained.named`: ``a.<path>`` and ``b.<path>``."""
+        return self.weights().named()
+
     def merge(self) -> None:
-        """Bring the engine's weights up to date with the tensors."""
+        """See :meth:`Trained.merge`."""
         for module in self.modules.values():
             module.merge()
+        self._changed()
 
-    def parameters(self) -> list[Tensor]:
-        return [tensor for pair in self.tensors.values() for tensor in pair]
-
-    @torch.no_grad()
     def load(self, weights: AdapterWeights) -> None:
         """Continue from an adapter: its values are copied in.
 
@@ -73,24 +86,68 @@ class Lora:
             mine = self.tensors[path]
             if mine[0].shape != a.shape or mine[1].shape != b.shape:
                 raise ValueError(f"the adapter has another shape at {path}")
-        self.copy(weights.pairs)
-
-    @torch.no_grad()
-    def copy(self, pairs: Mapping[str, tuple[Tensor, Tensor]]) -> None:
-        """Take over values of the same layers and shapes."""
-        for path, (a, b) in pairs.items():
-            self.tensors[path][0].copy_(a)
-            self.tensors[path][1].copy_(b)
-        self.merge()
+        self.copy(weights.named())
 
     def weights(self) -> AdapterWeights:
-        """The adapter as it is now (tensors shared, not copied)."""
+        """See :meth:`Trained.weights`."""
         return AdapterWeights(self.rank, self.alpha, self.scale, self.tensors)
 
-    def files(self) -> dict[str, bytes]:
-        """The adapter as peft's files: name -> content."""
-        return peft_files(self.weights(), base_model=self.engine.name)
+    @contextmanager
+    def computing(self, weights: Tuned) -> Iterator[None]:
+        """See :meth:`Trained.computing`."""
+        assert isinstance(weights, AdapterWeights)
+        for path, module in self.modules.items():
+            module.set(*weights.pairs[path], weights.scale)
+        self._changed()
+        try:
+            yield
+        finally:
+            self._attach()
 
-    def digest(self) -> str:
-        """SHA-256 (hex) of the weights alone."""
-        return self.weights().digest()
+    # On several devices A and B are whole on each; what they are merged into is divided.
+
+    def ready(self, layer: nn.Module, world: World) -> None:
+        """See :meth:`Trained.ready`."""
+        mine = {id(module) for module in self.modules.values()}
+        for module in layer.modules():
+            if isinstance(module, AdaptedLinear) and id(module) in mine:
+                module.keep_rows(world.rows(module.out_features))
+
+    def computed(self) -> Iterable[str]:
+        """See :meth:`Trained.computed`."""
+        return [f"{path}.weight" for path in self.modules]
+
+    def take_parts(self, shards: Shards) -> None:
+        """See :meth:`Trained.take_parts`."""
+        for path, module in self.modules.items():
+            module.part = shards.parts[f"{path}.weight"].rows
+        self.shards = shards
+        self.merge()
+
+    def reduce(self, world: World) -> None:
+        """See :meth:`Trained.reduce`."""
+        for tensor in self.parameters():
+            if tensor.grad is None:
+                tensor.grad = torch.zeros_like(tensor)
+        world.add([tensor.grad for tensor in self.parameters() if tensor.grad is not None])
+
+    def agree(self, world: World) -> None:
+        """See :meth:`Trained.agree`."""
+        world.check_same(self.digest())
+
+    def check(self, limit: float) -> None:
+        """See :meth:`Trained.check`."""
+        for path, module in self.modules.items():
+            a, b = self.tensors[path]
+            if module.a is not a or module.b is not b:
+                raise WorkError(
+                    f"The adapter being trained is not in use: {path} computes with another one.",
+                    "This is a fault of the toolkit; nothing trained since the last checkpoint counts.",
+                )
+        for path, module in self.modules.items():
+            stale = module.stale()
+            if not stale <= limit:
+                raise WorkError(
+                    f"The weights in use are stale: {path} differs from its adapter by {stale:.2g}.",
+                    "This is a fault of the toolkit; nothing trained since the last checkpoint counts.",
+                )

@@ -93,26 +93,35 @@ def _header(path: Path) -> Iterator[tuple[str, list[int]]]:
             yield name, [int(side) for side in about["shape"]]
 
 
-def needed(model: Shapes, config: SftConfig | RlConfig, bytes_each: int) -> dict[str, int]:
-    """Bytes by purpose.
+def needed(model: Shapes, config: SftConfig | RlConfig, bytes_each: int, devices: int = 1) -> dict[str, int]:
+    """Bytes by purpose; on each of several devices that train together.
 
     Args:
         bytes_each: Of a number in the model: 4 in fp32, 2 in bf16.
     """
     split = round(config.frozen * len(model.linear))
     trained = len(model.linear) - split
+    full = config.tune == "full"
     kept = _KEPT_WIDTHS * model.width + _KEPT_INNER * model.inner
     weights = model.elements * bytes_each
     merged = sum(model.linear[split:]) * bytes_each
     adapter = 4 * config.rank * sum(model.sides[split:])
+    if full:
+        # In fp32 the weights that take the place of the base model's are those that are trained.
+        tuned, sets = 4 * sum(model.linear[split:]), 4 if bytes_each == 4 else 5
+    else:
+        tuned, sets = adapter, 5
     rollouts = _ROWS * _ROW_TOKENS * (model.cache + model.width) * bytes_each
+    backward = _UPDATE_TOKENS * trained * kept * bytes_each
+    if devices > 1:
+        return _divided(model, weights, merged, (tuned, full), (rollouts, backward), bytes_each, devices)
     found = {
         "libraries": _LIBRARIES,
         "model": weights,
-        "merged weights": merged,
+        "tuned weights" if full else "merged weights": merged,
         # The tensors, their gradients in two lanes, two moments: in fp32 whatever the model is in.
-        "adapter and optimizer": 5 * adapter,
-        "backward pass": _UPDATE_TOKENS * trained * kept * bytes_each,
+        "gradients and optimizer" if full else "adapter and optimizer": sets * tuned,
+        "backward pass": backward,
         "choices": 3 * 64 * model.vocabulary * 4,
         "rollouts": rollouts,
     }
@@ -120,8 +129,9 @@ def needed(model: Shapes, config: SftConfig | RlConfig, bytes_each: int) -> dict
     workers = config.processes if isinstance(config, RlConfig) and not config.on_cluster else 0
     if workers and isinstance(config, RlConfig):
         # Each has a model of its own; the trainer keeps the versions that are still rolled out with.
+        handed = 0 if full else adapter
         each = {
-            "local": _LIBRARIES + weights + merged + adapter + rollouts,
+            "local": _LIBRARIES + weights + merged + handed + rollouts,
             # It computes with adapters beside the model, not merged into it.
             "vllm": _VLLM + weights + 2 * adapter + rollouts,
             "vllm-server": _LIBRARIES,
@@ -130,8 +140,46 @@ def needed(model: Shapes, config: SftConfig | RlConfig, bytes_each: int) -> dict
     return found
 
 
-def check_memory(base: str, config: SftConfig | RlConfig) -> int:
+def _divided(
+    model: Shapes,
+    weights: int,
+    merged: int,
+    trained: tuple[int, bool],
+    passes: tuple[int, int],
+    bytes_each: int,
+    devices: int,
+) -> dict[str, int]:
+    """The same where layers are divided (:mod:`train.shards`): the larger of what rollouts and updates take.
+
+    Args:
+        trained: Bytes of what is trained, once, and whether it is all weights.
+        passes: Bytes of rollouts and of a backward pass.
+    """
+    (tuned, full), (rollouts, backward) = trained, passes
+    layers = sum(model.linear) * bytes_each
+    # The tensors, their gradients, two moments: of an adapter the whole on each device, of weights a share.
+    optimizer = 4 * tuned // devices if full else 4 * tuned
+    # Of full weights in bf16 the shares are fp32; an adapter's base and merged weights lie beside each other.
+    shares = (layers - merged if full else layers + merged) // devices
+    always = {
+        "libraries": _LIBRARIES,
+        "embedding and head": weights - layers,
+        "shares of the weights": shares,
+        "gradients and optimizer" if full else "adapter and optimizer": optimizer,
+        "choices": 3 * 64 * model.vocabulary * 4,
+    }
+    # Two layers are whole at a time, and one's gradients.
+    at_once = 3 * max(model.linear) * bytes_each
+    rolling = {**always, "weights brought together": layers, "rollouts": rollouts}
+    updating = {**always, "layers brought together": at_once, "backward pass": backward}
+    return max(rolling, updating, key=lambda parts: sum(parts.values()))
+
+
+def check_memory(base: str, config: SftConfig | RlConfig, devices: int = 1) -> int:
     """Make sure that a run fits into this machine; returns the bytes it is expected to need.
+
+    Args:
+        devices: That train together, this one among them.
 
     Raises:
         InputError: when it does not, with the nearest setting that would.
@@ -145,36 +193,55 @@ def check_memory(base: str, config: SftConfig | RlConfig) -> int:
         import psutil
 
         # Whether the CPU computes in bf16 is only measured when the model is loaded.
-        available, bytes_each, where = psutil.virtual_memory().available, 4, "this machine"
-    total = sum(needed(model, config, bytes_each).values())
+        available, bytes_each, where = psutil.virtual_memory().available // devices, 4, "this machine"
+        if devices > 1:
+            where = f"each of {devices} processes on {where}"
+    total = sum(needed(model, config, bytes_each, devices).values())
     if total > available:
-        raise _too_large(base, model, config, bytes_each, available, where)
+        raise _too_large(base, model, config, (bytes_each, devices), available, where)
     return total
 
 
 def _too_large(
-    base: str, model: Shapes, config: SftConfig | RlConfig, bytes_each: int, available: int, where: str
+    base: str,
+    model: Shapes,
+    config: SftConfig | RlConfig,
+    on: tuple[int, int],
+    available: int,
+    where: str,
 ) -> InputError:
-    parts = needed(model, config, bytes_each)
+    """Args: ``on`` is what :func:`needed` takes of the hardware."""
+    parts = needed(model, config, *on)
     largest = ", ".join(
         f"{name} {size / GIB:.1f}" for name, size in sorted(parts.items(), key=lambda part: -part[1])[:3]
     )
     if "rollout workers" in parts and isinstance(config, RlConfig):
         fewer = replace(config, staleness=0, workers=None, engine="local")
-        if (other := sum(needed(model, fewer, bytes_each).values())) <= available:
+        if (other := sum(needed(model, fewer, *on).values())) <= available:
             settings = "--engine local --staleness 0" if config.by != "local" else "--staleness 0"
             hint = f"Possible here: {settings}, without workers ({other / GIB:.1f} GiB)."
             return _refusal(base, sum(parts.values()), available, where, largest, hint)
     for frozen in (share for share in _FROZEN if share > config.frozen):
-        for rank in sorted({config.rank, min(config.rank, 8)}, reverse=True):
-            other = sum(needed(model, replace(config, frozen=frozen, rank=rank), bytes_each).values())
+        for rank in _ranks(config):
+            other = sum(needed(model, replace(config, frozen=frozen, rank=rank), *on).values())
             if other <= available:
                 settings = f"--set frozen={frozen}" + (f" --set rank={rank}" if rank != config.rank else "")
                 hint = f"Possible here: {settings} ({other / GIB:.1f} GiB)."
                 return _refusal(base, sum(parts.values()), available, where, largest, hint)
-    least = sum(needed(model, replace(config, frozen=_FROZEN[-1], rank=1), bytes_each).values())
+    if config.tune == "full":
+        adapter = replace(config, tune="lora")
+        if (other := sum(needed(model, adapter, *on).values())) <= available:
+            hint = f"Possible here: --set tune=lora ({other / GIB:.1f} GiB)."
+            return _refusal(base, sum(parts.values()), available, where, largest, hint)
+    least = sum(needed(model, replace(config, tune="lora", frozen=_FROZEN[-1], rank=1), *on).values())
     hint = f"No setting makes it fit: it takes {least / GIB:.1f} GiB at least. Choose a smaller base model."
     return _refusal(base, sum(parts.values()), available, where, largest, hint)
+
+
+def _ranks(config: SftConfig | RlConfig) -> list[int]:
+    """An adapter's own rank and a small one, to try; of full weights there is none to choose."""
+    ranks = {config.rank} if config.tune == "full" else {config.rank, min(config.rank, 8)}
+    return sorted(ranks, reverse=True)
 
 
 def _refusal(base: str, total: int, available: int, where: str, largest: str, hint: str) -> InputError:

@@ -32,6 +32,7 @@ class Device:
         reads, trains: Shares of ``operations_s`` that long feeds and updates reach.
         forward_s: What a forward takes however little it computes.
         number_bytes: Of a number in the weights.
+        link_bytes_s: From one to another of its kind.
         measured: Whether the shares were measured with this toolkit; else they are assumptions.
     """
 
@@ -43,23 +44,27 @@ class Device:
     trains: float
     forward_s: float
     number_bytes: int
+    link_bytes_s: float
     measured: bool
 
 
-def _gpu(name: str, gib: float, tera: float, tera_bytes: float) -> Device:
+def _gpu(name: str, gib: float, tera: float, tera_bytes: float, link: float) -> Device:
     """A GPU by its maker's data sheet; the shares are what is usual for models of a few billion weights."""
-    return Device(name, gib, tera * 1e12, tera_bytes * 1e12, 0.35, 0.25, 0.02, 2, measured=False)
+    return Device(name, gib, tera * 1e12, tera_bytes * 1e12, 0.35, 0.25, 0.02, 2, link * 1e9, measured=False)
 
 
 GPUS = {
     each.name: each
     for each in (
-        _gpu("a100-40", 40, 312, 1.56), _gpu("a100-80", 80, 312, 2.04), _gpu("l40s", 48, 362, 0.864),
-        _gpu("h100", 80, 989, 3.35), _gpu("h200", 141, 989, 4.8), _gpu("b200", 180, 2250, 8.0),
+        _gpu("a100-40", 40, 312, 1.56, 300), _gpu("a100-80", 80, 312, 2.04, 300),
+        _gpu("l40s", 48, 362, 0.864, 32), _gpu("h100", 80, 989, 3.35, 450),
+        _gpu("h200", 141, 989, 4.8, 450), _gpu("b200", 180, 2250, 8.0, 900),
     )
 }  # fmt: skip
 # Of a CPU, whose peak is measured on the spot; `benchmarks/scaling.py` compares them with a run.
 _CPU_READS, _CPU_TRAINS, _CPU_FORWARD_S = 0.75, 0.6, 0.01
+# Between machines, on the usual network of ten gigabits.
+_CPU_LINK_BYTES_S = 1.2e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ class Plan:
     Attributes:
         workers: Rollout workers; 0 when the trainer makes its rollouts itself.
         used: Devices that have something to do.
+        trainers: Of them, those that train together, with the weights divided among them.
         trainer_bytes, worker_bytes: On their devices; together where both are on one.
         rollouts_s, updates_s: Of an iteration, each by itself; ``iteration_s`` as they overlap.
         limit: What an iteration waits for.
@@ -96,6 +102,7 @@ class Plan:
 
     devices: int
     used: int
+    trainers: int
     staleness: int
     workers: int
     trainer_bytes: int
@@ -113,7 +120,12 @@ class Plan:
         trainer, worker = self.trainer_bytes / GIB, self.worker_bytes / GIB
         if not self.fits:
             return f"does not fit: the trainer takes {trainer:.1f} GiB, a device has {device.gib:.0f}."
-        if not self.workers:
+        if self.trainers > 1:
+            how = (
+                f"--devices {self.trainers}, the weights divided among them; rollouts and updates take turns "
+                f"({trainer:.1f} GiB each)"
+            )
+        elif not self.workers:
             how = f"rollouts and updates take turns on one ({trainer:.1f} GiB)"
         else:
             how = (
@@ -166,7 +178,7 @@ def this_machine() -> Device:
     bytes_s = block.nbytes / best(lambda: block.sum())
     return Device(
         "this machine", psutil.virtual_memory().total / GIB, operations_s, bytes_s, _CPU_READS, _CPU_TRAINS,
-        _CPU_FORWARD_S, dtype.itemsize, measured=False,
+        _CPU_FORWARD_S, dtype.itemsize, _CPU_LINK_BYTES_S, measured=False,
     )  # fmt: skip
 
 
@@ -187,11 +199,30 @@ def seconds(
     return reading + work.choices * each, operations / (device.operations_s * device.trains)
 
 
+def together(
+    model: Shapes, config: RlConfig, work: Workload, device: Device, trainers: int
+) -> tuple[float, float]:
+    """The same where devices train together, each computing its share of either.
+
+    Every update brings the trained layers together twice, forward and backward, and, of full weights, their
+    gradients once; that is counted as if nothing were computed meanwhile.
+    """
+    rollouts, updates = seconds(model, config, work, device, trainers)
+    upper = sum(model.linear[round(config.frozen * len(model.linear)) :])
+    tokens = config.groups * (work.prompt_tokens + config.samples * work.said_tokens) * work.taught
+    count = math.ceil(tokens / config.batch_tokens) * (config.epochs or 4)
+    moved = upper * (2 * device.number_bytes + (4 if config.tune == "full" else 0))
+    sent = count * moved * (trainers - 1) / trainers / device.link_bytes_s
+    # What few tokens take on each device is not divided: each update is a forward and a backward at least.
+    return rollouts, max(updates / trainers, 3 * count * device.forward_s) + sent
+
+
 def plan(model: Shapes, config: RlConfig, work: Workload, device: Device, devices: int) -> Plan:
     """How to use so many devices, and what to expect.
 
     One device trains; rollouts are made by it in turn, by the others, or, where the environment is what is
     waited for, by workers beside the trainer. Workers that would only wait for the trainer are left out.
+    Or several train together, which makes their rollouts as well: where a model does not fit one.
 
     Raises:
         InputError: when ``devices`` is no number of devices.
@@ -204,13 +235,45 @@ def plan(model: Shapes, config: RlConfig, work: Workload, device: Device, device
     for workers in sorted({*range(1, min(most, 16) + 1), *(2**power for power in range(12)), most}):
         if workers <= most:
             candidates += [_plan(model, config, work, device, devices, workers, 1)]
+    candidates += [
+        _together(model, config, work, device, devices, trainers)
+        for trainers in sorted({*(2**power for power in range(1, 13)), devices})
+        if 1 < trainers <= devices
+    ]
     fitting = [each for each in candidates if each.fits]
     if not fitting:
-        return candidates[0]
+        return min(candidates, key=lambda each: each.trainer_bytes)
     fastest = min(each.iteration_s for each in fitting)
     # The smallest that is nearly as fast: a device more must be worth it.
     return min(
-        (each for each in fitting if each.iteration_s <= 1.05 * fastest), key=lambda each: each.workers
+        (each for each in fitting if each.iteration_s <= 1.05 * fastest),
+        key=lambda each: (each.used, each.workers),
+    )
+
+
+def _together(
+    model: Shapes, config: RlConfig, work: Workload, device: Device, devices: int, trainers: int
+) -> Plan:
+    config = replace(config, staleness=0, workers=None)
+    on_each = sum(needed(model, config, device.number_bytes, trainers).values())
+    computed, updates = together(model, config, work, device, trainers)
+    rollouts = computed + work.actions * work.wait_s
+    tokens = config.groups * (work.prompt_tokens + config.samples * work.said_tokens)
+    return Plan(
+        devices=devices,
+        used=trainers,
+        trainers=trainers,
+        staleness=0,
+        workers=0,
+        trainer_bytes=on_each,
+        worker_bytes=0,
+        fits=on_each <= device.gib * GIB,
+        rollouts_s=rollouts,
+        updates_s=updates,
+        iteration_s=rollouts + updates,
+        tokens_s=tokens / (rollouts + updates),
+        limit="rollouts" if rollouts > updates else "updates",
+        measured=device.measured,
     )
 
 
@@ -251,6 +314,7 @@ def _plan(
     return Plan(
         devices=devices,
         used=1 + (0 if shared else min(others, workers)),
+        trainers=1,
         staleness=staleness,
         workers=workers,
         trainer_bytes=trainer,

@@ -14,6 +14,7 @@ from serve.engine.local import LocalEngine
 from serve.episodes import Decision
 from train.lora import Lora
 from train.loss import forward
+from train.trained import Trained
 from train.tree import Packed, Tree, pack
 
 # Engine and trainer compute the same function along different paths; fp32 rounding stays far below.
@@ -36,16 +37,19 @@ class Probe:
     brought up to date, or an adapter without effect stops training at once instead of wasting it.
     """
 
-    def __init__(self, engine: LocalEngine, lora: Lora, tree: Tree) -> None:
+    def __init__(self, engine: LocalEngine, trained: Trained, tree: Tree) -> None:
         self.engine = engine
-        self.lora = lora
+        self.trained = trained
         place = tree.targets[0][0]
         kept = [(p, t) for p, t in tree.targets if p == place][:8]
         self.tree = Tree([-1], [0], [tree.tokens[place]], [None], [(0, t) for _, t in kept])
         self.first = self._trainer()
-        engine.clear_adapter()
-        self.base = self._trainer()
-        lora.attach()
+        # What the base model says is what an engine that leaves the adapter out would say.
+        self.base: Tensor | None = None
+        if isinstance(trained, Lora):
+            none = {name: torch.zeros_like(tensor) for name, tensor in trained.named().items()}
+            with trained.computing(trained.weights().like(none)):
+                self.base = self._trainer()
 
     @torch.no_grad()
     def _trainer(self) -> Tensor:
@@ -79,6 +83,8 @@ class Probe:
                 f"(at most {limit} is rounding).",
                 "What is sampled is not what is trained. Nothing since the last checkpoint counts.",
             )
+        if self.base is None:
+            return difference
         apart = float((torch.tensor(found) - torch.tensor(expected)).abs().mean())
         plain = float((torch.tensor(found) - self.base).abs().mean())
         if apart > max(_ROUNDING[self.engine.body.dtype], _NEARER * plain):
@@ -95,21 +101,7 @@ class Probe:
         Raises:
             WorkError: when they disagree, or the adapter that is trained is not the one computed with.
         """
-        for path, module in self.lora.modules.items():
-            a, b = self.lora.tensors[path]
-            if module.a is not a or module.b is not b:
-                raise WorkError(
-                    f"The adapter being trained is not in use: {path} computes with another one.",
-                    "This is a fault of the toolkit; nothing trained since the last checkpoint counts.",
-                )
-        limit = _TOLERANCE[self.engine.body.dtype]
-        for path, module in self.lora.modules.items():
-            stale = module.stale()
-            if not stale <= limit:
-                raise WorkError(
-                    f"The weights in use are stale: {path} differs from its adapter by {stale:.2g}.",
-                    "This is a fault of the toolkit; nothing trained since the last checkpoint counts.",
-                )
+        self.trained.check(_TOLERANCE[self.engine.body.dtype])
         return self.compare("Engine", self._engine().tolist(), self.expected())
 
     def check_gap(self, gap: float) -> None:
@@ -139,8 +131,8 @@ class Probe:
         change = float((self._trainer() - self.first).abs().max())
         if change == 0.0:
             raise WorkError(
-                "The adapter has no effect: after training the model answers exactly as before.",
-                "Check that the adapter covers layers of this model (--first-layer, --rank).",
+                f"What was trained ({self.trained.kind}) has no effect: the model answers exactly as before.",
+                "Check that it covers layers of this model (--set frozen, --set rank).",
             )
         return change
 

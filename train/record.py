@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from serve.engine.adapter import WEIGHTS_FILE
 from serve.engine.local import LocalEngine
 from train import checkpoint
 from train.evaluation import Dev
-from train.lora import Lora
 from train.source import Source
+from train.trained import Trained
+from train.world import ALONE, World
 
 PAGE_FILE = "page.html"
 # What MLflow is told of every point.
@@ -81,7 +82,11 @@ class Point:
 
 
 class Recorder:
-    """The run of a training stage."""
+    """The run of a training stage.
+
+    Args:
+        world: The processes that train together: the first of them keeps and tells.
+    """
 
     def __init__(
         self,
@@ -92,7 +97,9 @@ class Recorder:
         *,
         inputs: Mapping[str, str] | None = None,
         on_point: Callable[[Point], None] = lambda _: None,
+        world: World = ALONE,
     ) -> None:
+        self.world = world
         self.engagement = engagement
         self.base = settings.section(engagement, "model", settings.ModelSettings).base
         self.source = source
@@ -113,15 +120,26 @@ class Recorder:
         engine.body.split = round(frozen * engine.body.depth)
         return engine
 
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Do the run's work; one process at a time, or the processes of one world."""
+        with self.engagement.working(self.run) if self.world.first else nullcontext():
+            yield
+
     def point(self, point: Point) -> None:
-        self.on_point(point)
+        if self.world.first:
+            self.on_point(point)
 
     def samples(self, step: int, samples: Sequence[Mapping[str, Any]], kind: str = "rollouts") -> None:
         """Keep some episodes of a step for people to read (see :mod:`train.samples`)."""
+        if not self.world.first:
+            return
         self.run.write_json(f"samples/{step:05d}-{kind}.json", list(samples))
 
     def save(self, step: int, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Checkpoint the working state."""
+        if not self.world.first:
+            return
         with _kept_on_disk():
             checkpoint.save(self.run.path, step, state, tensors)
 
@@ -129,14 +147,19 @@ class Recorder:
     def _adapter(self) -> Path:
         return self.run.path / "adapter"
 
-    def save_best(self, lora: Lora) -> None:
+    def save_best(self, trained: Trained) -> None:
         """Keep the adapter as it is now as the result, until a better one comes."""
+        files = trained.files()
+        if not self.world.first:
+            return
         with _kept_on_disk():
-            for name, content in lora.files().items():
+            for name, content in files.items():
                 write_bytes(self._adapter / name, content)
 
     def save_moments(self, content: bytes) -> None:
         """Keep the optimizer's moments, for a run that continues from this one."""
+        if not self.world.first:
+            return
         write_bytes(self.run.path / checkpoint.MOMENTS_FILE, content)
 
     def finish(
@@ -148,6 +171,8 @@ class Recorder:
             step: Of the best adapter; ``tokens`` and ``seconds`` are the whole run's.
             more: Further fields of the result.
         """
+        if not self.world.first:
+            return
         name = f"{self.task}@{digest_file(self._adapter / WEIGHTS_FILE)}"
         at_best = next((point for point in curve if point["step"] == step), curve[-1] if curve else {})
         result = {

@@ -18,7 +18,7 @@ from typing import Any
 
 from envgen.statistics import wilson
 from fde.engagement import Engagement, Run
-from fde.errors import WorkError
+from fde.errors import InputError, WorkError
 from serve.agent import episodes
 from serve.demonstrate import demonstrate
 from serve.engine.local import LocalEngine
@@ -41,7 +41,9 @@ from train.source import Source
 from train.tree import Tree, anchors, packs, prune
 from train.update import Updater, add_lower, check_as_sampled, note_before
 from train.workers.recipe import Recipe
+from train.workers.shared import Shared
 from train.workers.supply import Supply, open_supply
+from train.world import World, joined_world, started_by_torchrun, told_once
 
 # Iterations in a row without any group that teaches, before the run is given up.
 _PATIENCE = 3
@@ -64,7 +66,6 @@ class _State:
     fruitless: int = 0
     best: tuple[float, float] | None = None
     best_iteration: int = 0
-    start: float | None = None
     waited: int = 0
     strata: list[dict[str, Any]] = field(default_factory=list)
     ordered: list[dict[str, Any]] = field(default_factory=list)
@@ -82,7 +83,7 @@ def train_rl(
     loaded: LocalEngine | None = None,
     **settings: Any,
 ) -> Run:
-    """Train an adapter by reinforcement; the run of the stage ``rl-<name>``.
+    """Train by reinforcement; the run of the stage ``rl-<name>``.
 
     Args:
         name: Names the adapter and the stage.
@@ -97,21 +98,55 @@ def train_rl(
         InputError: unknown settings, missing workflow, model or start.
         WorkError: training failed; what was checkpointed is kept.
     """
+    with told_once():
+        config = settled(make_config(RlConfig, seconds=seconds, **settings))
+        if started_by_torchrun():
+            _check_together(config)
+        with joined_world(config.stall_s) as world:
+            return _train(engagement, name, workflow, start, config, on_point, loaded, world)
+
+
+def _train(
+    engagement: Engagement,
+    name: str,
+    workflow: str,
+    start: str | Run | None,
+    config: RlConfig,
+    on_point: Callable[[Point], None],
+    loaded: LocalEngine | None,
+    world: World,
+) -> Run:
     from train.workflow import open_source
 
-    config = settled(make_config(RlConfig, seconds=seconds, **settings))
     source = open_source(engagement, workflow)
     begin = Beginning.of(engagement, start)
-    recorder = Recorder(engagement, f"rl-{name}", source, config, inputs=begin.inputs, on_point=on_point)
-    if recorder.run.finished:
-        engagement.publish(recorder.run)
+    begin.check(config)
+    recorder = Recorder(
+        engagement, f"rl-{name}", source, config, inputs=begin.inputs, on_point=on_point, world=world
+    )
+    if world.agreed(recorder.run.finished):
+        if world.first:
+            engagement.publish(recorder.run)
         return recorder.run
     if loaded is None:
-        check_memory(recorder.base, config)
-    with engagement.working(recorder.run):
+        check_memory(recorder.base, config, world.size)
+    with recorder.working():
         engine = begin.engine(recorder, config.frozen, loaded)
         improve(engine, source, config, recorder, begin, source.recipe(recorder.base))
     return recorder.run
+
+
+def _check_together(config: RlConfig) -> None:
+    """Make sure that the settings are possible on several devices.
+
+    Raises:
+        InputError: when they are not.
+    """
+    if config.processes:
+        raise InputError(
+            "Several devices train, and their processes make the rollouts: no rollout workers beside them.",
+            "Leave out --staleness, --workers and --engine; or train on one device, without --devices.",
+        )
 
 
 def improve(
@@ -128,9 +163,13 @@ def improve(
         recipe: How rollout workers get the same engine and source, where the settings ask for some.
     """
     loop = _Loop(engine, source, config, recorder, begin)
+    world = recorder.world
+    if world.several:
+        loop.run(Shared(loop.rollouts, world))
+        return
     adapters = recorder.run.path / ".adapters"
     with open_supply(
-        loop.rollouts, loop.lora, loop.probe, loop.config, recipe, recorder.task, adapters
+        loop.rollouts, loop.trained, loop.probe, loop.config, recipe, recorder.task, adapters
     ) as supply:
         loop.run(supply)
 
@@ -148,10 +187,15 @@ class _Loop:
     ) -> None:
         config = settled(config)
         self.engine, self.source, self.config, self.recorder = engine, source, config, recorder
+        self.world = recorder.world
         self.prompt = Prompt(engine.tokenizer)
-        self.lora = begin.lora(engine, rank=config.rank, alpha=config.alpha, seed=config.seed)
-        self.updater = Updater(engine, self.lora)
-        begin.take_moments(self.lora, self.updater.optimizer)
+        self.trained = begin.trained(engine, config, divided=self.world.several)
+        if self.world.several:
+            from train.shards import Shards
+
+            Shards(engine, self.trained, self.world)
+        self.updater = Updater(engine, self.trained, world=self.world)
+        begin.take_moments(self.trained, self.updater.optimizer)
         self.algorithm = algorithm_of(config)
         self.credit = Credit(config.trust, config.partial)
         self.clip = bounds(config)
@@ -161,7 +205,8 @@ class _Loop:
         task = self.rollouts.first
         group = demonstrate(engine.grammar, self.prompt, source.session(task), task)
         trees = prune(group, sft.targets(group))
-        self.probe = Probe(engine, self.lora, max(trees, key=lambda tree: len(tree.targets)))
+        with self.trained.gathered():
+            self.probe = Probe(engine, self.trained, max(trees, key=lambda tree: len(tree.targets)))
 
     def run(self, supply: Supply) -> None:
         state, config = self.state, self.config
@@ -169,17 +214,17 @@ class _Loop:
         if saved is not None:
             plain, tensors = saved
             state = self.state = _State(**plain)
-            checkpoint.restore(self.lora, self.updater.optimizer, tensors)
+            checkpoint.restore(self.trained, self.updater.optimizer, tensors)
             self.updater.updates = state.updates
             self.rollouts.curriculum.restore(state.strata)
             supply.restore(state.ordered)
-        self.probe.check()
+        with self.trained.gathered():
+            self.probe.check()
         supply.publish(state.iteration)
         if not state.curve and config.dev_times:
             # What it starts with is the first that may be the result: it is not made worse.
             found = self._evaluate()
             self._judge(found)
-            state.start = found.success
             state.curve.append(asdict(Point(step=0, seconds=0.0, tokens=0).with_dev(found)))
         began = time.monotonic() - state.seconds
 
@@ -188,18 +233,19 @@ class _Loop:
         def progress() -> float:
             done = state.iteration / iterations if iterations else 0.0
             waited = (time.monotonic() - began) / config.seconds if config.seconds else 0.0
-            return min(1.0, max(done, waited))
+            return self.world.agreed(min(1.0, max(done, waited)))
 
         enough = self._enough() if state.iteration else None
         while enough is None and (share := progress()) < 1.0:
             state.iteration += 1
             point, notes = self._iterate(share, supply, iterations)
+            self.trained.agree(self.world)
             supply.publish(state.iteration)
             state.seconds = time.monotonic() - began
             times = config.dev_times
             if times and (progress() >= (state.evaluated + 1) / times or progress() >= 1.0):
                 if self.updater.updates:
-                    self.probe.check_used()
+                    self._check_used()
                 found = self._evaluate()
                 began += found.seconds
                 point = point.with_dev(found)
@@ -211,13 +257,13 @@ class _Loop:
             state.curve.append(asdict(point))
             state.strata, state.updates = self.rollouts.curriculum.state(), self.updater.updates
             state.ordered = supply.state()
-            tensors = checkpoint.training_tensors(self.lora, self.updater.optimizer)
+            tensors = checkpoint.training_tensors(self.trained, self.updater.optimizer)
             self.recorder.save(state.iteration, asdict(state), tensors)
             enough = self._enough()
         if state.best is None:
             if self.updater.updates:
-                self.probe.check_used()
-            self.recorder.save_best(self.lora)
+                self._check_used()
+            self.recorder.save_best(self.trained)
             state.best_iteration = state.iteration
         self.recorder.finish(
             state.curve,
@@ -226,13 +272,25 @@ class _Loop:
             seconds=state.seconds,
             iterations=state.iteration,
             updates=self.updater.updates,
-            start_success=state.start,
+            start_success=self._start_success(),
             stopped=enough or "budget",
             note=_START_KEPT if state.iteration and not state.best_iteration else None,
         )
 
+    def _start_success(self) -> float | None:
+        """Dev success of what the run started with: its curve begins with it, where it was judged."""
+        first = self.state.curve[0] if self.state.curve else {"step": None}
+        return first["dev_success"] if first["step"] == 0 else None
+
+    def _check_used(self) -> None:
+        with self.trained.gathered():
+            self.probe.check_used()
+
     def _evaluate(self) -> Dev:
-        return evaluate(self.engine, self.source, self.prompt, self.dev, self.config.max_actions)
+        with self.trained.gathered():
+            return evaluate(
+                self.engine, self.source, self.prompt, self.dev, self.config.max_actions, self.world
+            )
 
     def _judge(self, found: Dev) -> None:
         """Keep the adapter when it did best on dev tasks so far."""
@@ -243,7 +301,7 @@ class _Loop:
         state.waited = 0 if better else state.waited + 1
         if state.best is None or list(found.rank) >= list(state.best):
             state.best, state.best_iteration = found.rank, state.iteration
-            self.recorder.save_best(self.lora)
+            self.recorder.save_best(self.trained)
 
     def _enough(self) -> str | None:
         """Why the run ends before its budget: dev success reached its target, rises no more, or fell."""
@@ -269,7 +327,8 @@ class _Loop:
         began = time.perf_counter()
         tokens_before = self.engine.counters.tokens
         # Where all agree, and not on success, only the unlikely can help.
-        batch = supply.batch(state.iteration, all_tried=bool(state.fruitless), last=last)
+        with self.trained.gathered():
+            batch = supply.batch(state.iteration, all_tried=bool(state.fruitless), last=last)
         drawn, groups = batch.drawn, batch.groups
         check_as_sampled(groups)
         rollout_s = time.perf_counter() - began
@@ -333,7 +392,8 @@ class _Loop:
         clipped = masked = decisions = 0
         lr = config.rate * (1.0 - 0.7 * share)
         if config.correct:
-            self.state.tokens += note_before(self.engine, trees)
+            with self.trained.gathered():
+                self.state.tokens += note_before(self.engine, trees)
         for epoch in range(config.epochs or 1):
             chance = random.Random(f"{config.seed}/{self.state.iteration}/{epoch}")
             order = trees[:]
@@ -359,9 +419,10 @@ class _Loop:
                 masked += done.masked
                 decisions += done.decisions
                 self.state.tokens += done.tokens
-        self.probe.check()
-        if norm and not self.state.updates:
-            self.probe.check_used()
+        with self.trained.gathered():
+            self.probe.check()
+            if norm and not self.state.updates:
+                self.probe.check_used()
         if not decisions:
             return {}
         return {

@@ -13,6 +13,11 @@ from serve.engine.engines import By
 Demonstrations = Literal["recordings", "program", "both"]
 Objective = Literal["imitation", "sdft", "distil"]
 Engine = Literal["local", "vllm", "vllm-server", "ray", "ray-vllm"]
+Tune = Literal["lora", "full"]
+
+# The peak learning rate where none is given. That of all weights is a tenth of an adapter's ("LoRA Without
+# Regret", thinkingmachines.ai/blog/lora, 2025).
+RATE, FULL_RATE = 2e-3, 2e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +32,11 @@ class SftConfig:
         teacher: The larger model, for ``distil``.
         ema: Share by which the teacher of ``sdft`` follows the model after each update.
         skip: Tokens at the beginning of each scene's answer that ``sdft`` leaves out.
+        tune: What is trained of the layers above the frozen ones: ``lora``, an adapter of ``rank`` and
+            ``alpha``; ``full``, all their weights.
         frozen: Share of the model's layers, from below, that stay as they are: what they make of
             the demonstrations is computed once.
-        rate: Peak learning rate.
+        rate: Peak learning rate (for ``full`` a tenth, where :func:`make_config` is given none).
         batch_tokens: Tokens of one update.
         seconds: Wall-clock budget of training, evaluation on dev aside.
         updates: Updates at most: with these alone the machine's speed does not decide the result. Where
@@ -45,10 +52,11 @@ class SftConfig:
     teacher: str | None = None
     ema: float = 0.01
     skip: int = 0
+    tune: Tune = "lora"
     rank: int = 16
     alpha: float = 32.0
     frozen: float = 0.5
-    rate: float = 2e-3
+    rate: float = RATE
     batch_tokens: int = 400
     seconds: float | None = None
     updates: int | None = None
@@ -68,7 +76,8 @@ class RlConfig:
         groups: Groups of an iteration; ``samples`` episodes each.
         min_p: What is less likely than this share of the likeliest choice is not tried: a slip somewhere
             in a long episode hides what the other choices were worth.
-        rate: Learning rate; ``batch_tokens`` tokens of one update.
+        tune: See :class:`SftConfig`.
+        rate: Learning rate (see :class:`SftConfig`); ``batch_tokens`` tokens of one update.
         epochs: Times an iteration's trees are gone over; None leaves it to the algorithm.
         trust, partial: See :class:`train.algorithms.returns.Credit`.
         again, disturbed, whole: Shares of groups, see :class:`train.curriculum.Curriculum`.
@@ -102,7 +111,7 @@ class RlConfig:
     groups: int = 20
     samples: int = 6
     min_p: float = 0.05
-    rate: float = 2e-3
+    rate: float = RATE
     batch_tokens: int = 1000
     epochs: int | None = None
     trust: float = 0.7
@@ -120,6 +129,7 @@ class RlConfig:
     workers: int | None = None
     engine: Engine = "local"
     stall_s: float = 300.0
+    tune: Tune = "lora"
     rank: int = 16
     alpha: float = 32.0
     frozen: float = 0.5
@@ -157,6 +167,8 @@ def make_config(kind: type[Any], **settings: Any) -> Any:
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise InputError(f"Unknown training setting '{unknown[0]}'.", f"Known are: {', '.join(known)}.")
+    if settings.get("tune") == "full":
+        settings.setdefault("rate", FULL_RATE)
     try:
         return TypeAdapter(kind).validate_python(settings)
     except ValidationError as error:

@@ -24,13 +24,13 @@ from train.begin import Beginning
 from train.distil import Larger, OnPolicy, Shown
 from train.evaluation import evaluate
 from train.lessons import Demonstrated, Lessons
-from train.lora import Lora
 from train.memory import check_memory
 from train.probe import Probe
 from train.record import Point, Recorder
 from train.samples import shown
 from train.settings import Demonstrations, SftConfig, make_config
 from train.source import Source, program_demonstrations
+from train.trained import Trained
 from train.tree import Tree, prune
 from train.update import Updater
 
@@ -62,7 +62,7 @@ def train_sft(
     engine: LocalEngine | None = None,
     **settings: Any,
 ) -> Run:
-    """Train an adapter on demonstrations; the run of the stage ``sft-<name>``.
+    """Train on demonstrations; the run of the stage ``sft-<name>``.
 
     Args:
         name: Names the adapter and the stage.
@@ -83,6 +83,7 @@ def train_sft(
     check_objective(config)
     source = open_source(engagement, workflow)
     begin = Beginning.of(engagement, start)
+    begin.check(config)
     recorder = Recorder(engagement, f"sft-{name}", source, config, inputs=begin.inputs, on_point=on_point)
     if recorder.run.finished:
         engagement.publish(recorder.run)
@@ -97,18 +98,18 @@ def train_sft(
 def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Recorder, begin: Beginning) -> None:
     """Train and leave the best adapter, the curve and the result in the recorder's run."""
     prompt = Prompt(engine.tokenizer)
-    lora = begin.lora(engine, rank=config.rank, alpha=config.alpha, seed=config.seed)
-    lessons = _lessons(engine, lora, source, config, prompt)
-    updater = Updater(engine, lora)
-    begin.take_moments(lora, updater.optimizer)
-    probe = Probe(engine, lora, lessons.probe)
+    trained = begin.trained(engine, config)
+    lessons = _lessons(engine, trained, source, config, prompt)
+    updater = Updater(engine, trained)
+    begin.take_moments(trained, updater.optimizer)
+    probe = Probe(engine, trained, lessons.probe)
     dev = source.tasks("dev", config.dev_tasks, config.seed)
     state = _State()
     saved = checkpoint.load(recorder.run.path)
     if saved is not None:
         plain, tensors = saved
         state = _State(**plain)
-        checkpoint.restore(lora, updater.optimizer, tensors)
+        checkpoint.restore(trained, updater.optimizer, tensors)
         updater.updates = state.step
         lessons.restore(state.lessons, tensors)
     began = time.monotonic() - state.seconds
@@ -144,28 +145,30 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
             recorder.samples(state.step, [shown(prompt, group) for group in found.groups[:2]], "dev")
             if state.best is None or list(found.rank) >= list(state.best):
                 state.best, state.best_step = found.rank, state.step
-                recorder.save_best(lora)
+                recorder.save_best(trained)
         recorder.point(point)
         state.curve.append(asdict(point))
         if due:
             state.lessons = lessons.state()
-            kept = {**checkpoint.training_tensors(lora, updater.optimizer), **lessons.tensors()}
+            kept = {**checkpoint.training_tensors(trained, updater.optimizer), **lessons.tensors()}
             recorder.save(state.step, asdict(state), kept)
     if state.best is None:
         probe.check_used()
         probe.check()
-        recorder.save_best(lora)
+        recorder.save_best(trained)
         state.best_step = state.step
-    recorder.save_moments(checkpoint.moments(lora, updater.optimizer))
+    recorder.save_moments(checkpoint.moments(trained, updater.optimizer))
     recorder.finish(state.curve, step=state.best_step, tokens=state.tokens, seconds=state.seconds)
 
 
-def _lessons(engine: LocalEngine, lora: Lora, source: Source, config: SftConfig, prompt: Prompt) -> Lessons:
+def _lessons(
+    engine: LocalEngine, trained: Trained, source: Source, config: SftConfig, prompt: Prompt
+) -> Lessons:
     """What the settings say to learn from."""
     if config.objective == "imitation":
         return Demonstrated(engine, demonstration_trees(engine, source, config, prompt), config)
     if config.objective == "sdft":
-        return OnPolicy(engine, source, prompt, config, Shown(engine, lora, prompt, config.ema))
+        return OnPolicy(engine, source, prompt, config, Shown(engine, trained, prompt, config.ema))
     teacher = LocalEngine.load(config.teacher or "", device=str(engine.body.device))
     return OnPolicy(engine, source, prompt, config, Larger(teacher, engine))
 

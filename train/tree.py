@@ -208,7 +208,7 @@ def pack(trees: Sequence[Tree], device: torch.device | str = "cpu") -> Packed:
         ids=torch.tensor(ids, device=device),
         positions=torch.tensor(positions, device=device),
         plan=TreePlan(paths),
-        lower=torch.cat(known) if len(known) == len(lowers) else None,
+        lower=torch.cat([lower.to(device) for lower in known]) if len(known) == len(lowers) else None,
         predictors=torch.tensor(predictors, device=device),
         targets=targets,
         sequences=torch.tensor(sequences, device=device),

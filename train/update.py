@@ -1,4 +1,4 @@
-"""Updates of the adapter, shared by supervised training and RL, and the checks that stop a broken one."""
+"""Updates of what is trained, shared by supervised training and RL, and the checks that stop a broken one."""
 
 from __future__ import annotations
 
@@ -6,72 +6,97 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from fde.errors import WorkError
+from serve.engine.lanes import shared_out
 from serve.engine.local import LocalEngine
 from serve.episodes import Group
-from train.lora import Lora
-from train.loss import Clip, Divergence, forward, loss_of
-from train.tree import Tree, pack, packs
+from train.loss import Clip, Divergence, Losses, forward, loss_of
+from train.trained import Trained
+from train.tree import Packed, Tree, pack, packs
+from train.world import ALONE, World
+
+if TYPE_CHECKING:
+    from train.shards import Shards
 
 
 @dataclass(slots=True)
-class Updated:
+class Counts:
+    """What was computed of an update.
+
+    Attributes:
+        loss: Mean over decisions, or a part of its sum.
+        kl, gap: Means over decisions of the divergence from the policy before the iteration, and of the
+            distance from the log-probabilities at sampling time.
+        tokens: Computed forward and backward; ``decisions`` learned from.
+        clipped, masked: Decisions at their bound, and left out (see :class:`train.loss.Losses`).
+    """
+
+    loss: float = 0.0
+    kl: float = 0.0
+    gap: float = 0.0
+    tokens: int = 0
+    decisions: int = 0
+    clipped: int = 0
+    masked: int = 0
+
+    def add(self, part: Counts) -> None:
+        """Count a part of the update in."""
+        for name in Counts.__dataclass_fields__:
+            setattr(self, name, getattr(self, name) + getattr(part, name))
+
+    @classmethod
+    def of(cls, losses: Losses, packed: Packed, total: float, count: int) -> Counts:
+        """Of one forward of an update, which has weights of ``total`` in ``count`` targets."""
+        return Counts(
+            loss=float(losses.value.detach()),
+            kl=losses.kl / total,
+            gap=losses.gap * len(packed.targets) / count,
+            tokens=packed.size,
+            decisions=sum(target.weight > 0 for target in packed.targets),
+            clipped=losses.clipped,
+            masked=losses.masked,
+        )
+
+    def over(self, world: World) -> Counts:
+        """Those of all processes together."""
+        mine = [getattr(self, name) for name in Counts.__dataclass_fields__]
+        loss, kl, gap, *numbers = world.total(mine)
+        return Counts(loss, kl, gap, *(round(number) for number in numbers))
+
+
+@dataclass(slots=True)
+class Updated(Counts):
     """What one update did.
 
     Attributes:
-        loss: Mean over decisions; ``norm`` is the gradient's before clipping.
-        tokens: Tokens computed forward and backward; ``decisions`` learned from.
-        clipped, masked: Decisions at their bound, and left out (see :class:`train.loss.Losses`).
-        kl, gap: Means over decisions of the divergence from the policy before the iteration, and of the
-            distance from the log-probabilities at sampling time.
+        norm: The gradient's before clipping.
         losses: Each tree's mean of :attr:`train.loss.Losses.each`, in the order given.
     """
 
-    loss: float
-    norm: float
-    tokens: int
-    decisions: int
-    clipped: int
-    kl: float
-    seconds: float
-    gap: float = 0.0
-    masked: int = 0
+    norm: float = 0.0
+    seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
-
-    def add(self, part: _Part) -> None:
-        """Count a part of the update in, its losses aside."""
-        self.loss += part.loss
-        self.tokens += part.tokens
-        self.decisions += part.decisions
-        self.clipped += part.clipped
-        self.kl += part.kl
-        self.gap += part.gap
-        self.masked += part.masked
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What a lane computed of an update: its share of the loss, and that one's gradients."""
+    """What a lane computed of an update, each tree's loss, and the gradients."""
 
-    loss: float
-    tokens: int
-    decisions: int
-    clipped: int
-    kl: float
-    gap: float
-    masked: int
+    counts: Counts
     losses: list[float]
     gradients: tuple[Tensor, ...]
 
 
 class Updater:
-    """AdamW on a LoRA adapter.
+    """AdamW on what is trained.
 
     Args:
+        world: The processes that train together; what is trained is divided among them by then.
         budget: Tokens of one forward and backward; bounds memory.
         max_norm: Gradients are clipped to this norm.
     """
@@ -79,18 +104,20 @@ class Updater:
     def __init__(
         self,
         engine: LocalEngine,
-        lora: Lora,
+        trained: Trained,
         *,
+        world: World = ALONE,
         budget: int = 1536,
         max_norm: float = 1.0,
         beta2: float = 0.99,
     ) -> None:
         self.engine = engine
-        self.lora = lora
+        self.trained = trained
+        self.world = world
         self.budget = budget
         self.max_norm = max_norm
         self.optimizer = torch.optim.AdamW(
-            lora.parameters(), lr=0.0, betas=(0.9, beta2), weight_decay=0.0, foreach=True
+            trained.parameters(), lr=0.0, betas=(0.9, beta2), weight_decay=0.0, foreach=True
         )
         self.updates = 0
 
@@ -106,28 +133,21 @@ class Updater:
         began = time.perf_counter()
         total = sum(target.weight for tree in trees for _, target in tree.targets)
         count = sum(len(tree.targets) for tree in trees)
-        done = Updated(0.0, 0.0, 0, 0, 0, 0.0, 0.0)
-        parameters = self.lora.parameters()
-        for batch in packs(trees, self.budget):
-            shares = self.engine.lanes.share([tree.size for tree in batch])
-            lanes = [[batch[index] for index in share] for share in shares]
-            parts = self.engine.lanes.run(lambda lane: self._part(lane, total, count, rule), lanes)
-            each = [0.0] * len(batch)
-            for share, part in zip(shares, parts, strict=True):
-                done.add(part)
-                for index, loss in zip(share, part.losses, strict=True):
-                    each[index] = loss
-                # Summed here, in the lanes' order: the same work gives the same bits.
-                for parameter, gradient in zip(parameters, part.gradients, strict=True):
-                    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
-            done.losses.extend(each)
+        done = Updated()
+        if self.trained.shards is None:
+            self._in_lanes(trees, total, count, rule, done)
+        else:
+            self._together(self.trained.shards, trees, total, count, rule, done)
+        parameters = self.trained.parameters()
         if not math.isfinite(done.loss):
             self.optimizer.zero_grad()
             raise WorkError(
                 f"The loss of update {self.updates + 1} is {done.loss}.",
                 "Lower the learning rate; the checkpoint before this update is kept.",
             )
-        done.norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.max_norm))
+        norm = self.trained.norm(self.world)
+        torch.nn.utils.clip_grads_with_norm_(parameters, self.max_norm, norm)
+        done.norm = float(norm)
         if done.norm == 0.0 and done.clipped + done.masked >= done.decisions:
             # The updates before, on decisions of the same rollouts, went as far as they may for these too.
             self.optimizer.zero_grad()
@@ -137,33 +157,77 @@ class Updater:
             raise WorkError(
                 f"The gradient of update {self.updates + 1} over {done.decisions} decisions is "
                 f"{'zero' if done.norm == 0 else 'not a number'}: nothing can be learned from it.",
-                "Either no decision has an advantage, or the adapter is not in the computation.",
+                "Either no decision has an advantage, or what is trained is not in the computation.",
             )
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.lora.merge()
+        self.trained.merge()
         self.updates += 1
         done.seconds = time.perf_counter() - began
         return done
+
+    def _in_lanes(
+        self, trees: Sequence[Tree], total: float, count: int, rule: Clip | Divergence | None, done: Updated
+    ) -> None:
+        """Forward and backward of an update's trees, each pack shared out among the lanes."""
+        parameters = self.trained.parameters()
+        for batch in packs(trees, self.budget):
+            shares = self.engine.lanes.share([tree.size for tree in batch])
+            lanes = [[batch[index] for index in share] for share in shares]
+            parts = self.engine.lanes.run(lambda lane: self._part(lane, total, count, rule), lanes)
+            each = [0.0] * len(batch)
+            for share, part in zip(shares, parts, strict=True):
+                done.add(part.counts)
+                for index, loss in zip(share, part.losses, strict=True):
+                    each[index] = loss
+                # Summed here, in the lanes' order: the same work gives the same bits.
+                for parameter, gradient in zip(parameters, part.gradients, strict=True):
+                    gradient = gradient.to(parameter.dtype)
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+            done.losses.extend(each)
 
     def _part(self, trees: Sequence[Tree], total: float, count: int, rule: Clip | Divergence | None) -> _Part:
         """Forward and backward of some of an update's trees, which has ``count`` targets."""
         packed = pack(trees, self.engine.body.device)
         losses = loss_of(self.engine, packed, total, rule)
-        gradients = torch.autograd.grad(losses.value, self.lora.parameters())
-        return _Part(
-            loss=float(losses.value.detach()),
-            tokens=packed.size,
-            decisions=sum(target.weight > 0 for target in packed.targets),
-            clipped=losses.clipped,
-            kl=losses.kl / total,
-            gap=losses.gap * len(packed.targets) / count,
-            masked=losses.masked,
-            losses=_per_tree(trees, losses.each),
-            gradients=gradients,
-        )
+        gradients = torch.autograd.grad(losses.value, self.trained.leaves())
+        return _Part(Counts.of(losses, packed, total, count), _per_tree(trees, losses.each), gradients)
+
+    def _together(
+        self,
+        shards: Shards,
+        trees: Sequence[Tree],
+        total: float,
+        count: int,
+        rule: Clip | Divergence | None,
+        done: Updated,
+    ) -> None:
+        """Forward and backward of an update's trees, shared out among the processes of the world.
+
+        All make as many forwards, through the same layers, as they bring their shares together in each.
+        """
+        shares = shared_out([tree.size for tree in trees], self.world.size)
+        packed_of = [list(packs([trees[index] for index in share], self.budget)) for share in shares]
+        mine, counts, found = packed_of[self.world.rank], Counts(), list[float]()
+        lower = all(each is not None for tree in trees for each in tree.lower)
+        for number in range(max(len(batches) for batches in packed_of)):
+            if number >= len(mine):
+                shards.idle(lower=lower).backward()
+                continue
+            packed = pack(mine[number], self.engine.body.device)
+            packed.lower = packed.lower if lower else None
+            losses = loss_of(self.engine, packed, total, rule)
+            losses.value.backward()
+            counts.add(Counts.of(losses, packed, total, count))
+            found += _per_tree(mine[number], losses.each)
+        self.trained.reduce(self.world)
+        each = [0.0] * len(trees)
+        for index, loss in zip(shares[self.world.rank], found, strict=True):
+            each[index] = loss
+        done.add(counts.over(self.world))
+        done.losses.extend(self.world.total(each))
 
 
 def _per_tree(batch: Sequence[Tree], each: Tensor) -> list[float]:

@@ -51,6 +51,12 @@ def watching(stage: str) -> Iterator[Callable[[Point], None]]:
         yield board.add
 
 
+@contextmanager
+def unwatched() -> Iterator[Callable[[Point], None]]:
+    """Shows nothing: of several processes of a run the first does."""
+    yield lambda _: None
+
+
 def note(point: Point) -> str:
     """A point in a few words."""
     parts = [f"{point.tokens / 1000:.0f}k tokens"]

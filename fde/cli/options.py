@@ -13,6 +13,22 @@ from fde.errors import MissingError
 if TYPE_CHECKING:
     from fde.engagement import Engagement
 
+def command_line(ctx: typer.Context, *, without: str) -> list[str]:
+    """This command as it was given, without one of its options, for another process to run."""
+    found = ["-C", str(ctx.obj.folder.resolve()), *ctx.command_path.split()[1:]]
+    for parameter in ctx.command.params:
+        value = ctx.params.get(parameter.name or "")
+        if parameter.name == without or value in (None, False, [], ()):
+            continue
+        option = [] if parameter.param_type_name == "argument" else [max(parameter.opts, key=len)]
+        if value is True:
+            found += option
+            continue
+        for each in value if isinstance(value, list | tuple) else [value]:
+            found += [*option, str(each)]
+    return found
+
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fde.cli.options import JsonOption
+from fde.cli.options import JsonOption, command_line
 from fde.console import emit, out
 
 if TYPE_CHECKING:
@@ -101,6 +102,12 @@ def rl_command(
             "(RAY_ADDRESS) ray, ray-vllm."
         ),
     ] = "local",
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            help="Devices of this machine that train together, with the weights divided among them.", min=1
+        ),
+    ] = None,
     seed: Seed = 0,
     settings: Set = None,
     json: JsonOption = False,
@@ -109,11 +116,14 @@ def rl_command(
 
     Example: fde train rl code-invoice --start sft-code-invoice --seconds 330
     """
-    from fde.cli.board import watching
+    from fde.cli.board import unwatched, watching
     from train.rl import train_rl
+    from train.world import is_first
 
     more = _settings(settings, ctx.params)
-    with watching(f"rl-{name or workflow}") as tell:
+    if devices is not None:
+        _on_devices(ctx, devices)
+    with watching(f"rl-{name or workflow}") if is_first() else unwatched() as tell:
         run = train_rl(
             ctx.obj.engagement(),
             name=name or workflow,
@@ -128,7 +138,17 @@ def rl_command(
             seed=seed,
             **more,
         )
-    _show(run, json)
+    if is_first():
+        _show(run, json)
+
+
+def _on_devices(ctx: typer.Context, devices: int) -> None:
+    """Have the command done by a process on each device, where there are several; and end with them."""
+    from train.launch import check_devices, launch
+
+    check_devices(devices)
+    if devices > 1:
+        raise typer.Exit(launch(devices, ["-m", "fde", *command_line(ctx, without="devices")]))
 
 
 @app.command("plan")
@@ -175,6 +195,30 @@ def plan_command(
         out(f"{each.devices} x {where.name}: {each.text(where)}")
     if not where.measured:
         out("Times follow from peaks and assumed shares of them: they are not measured.")
+
+
+@app.command("export")
+def export_command(
+    ctx: typer.Context,
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="For instance rl-code-invoice.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
+    dtype: Annotated[
+        str, typer.Option(help="Of the weights: auto (as the base model's files), float32 or bfloat16.")
+    ] = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Write a training stage's latest result as a whole model in Hugging Face layout, safetensors only.
+
+    Any server can load it, and fde model add DIR makes a base model of it.
+    Example: fde train export rl-code-invoice models/code-invoice
+    """
+    from train.export import export
+
+    told = export(ctx.obj.engagement().latest(stage), folder, dtype=dtype)
+    if json:
+        emit(told)
+        return
+    out(f"{told['path']}: {told['base']} with {str(told['adapter'])[:60]}, {int(told['bytes']) / 1e9:.2f} GB")
 
 
 @app.command("show")

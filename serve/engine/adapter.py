@@ -1,4 +1,4 @@
-"""LoRA adapters as merged weights: full speed, and exactly undone.
+"""Adapters: what training changed of a base model. LoRA as merged weights: full speed, and exactly undone.
 
 An adapted linear layer keeps its base weight untouched and computes with
 ``base + scale * B A`` in a second tensor. Inference and training use the same
@@ -6,7 +6,8 @@ merged tensor, so they cannot disagree by rounding; while an adapter is being
 trained, the backward pass takes the gradients of A and B from the same
 matrices (as in peft with dropout 0), without a second forward through them.
 
-Files are peft's: ``adapter_config.json`` and ``adapter_model.safetensors``.
+Files are peft's: ``adapter_config.json`` and ``adapter_model.safetensors``. Tuned parameters
+(:mod:`serve.engine.full`) have files of the same names.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from fde.errors import InputError, MissingError
+from serve.engine.full import KIND, KIND_KEY, FullWeights, full_files, full_of
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -57,6 +59,23 @@ class AdapterWeights:
                 found.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
         return found.hexdigest()
 
+    def named(self) -> dict[str, Tensor]:
+        """Its tensors as ``a.<path>`` and ``b.<path>``; :meth:`like` is the inverse."""
+        return {
+            f"{letter}.{path}": tensor
+            for path, pair in self.pairs.items()
+            for letter, tensor in zip("ab", pair, strict=True)
+        }
+
+    def like(self, tensors: Mapping[str, Tensor]) -> AdapterWeights:
+        """The same with other values."""
+        pairs = {path: (tensors[f"a.{path}"], tensors[f"b.{path}"]) for path in self.pairs}
+        return replace(self, pairs=pairs)
+
+
+# What training may have changed of a model.
+Tuned = AdapterWeights | FullWeights
+
 
 class _MergedLinear(torch.autograd.Function):
     """``x W^T`` with W = base + scale * B A; gradients for x, A and B."""
@@ -81,13 +100,24 @@ class _MergedLinear(torch.autograd.Function):
 
 
 class AdaptedLinear(nn.Module):
-    """A linear layer that computes with its base weight or with an adapter merged into a copy."""
+    """A linear layer that computes with its base weight or with an adapter merged into a copy.
+
+    Attributes:
+        weight: What is computed with.
+        base: The base weight; ``part`` is what an adapter is merged into, the storage of ``weight``, or
+            ``base`` itself without an adapter. Of both only ``rows`` where the layer is divided among
+            devices.
+    """
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        self.base = linear.weight.detach()
+        self.base: Tensor = linear.weight.detach()
+        self.part = self.base
+        self.rows = slice(None)
         self.bias = linear.bias
-        self.weight = self.base  # what is computed with
+        self.weight = nn.Parameter(self.base, requires_grad=False)
+        # In a list: this is not a second parameter of the module.
+        self._plain = [self.weight]
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.a: Tensor | None = None
         self.b: Tensor | None = None
@@ -96,8 +126,9 @@ class AdaptedLinear(nn.Module):
     def set(self, a: Tensor, b: Tensor, scale: float) -> None:
         """Use an adapter; with tensors that require gradients, forwards train it."""
         self.a, self.b, self.scale = a, b, scale
-        if self.weight is self.base:
-            self.weight = torch.empty_like(self.base)
+        if self.part is self.base:
+            self.part = torch.empty_like(self.base)
+            self.weight = nn.Parameter(self.part, requires_grad=False)
         self.merge()
 
     @torch.no_grad()
@@ -105,23 +136,35 @@ class AdaptedLinear(nn.Module):
         """Bring the merged weight up to date with A and B."""
         if self.a is None or self.b is None:
             return
+        b = self.b[self.rows]
         if self.base.dtype == self.a.dtype:
-            torch.addmm(self.base, self.b, self.a, alpha=self.scale, out=self.weight)
+            torch.addmm(self.base, b, self.a, alpha=self.scale, out=self.part)
         else:
-            self.weight.copy_(torch.addmm(self.base.to(self.a.dtype), self.b, self.a, alpha=self.scale))
+            self.part.copy_(torch.addmm(self.base.to(self.a.dtype), b, self.a, alpha=self.scale))
 
     @torch.no_grad()
     def stale(self) -> float:
         """How far the merged weight is from what A and B say, at its worst entry."""
+        if not self.part.numel():
+            return 0.0
         if self.a is None or self.b is None:
-            return float((self.weight - self.base).abs().max())
-        fresh = torch.addmm(self.base.to(self.a.dtype), self.b, self.a, alpha=self.scale)
-        return float((fresh - self.weight.to(fresh.dtype)).abs().max())
+            return float((self.part - self.base).abs().max())
+        fresh = torch.addmm(self.base.to(self.a.dtype), self.b[self.rows], self.a, alpha=self.scale)
+        return float((fresh - self.part.to(fresh.dtype)).abs().max())
+
+    def keep_rows(self, rows: slice) -> None:
+        """Keep these rows of the base weight only, where the layer is going to be divided: for good.
+
+        What an adapter is merged into is to be set anew.
+        """
+        self.base = self.part = self.base[rows].clone()
+        self.rows, self._plain = rows, []
 
     def clear(self) -> None:
         """Back to the base weight, exactly."""
         self.a = self.b = None
-        self.weight = self.base
+        self.part = self.base
+        self.weight = self._plain[0]
 
     def forward(self, x: Tensor) -> Tensor:
         if self.a is not None and self.b is not None and self.a.requires_grad and torch.is_grad_enabled():
@@ -166,12 +209,12 @@ def adapt(model: nn.Module, paths: Iterable[str]) -> dict[str, AdaptedLinear]:
     return found
 
 
-def read(folder: Path) -> AdapterWeights:
-    """Read a peft LoRA adapter.
+def read(folder: Path) -> Tuned:
+    """Read a peft LoRA adapter, or tuned parameters.
 
     Raises:
         MissingError: when the folder or a file of it is not there.
-        InputError: when it is damaged or of a kind that is not plain LoRA.
+        InputError: when it is damaged or of a kind that is neither.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -184,6 +227,8 @@ def read(folder: Path) -> AdapterWeights:
         tensors = load_file(folder / WEIGHTS_FILE)
     except (ValueError, SafetensorError) as error:
         raise InputError(f"The adapter {folder} is damaged: {error}", "Train it again.") from error
+    if config.get(KIND_KEY) == KIND:
+        return full_of(folder, tensors)
     odd = [key for key in _UNSUPPORTED if config.get(key)]
     if config.get("peft_type") != "LORA" or odd or config.get("bias", "none") != "none":
         raise InputError(
@@ -240,11 +285,19 @@ def peft_files(weights: AdapterWeights, *, base_model: str) -> dict[str, bytes]:
     return {CONFIG_FILE: text.encode(), WEIGHTS_FILE: save(tensors, metadata={"format": "pt"})}
 
 
-def first_layer(weights: AdapterWeights) -> int:
+def files_of(weights: Tuned, *, base_model: str) -> dict[str, bytes]:
+    """An adapter as files: name -> content."""
+    if isinstance(weights, AdapterWeights):
+        return peft_files(weights, base_model=base_model)
+    layers, names = _layers(weights.tensors), (CONFIG_FILE, WEIGHTS_FILE)
+    return full_files(weights, base_model=base_model, layers=layers, names=names)
+
+
+def first_layer(weights: Tuned) -> int:
     """The lowest decoder layer an adapter changes."""
-    return min(_layers(weights.pairs))
+    return min(_layers(weights.pairs if isinstance(weights, AdapterWeights) else weights.tensors))
 
 
 def _layers(paths: Iterable[str]) -> list[int]:
-    numbers = {int(part) for path in paths for part in path.split(".") if part.isdigit()}
-    return sorted(numbers)
+    """The numbers of the decoder layers: the first number in each path."""
+    return sorted({next(int(part) for part in path.split(".") if part.isdigit()) for path in paths})

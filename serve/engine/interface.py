@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from serve.engine.adapter import AdapterWeights
+from serve.engine.adapter import Tuned
 from serve.grammar import Grammar
 
 # Tokens a scene is expected to have, when episodes are admitted by memory.
@@ -123,11 +123,11 @@ class Engine(Protocol):
         """
         ...
 
-    def use_adapter(self, name: str, weights: AdapterWeights) -> None:
+    def use_adapter(self, name: str, weights: Tuned) -> None:
         """Compute with an adapter from now on; rows fed before must not be continued."""
         ...
 
-    def adapter_in_use(self) -> AdapterWeights | None:
+    def adapter_in_use(self) -> Tuned | None:
         """The adapter that is computed with now; None without one."""
         ...
 

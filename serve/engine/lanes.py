@@ -22,6 +22,18 @@ _TOKENS = 24
 _MOST = 4
 
 
+def shared_out(sizes: Sequence[int], count: int) -> list[list[int]]:
+    """Indices of the items each of ``count`` takes, about as much for each; in the items' order."""
+    taken: list[list[int]] = [[] for _ in range(count)]
+    load = [0] * count
+    # Longest first, each to the one with least to do (Graham 1969).
+    for index in sorted(range(len(sizes)), key=lambda index: -sizes[index]):
+        least = load.index(min(load))
+        taken[least].append(index)
+        load[least] += sizes[index]
+    return [sorted(items) for items in taken]
+
+
 class Lanes:
     """Threads among which the cores are divided.
 
@@ -40,14 +52,7 @@ class Lanes:
         There are fewer lanes when there are few tokens, and always one where there is any item.
         """
         count = max(1, min(self.count, sum(sizes) // _TOKENS))
-        taken: list[list[int]] = [[] for _ in range(count)]
-        load = [0] * count
-        # Longest first, each to the lane with least to do (Graham 1969).
-        for index in sorted(range(len(sizes)), key=lambda index: -sizes[index]):
-            lane = load.index(min(load))
-            taken[lane].append(index)
-            load[lane] += sizes[index]
-        return [sorted(items) for items in taken if items]
+        return [items for items in shared_out(sizes, count) if items]
 
     def run(self, work: Callable[[T], R], parts: Sequence[T]) -> list[R]:
         """``work`` on every part, at the same time, at most ``count`` of them.

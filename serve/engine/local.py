@@ -15,10 +15,11 @@ from torch import Tensor
 from fde import models
 from fde.errors import InputError
 from serve.engine import adapter as adapters
-from serve.engine.adapter import AdaptedLinear, AdapterWeights
+from serve.engine.adapter import AdaptedLinear, AdapterWeights, Tuned
 from serve.engine.attention import CachePlan, Row
 from serve.engine.body import Body
 from serve.engine.family import check_model
+from serve.engine.full import FullWeights, Replaced, frozen_parameters
 from serve.engine.interface import EXPECTED_TOKENS, Counters, Fed, Look, among
 from serve.engine.lanes import Lanes
 from serve.engine.shared import Kept, SharedLower
@@ -75,6 +76,7 @@ class LocalEngine:
         self.adapter: str | None = None
         self.shared: SharedLower | None = None
         self._adapted: dict[str, AdaptedLinear] = {}
+        self.replaced = Replaced(model, self.body.layers)
         self._rows: set[Row] = set()
         self._free: Tensor | None = None
         text = model.config.get_text_config()
@@ -369,6 +371,7 @@ class LocalEngine:
 
     def adaptable(self, paths: Sequence[str]) -> dict[str, AdaptedLinear]:
         """The linear layers at these paths, made adaptable in place."""
+        self.replaced.restore()  # an adapter is to the base model's weights
         self._adapted.update(adapters.adapt(self.body.model, paths))
         return {path: self._adapted[path] for path in paths}
 
@@ -376,8 +379,13 @@ class LocalEngine:
         """Paths of the linear layers an adapter can change, from decoder layer ``first_layer`` on."""
         return adapters.linear_paths(self.body.model, self.body.layers, first_layer)
 
-    def use_adapter(self, name: str, weights: AdapterWeights) -> None:
+    def use_adapter(self, name: str, weights: Tuned) -> None:
         """Compute with an adapter from now on; rows fed before must not be continued."""
+        if isinstance(weights, FullWeights):
+            self.clear_adapter()
+            self.replaced.put(frozen_parameters(weights, self.body.device, self.body.dtype))
+            self.adapter = name
+            return
         modules = self.adaptable(list(weights.pairs))
         self.clear_adapter()
         for path, (a, b) in weights.pairs.items():
@@ -392,11 +400,13 @@ class LocalEngine:
         self.adapter = name
 
     def load_adapter(self, folder: Path, name: str | None = None) -> None:
-        """Compute with a peft LoRA adapter from a folder."""
+        """Compute with an adapter from a folder."""
         self.use_adapter(name or folder.name, adapters.read(folder))
 
-    def adapter_in_use(self) -> AdapterWeights | None:
+    def adapter_in_use(self) -> Tuned | None:
         """The adapter that is computed with now, tensors shared; None without one."""
+        if (full := self.replaced.in_use()) is not None:
+            return full
         pairs = {}
         scale = 0.0
         for path, module in self._adapted.items():
@@ -409,6 +419,7 @@ class LocalEngine:
 
     def clear_adapter(self) -> None:
         """Back to the base model, exactly."""
+        self.replaced.restore()
         for module in self._adapted.values():
             module.clear()
         self.adapter = None

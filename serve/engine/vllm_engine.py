@@ -27,7 +27,7 @@ from torch import Tensor
 from fde import models
 from fde.errors import InputError, MissingError, WorkError
 from serve.engine import adapter as adapters
-from serve.engine.adapter import AdapterWeights
+from serve.engine.adapter import Tuned
 from serve.engine.interface import among
 from serve.engine.token_rows import TokenRows
 from serve.grammar import Grammar
@@ -71,7 +71,7 @@ class VllmEngine(TokenRows):
         self._caught.counters = self.counters
         self._free: Tensor | None = None
         self._numbers = itertools.count(1)
-        self._loaded: tuple[Any, AdapterWeights] | None = None
+        self._loaded: tuple[Any, Tuned] | None = None
         self._files = tempfile.TemporaryDirectory(prefix="fde-adapters-")
 
     @classmethod
@@ -189,7 +189,7 @@ class VllmEngine(TokenRows):
 
     # Adapters
 
-    def use_adapter(self, name: str, weights: AdapterWeights) -> None:
+    def use_adapter(self, name: str, weights: Tuned) -> None:
         """Compute with an adapter from now on, under a name that no other weights may have.
 
         Raises:
@@ -200,7 +200,7 @@ class VllmEngine(TokenRows):
         number = next(self._numbers)
         folder = Path(self._files.name) / str(number)
         folder.mkdir()
-        for file, content in adapters.peft_files(weights, base_model=self.name).items():
+        for file, content in adapters.files_of(weights, base_model=self.name).items():
             (folder / file).write_bytes(content)
         lora = LoRARequest(name, number, str(folder))
         engine = self._llm.llm_engine
@@ -217,7 +217,7 @@ class VllmEngine(TokenRows):
             engine.remove_lora(before[0].lora_int_id)
             shutil.rmtree(before[0].lora_path, ignore_errors=True)
 
-    def adapter_in_use(self) -> AdapterWeights | None:
+    def adapter_in_use(self) -> Tuned | None:
         """The adapter as vLLM read it; None while it computes with the base model."""
         return self._loaded[1] if self._loaded else None
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from fde import models
 from fde.errors import InputError, WorkError
 from serve.engine import adapter as adapters
-from serve.engine.adapter import AdapterWeights
+from serve.engine.adapter import Tuned
 from serve.engine.token_rows import TokenRows
 from serve.grammar import Grammar
 
@@ -80,7 +80,7 @@ class VllmServerEngine(TokenRows):
         self.adapter: str | None = None
         self._free = self.grammar.free_tokens()
         self._folder = folder / f"{socket.gethostname()}-{os.getpid()}"
-        self._loaded: tuple[str, Path, AdapterWeights] | None = None
+        self._loaded: tuple[str, Path, Tuned] | None = None
         self._http = httpx.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {key}"} if key else {},
@@ -151,7 +151,7 @@ class VllmServerEngine(TokenRows):
 
     # Adapters
 
-    def use_adapter(self, name: str, weights: AdapterWeights) -> None:
+    def use_adapter(self, name: str, weights: Tuned) -> None:
         """Have the server compute with an adapter from now on.
 
         Raises:
@@ -160,7 +160,7 @@ class VllmServerEngine(TokenRows):
         own = f"{name}.{self._folder.name}"
         folder = self._folder / name
         folder.mkdir(parents=True, exist_ok=True)
-        for file, content in adapters.peft_files(weights, base_model=self.name).items():
+        for file, content in adapters.files_of(weights, base_model=self.name).items():
             (folder / file).write_bytes(content)
         self._told("POST", "/v1/load_lora_adapter", {"lora_name": own, "lora_path": str(folder.resolve())})
         self._loaded, before = (own, folder, adapters.read(folder)), self._loaded
@@ -169,7 +169,7 @@ class VllmServerEngine(TokenRows):
             self._told("POST", "/v1/unload_lora_adapter", {"lora_name": before[0]})
             shutil.rmtree(before[1], ignore_errors=True)
 
-    def adapter_in_use(self) -> AdapterWeights | None:
+    def adapter_in_use(self) -> Tuned | None:
         """The adapter as it was put for the server to read; None while it computes with the base model."""
         return self._loaded[2] if self._loaded else None
 

@@ -65,6 +65,11 @@ def _check_workers(config: RlConfig) -> None:
             f"workers is {config.workers}: there may be 1 to {MAX_WORKERS}.",
             "Leave it out for as many as staleness needs.",
         )
+    if config.by != "local" and config.tune != "lora":
+        raise InputError(
+            f"--engine {config.engine} takes over adapters, and tune is '{config.tune}'.",
+            "Train an adapter (--set tune=lora), or make rollouts by --engine local or ray.",
+        )
     if config.by == "vllm-server":
         address()
     if config.engine == "vllm" and not importable():

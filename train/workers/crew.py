@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fde.errors import WorkError
-from serve.engine.adapter import AdapterWeights
+from serve.engine.adapter import Tuned
 from serve.episodes import Group
 from train.workers import wire
 from train.workers.order import Order
@@ -39,7 +39,7 @@ class Version:
     iteration: int
     name: str
     digest: str
-    weights: AdapterWeights
+    weights: Tuned
     probe: Mapping[str, Any]
     expected: tuple[float, ...]
 

@@ -18,13 +18,13 @@ import torch
 
 from fde.errors import WorkError
 from serve.engine import vllm_engine
-from serve.engine.adapter import AdapterWeights
 from serve.episodes import Group
 from train.lora import Lora
 from train.loss import forward
 from train.probe import Probe
 from train.rollouts import Drawn, Rollouts
 from train.settings import RlConfig
+from train.trained import Trained
 from train.tree import Tree, pack, packs
 from train.workers import cluster
 from train.workers.crew import Crew, Version
@@ -125,18 +125,16 @@ class Ahead:
     """
 
     def __init__(
-        self, crew: Crew, rollouts: Rollouts, lora: Lora, probe: Probe, *, staleness: int, task: str
+        self, crew: Crew, rollouts: Rollouts, trained: Trained, probe: Probe, *, staleness: int, task: str
     ) -> None:
-        self._crew, self._rollouts, self._lora, self._probe = crew, rollouts, lora, probe
+        self._crew, self._rollouts, self._trained, self._probe = crew, rollouts, trained, probe
         self._staleness, self._task = staleness, task
         self._ordered: dict[int, _Ordered] = {}
         self._versions: dict[int, Version] = {}
 
     def publish(self, iteration: int) -> None:
         """See :meth:`Supply.publish`."""
-        weights = self._lora.weights()
-        own = {path: (a.detach().clone(), b.detach().clone()) for path, (a, b) in weights.pairs.items()}
-        kept = AdapterWeights(weights.rank, weights.alpha, weights.scale, own)
+        kept = self._trained.handed_out()
         digest = kept.digest()
         version = Version(
             iteration,
@@ -186,21 +184,12 @@ class Ahead:
             some = next(packs(mine, _CHECKED_TOKENS), None)
             if some is None:
                 continue
-            with self._as_of(self._versions[number]), torch.no_grad():
-                packed = pack(some, self._lora.engine.body.device)
-                found = forward(self._lora.engine, packed).cpu()
+            engine = self._trained.engine
+            with self._trained.computing(self._versions[number].weights), torch.no_grad():
+                packed = pack(some, engine.body.device)
+                found = forward(engine, packed).cpu()
             sampled = torch.tensor([target.decision.logprob for target in packed.targets])
             self._probe.check_gap(float((found - sampled).abs().mean()))
-
-    @contextmanager
-    def _as_of(self, version: Version) -> Iterator[None]:
-        """The trainer's adapter as an earlier version, inside this block."""
-        now = {path: (a.detach().clone(), b.detach().clone()) for path, (a, b) in self._lora.tensors.items()}
-        try:
-            self._lora.copy(version.weights.pairs)
-            yield
-        finally:
-            self._lora.copy(now)
 
     def state(self) -> list[dict[str, Any]]:
         """See :meth:`Supply.state`."""
@@ -225,7 +214,7 @@ class Ahead:
 @contextmanager
 def open_supply(
     rollouts: Rollouts,
-    lora: Lora,
+    trained: Trained,
     probe: Probe,
     config: RlConfig,
     recipe: Recipe | None,
@@ -247,7 +236,7 @@ def open_supply(
         return
     if recipe is None:
         raise WorkError("This run's tasks exist in its own process only: workers cannot make them.")
-    whole = _whole(recipe, lora, config, folder)
+    whole = _whole(recipe, trained, config, folder)
 
     def beside(number: int) -> Link:
         return ProcessLink(
@@ -260,17 +249,17 @@ def open_supply(
     start = cluster.starter(whole, workers, config.stall_s) if config.on_cluster else beside
     try:
         with Crew(start, workers, check) as crew:
-            yield Ahead(crew, rollouts, lora, probe, staleness=config.staleness, task=task)
+            yield Ahead(crew, rollouts, trained, probe, staleness=config.staleness, task=task)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _whole(recipe: Recipe, lora: Lora, config: RlConfig, folder: Path) -> Recipe:
+def _whole(recipe: Recipe, trained: Trained, config: RlConfig, folder: Path) -> Recipe:
     """The recipe with what only the trainer knows."""
-    body = lora.engine.body
+    body = trained.engine.body
     known: dict[str, Any] = {"dtype": str(body.dtype).removeprefix("torch."), "split": body.split}
-    if config.by != "local":
-        known |= {"by": config.by, "max_rank": lora.rank}
+    if isinstance(trained, Lora) and config.by != "local":
+        known |= {"by": config.by, "max_rank": trained.rank}
     if config.by == "vllm-server":
         known["folder"] = str(folder)
     environ = vllm_engine.ENVIRON if config.by == "vllm" else {}

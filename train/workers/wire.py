@@ -18,7 +18,8 @@ from typing import Any
 from torch import Tensor
 
 from envgen.session import Score, Task, plain
-from serve.engine.adapter import AdapterWeights
+from serve.engine.adapter import AdapterWeights, Tuned
+from serve.engine.full import FullWeights
 from serve.episodes import Decision, Episode, Group, Segment, Stop
 
 Tensors = Mapping[str, Tensor]
@@ -118,20 +119,31 @@ def unpacked(blob: bytes) -> dict[str, Tensor]:
     return load(blob) if blob else {}
 
 
+def enclosed(said: Mapping[str, Any], tensors: Tensors | None = None) -> bytes:
+    """A message as one run of bytes; :func:`opened` is the inverse."""
+    text = json.dumps(said).encode()
+    return _HEAD.pack(len(text), 0) + text + packed(tensors)
+
+
+def opened(content: bytes) -> Message:
+    text, _ = _HEAD.unpack_from(content)
+    body = content[_HEAD.size :]
+    return json.loads(body[:text]), unpacked(body[text:])
+
+
 # Adapters
 
 
-def adapter_out(weights: AdapterWeights) -> Message:
+def adapter_out(weights: Tuned) -> Message:
     """An adapter as a message; :func:`adapter_in` is the inverse."""
-    tensors = {
-        f"{letter}.{path}": tensor
-        for path, pair in weights.pairs.items()
-        for letter, tensor in zip("ab", pair, strict=True)
-    }
-    return {"rank": weights.rank, "alpha": weights.alpha, "scale": weights.scale}, tensors
+    if isinstance(weights, FullWeights):
+        return {"rank": None}, weights.named()
+    return {"rank": weights.rank, "alpha": weights.alpha, "scale": weights.scale}, weights.named()
 
 
-def adapter_in(told: Mapping[str, Any], tensors: Tensors) -> AdapterWeights:
+def adapter_in(told: Mapping[str, Any], tensors: Tensors) -> Tuned:
+    if told["rank"] is None:
+        return FullWeights(dict(tensors))
     paths = sorted(name[2:] for name in tensors if name.startswith("a."))
     pairs = {path: (tensors[f"a.{path}"], tensors[f"b.{path}"]) for path in paths}
     return AdapterWeights(told["rank"], told["alpha"], told["scale"], pairs)
