@@ -21,7 +21,7 @@ GIB = 1 << 30
 # Python, torch, transformers and mlflow, without a model.
 _LIBRARIES = int(1.2 * GIB)
 # The same with vLLM.
-_VLLM = int(2.0 * GIB)
+_VLLM = int(1.6 * GIB)
 # The largest forward and backward (train.update.Updater).
 _UPDATE_TOKENS = 1536
 # Rows of rollouts at a time, and the tokens that such a row has at most times.
