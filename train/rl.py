@@ -167,7 +167,7 @@ def improve(
     if world.several:
         loop.run(Shared(loop.rollouts, world))
         return
-    adapters = recorder.run.path / ".adapters"
+    adapters = recorder.engagement.root / ".adapters" / recorder.run.id
     with open_supply(
         loop.rollouts, loop.trained, loop.probe, loop.config, recipe, recorder.task, adapters
     ) as supply:
