@@ -25,7 +25,7 @@ import torch
 from conftest import RunFde
 from safetensors.torch import load
 from test_train_memory import pretend
-from train_mini import RL, MiniSource, recorder, run_rl, weights
+from train_mini import RL, SFT, MiniSource, recorder, run_rl, run_sft, weights
 from train_tiny import engine
 
 from fde import tracking
@@ -38,7 +38,8 @@ from train.launch import check_devices
 from train.lora import Lora
 from train.memory import needed, shapes
 from train.rl import train_rl
-from train.settings import RlConfig
+from train.settings import RlConfig, SftConfig
+from train.sft import train_sft
 from train.trained import Trained
 from train.tree import Tree, prune
 from train.update import Updater, add_lower
@@ -168,6 +169,26 @@ def test_updates_on_several_devices_are_those_of_one(
 
 
 # Whole runs
+
+
+def imitate_together(folder: str, config: SftConfig) -> None:
+    with told_once(), joined_world(60) as world:
+        run_sft(Path(folder), config, world=world)
+
+
+@pytest.mark.parametrize("tune", ["lora", "full"])
+def test_imitation_on_two_devices_is_that_of_one(
+    processes: ForkServerContext, tmp_path: Path, tune: Any
+) -> None:
+    config = replace(SFT, updates=12, dev_times=2, rate=1e-3, tune=tune)
+    recorder(tmp_path / "two", "sft-mini", MiniSource(), config)
+    started = on_devices(processes, 2, imitate_together, str(tmp_path / "two"), config)
+    alone = run_sft(tmp_path / "one", config)
+    assert ended(started) == [0, 0]
+    together = recorder(tmp_path / "two", "sft-mini", MiniSource(), config).run
+    assert together.finished and same(load(weights(alone)), load(weights(together))) <= 1e-4
+    moments = [load((run.path / "moments.safetensors").read_bytes()) for run in (alone, together)]
+    assert same(*moments) <= 1e-3
 
 
 def train_together(folder: str, config: RlConfig, kill_at: int = 0, hang_at: int = 0) -> None:
@@ -328,6 +349,8 @@ def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch)
         check_devices(1)
     with pytest.raises(InputError, match="no rollout workers beside them"):
         train_rl(None, name="x", workflow="x", staleness=1)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="objective sdft: it is trained on one device"):
+        train_sft(None, name="x", workflow="x", objective="sdft", demonstrations="program")  # type: ignore[arg-type]
 
 
 def test_the_command_is_given_on_as_it_was(

@@ -165,10 +165,11 @@ def run_sft(
     source: Any = None,
     points: list[Point] | None = None,
     begin: Beginning | None = None,
+    world: World = ALONE,
 ) -> Run:
-    made = recorder(folder, "sft-mini", source or MiniSource(), config, points)
+    made = recorder(folder, "sft-mini", source or MiniSource(), config, points, world)
     begin = begin or Beginning()
-    with made.engagement.working(made.run):
+    with made.working():
         fit(begin.engine(made, config.frozen, engine()), made.source, config, made, begin)
     return made.run
 

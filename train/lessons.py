@@ -11,6 +11,7 @@ from serve.engine.local import LocalEngine
 from serve.prompt import Prompt
 from train.loss import Divergence
 from train.settings import SftConfig
+from train.trained import Trained
 from train.tree import Tree
 from train.update import add_lower
 from train.visits import Visits
@@ -55,19 +56,23 @@ class Demonstrated:
 
     rule: Divergence | None = None
 
-    def __init__(self, engine: LocalEngine, trees: Sequence[Tree], config: SftConfig) -> None:
-        self.engine, self.trees, self.config = engine, trees, config
+    def __init__(self, trained: Trained, trees: Sequence[Tree], config: SftConfig) -> None:
+        self.trained, self.trees, self.config = trained, trees, config
         self.tokens = sum(tree.size for tree in trees)
         self.probe = max(trees, key=lambda tree: len(tree.targets))
         self.visits = Visits(
-            [kind_of(engine, tree.tokens[0]) for tree in trees], [tree.size for tree in trees]
+            [kind_of(trained.engine, tree.tokens[0]) for tree in trees], [tree.size for tree in trees]
         )
         self._chosen: list[int] = []
 
     def batch(self, step: int) -> tuple[list[Tree], int]:
         self._chosen = self.visits.choose(self.config.batch_tokens, f"{self.config.seed}/sft/{step}")
         batch = [self.trees[index] for index in self._chosen]
-        return batch, add_lower(self.engine, [tree for tree in batch if tree.lower[0] is None])
+        fresh = [tree for tree in batch if tree.lower[0] is None]
+        if not fresh or not self.trained.engine.body.split:
+            return batch, 0
+        with self.trained.gathered():
+            return batch, add_lower(self.trained.engine, fresh)
 
     def learned(self, losses: Sequence[float]) -> None:
         for index, loss in zip(self._chosen, losses, strict=True):

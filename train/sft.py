@@ -33,6 +33,7 @@ from train.source import Source, program_demonstrations
 from train.trained import Trained
 from train.tree import Tree, prune
 from train.update import Updater
+from train.world import STALL_S, joined_world, started_by_torchrun, told_once
 
 
 @dataclass(slots=True)
@@ -79,30 +80,42 @@ def train_sft(
     """
     from train.workflow import open_source
 
-    config = make_config(SftConfig, demonstrations=demonstrations, count=count, seconds=seconds, **settings)
-    check_objective(config)
-    source = open_source(engagement, workflow)
-    begin = Beginning.of(engagement, start)
-    begin.check(config)
-    recorder = Recorder(engagement, f"sft-{name}", source, config, inputs=begin.inputs, on_point=on_point)
-    if recorder.run.finished:
-        engagement.publish(recorder.run)
-        return recorder.run
-    if engine is None:
-        check_memory(recorder.base, config)
-    with engagement.working(recorder.run):
-        fit(begin.engine(recorder, config.frozen, engine), source, config, recorder, begin)
-    return recorder.run
+    with told_once():
+        config = make_config(
+            SftConfig, demonstrations=demonstrations, count=count, seconds=seconds, **settings
+        )
+        check_objective(config)
+        with joined_world(STALL_S) as world:
+            source = open_source(engagement, workflow)
+            begin = Beginning.of(engagement, start)
+            begin.check(config)
+            recorder = Recorder(
+                engagement, f"sft-{name}", source, config, inputs=begin.inputs, on_point=on_point, world=world
+            )
+            if world.agreed(recorder.run.finished):
+                if world.first:
+                    engagement.publish(recorder.run)
+                return recorder.run
+            if engine is None:
+                check_memory(recorder.base, config, world.size)
+            with recorder.working():
+                fit(begin.engine(recorder, config.frozen, engine), source, config, recorder, begin)
+            return recorder.run
 
 
 def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Recorder, begin: Beginning) -> None:
     """Train and leave the best adapter, the curve and the result in the recorder's run."""
-    prompt = Prompt(engine.tokenizer)
-    trained = begin.trained(engine, config)
+    prompt, world = Prompt(engine.tokenizer), recorder.world
+    trained = begin.trained(engine, config, divided=world.several)
+    if world.several:
+        from train.shards import Shards
+
+        Shards(engine, trained, world)
     lessons = _lessons(engine, trained, source, config, prompt)
-    updater = Updater(engine, trained)
+    updater = Updater(engine, trained, world=world)
     begin.take_moments(trained, updater.optimizer)
-    probe = Probe(engine, trained, lessons.probe)
+    with trained.gathered():
+        probe = Probe(engine, trained, lessons.probe)
     dev = source.tasks("dev", config.dev_tasks, config.seed)
     state = _State()
     saved = checkpoint.load(recorder.run.path)
@@ -120,7 +133,7 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
     def progress() -> float:
         done = state.step / updates if updates else 0.0
         waited = (time.monotonic() - began) / config.seconds if config.seconds else 0.0
-        return min(1.0, max(done, waited))
+        return world.agreed(min(1.0, max(done, waited)))
 
     while (share := progress()) < 1.0:
         batch, tokens = lessons.batch(state.step)
@@ -135,10 +148,12 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
         )
         due = config.dev_times > 0 and progress() >= (state.evaluated + 1) / config.dev_times
         if due:
-            if not state.evaluated:
-                probe.check_used()
-            probe.check()
-            found = evaluate(engine, source, prompt, dev, config.max_actions)
+            trained.agree(world)
+            with trained.gathered():
+                if not state.evaluated:
+                    probe.check_used()
+                probe.check()
+                found = evaluate(engine, source, prompt, dev, config.max_actions, world)
             began += found.seconds
             point = point.with_dev(found)
             state.evaluated += 1
@@ -153,8 +168,9 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
             kept = {**checkpoint.training_tensors(trained, updater.optimizer), **lessons.tensors()}
             recorder.save(state.step, asdict(state), kept)
     if state.best is None:
-        probe.check_used()
-        probe.check()
+        with trained.gathered():
+            probe.check_used()
+            probe.check()
         recorder.save_best(trained)
         state.best_step = state.step
     recorder.save_moments(checkpoint.moments(trained, updater.optimizer))
@@ -166,7 +182,7 @@ def _lessons(
 ) -> Lessons:
     """What the settings say to learn from."""
     if config.objective == "imitation":
-        return Demonstrated(engine, demonstration_trees(engine, source, config, prompt), config)
+        return Demonstrated(trained, demonstration_trees(engine, source, config, prompt), config)
     if config.objective == "sdft":
         return OnPolicy(engine, source, prompt, config, Shown(engine, trained, prompt, config.ema))
     teacher = LocalEngine.load(config.teacher or "", device=str(engine.body.device))
@@ -189,6 +205,10 @@ def check_objective(config: SftConfig) -> None:
         raise InputError(
             "The objective distil and the setting teacher go together.",
             "For instance: --set objective=distil --set teacher=MODEL; known models: fde model list",
+        )
+    if config.objective != "imitation" and started_by_torchrun():
+        raise InputError(
+            f"objective {config.objective}: it is trained on one device.", "Leave out --devices."
         )
     if not 0 < config.ema <= 1 or config.skip < 0:
         raise InputError(

@@ -21,6 +21,8 @@ from torch import distributed as dist
 
 from fde.errors import FdeError, WorkError
 
+# Seconds that a process waits for the others, where no setting says so.
+STALL_S = 300.0
 _LOOK_S = 1.0
 _NOTICED_S = 2.0
 

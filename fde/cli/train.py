@@ -27,6 +27,12 @@ Start = Annotated[
     typer.Option(metavar="STAGE", help="The training stage to go on from, such as sft-code-invoice."),
 ]
 Seed = Annotated[int, typer.Option(help="What every draw depends on.")]
+Devices = Annotated[
+    int | None,
+    typer.Option(
+        help="Devices of this machine that train together, with the weights divided among them.", min=1
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any other setting; docs/train.md lists them."),
@@ -45,6 +51,7 @@ def sft_command(
     start: Start = None,
     seconds: Seconds = None,
     updates: Annotated[int | None, typer.Option(help="Updates at most.", min=1)] = None,
+    devices: Devices = None,
     seed: Seed = 0,
     settings: Set = None,
     json: JsonOption = False,
@@ -53,11 +60,14 @@ def sft_command(
 
     Example: fde train sft code-invoice --demonstrations recordings
     """
-    from fde.cli.board import watching
+    from fde.cli.board import unwatched, watching
     from train.sft import train_sft
+    from train.world import is_first
 
     more = _settings(settings, ctx.params)
-    with watching(f"sft-{name or workflow}") as tell:
+    if devices is not None:
+        _on_devices(ctx, devices)
+    with watching(f"sft-{name or workflow}") if is_first() else unwatched() as tell:
         run = train_sft(
             ctx.obj.engagement(),
             name=name or workflow,
@@ -71,7 +81,8 @@ def sft_command(
             seed=seed,
             **more,
         )
-    _show(run, json)
+    if is_first():
+        _show(run, json)
 
 
 @app.command("rl")
@@ -102,12 +113,7 @@ def rl_command(
             "(RAY_ADDRESS) ray, ray-vllm."
         ),
     ] = "local",
-    devices: Annotated[
-        int | None,
-        typer.Option(
-            help="Devices of this machine that train together, with the weights divided among them.", min=1
-        ),
-    ] = None,
+    devices: Devices = None,
     seed: Seed = 0,
     settings: Set = None,
     json: JsonOption = False,
