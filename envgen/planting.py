@@ -15,8 +15,8 @@ from envgen.values import number, parse_date
 from envgen.workflow import RowLoop
 
 _TRIES = 40
-# How often an instance has no such row, where it is known what is done then.
-_EMPTY = 0.1
+# How often an instance has no such row, where it is known what is done then: it is soon guessed.
+_EMPTY = 0.04
 _NEAR = (Decimal(0), Decimal(1), Decimal(-1), Decimal(100), Decimal(-100))
 
 

@@ -57,7 +57,7 @@ def test_right_on_new_data_is_what_the_rule_by_hand_says(ways: Ways) -> None:
     workflow = compile_workflow(recordings(ways), [handbook()])
     assert not questions(workflow), "the handbook names both limits"
     env, counts = WorkflowEnv(workflow), set()
-    for task in make_tasks(workflow, "train", 40):
+    for at, task in enumerate(make_tasks(workflow, "train", 100)):
         view = env.reset(task)
         (rows,) = env.instance.records.values()
         right = {}
@@ -70,11 +70,11 @@ def test_right_on_new_data_is_what_the_rule_by_hand_says(ways: Ways) -> None:
         assert {write.key: "".join(text for _, text in write.values) for write in paid} == right
         assert len(env.expected.writes) - len(paid) == ways.closed
         counts.add(min(len(right), 2))
-        while not view.finished:
+        while at < 20 and not view.finished:
             action = env.next_action()
             assert action is not None
             view = env.step(action)
-        assert env.score().passed, env.score().reasons
+        assert at >= 20 or env.score().passed, env.score().reasons
     assert counts == {0, 1, 2}
 
 

