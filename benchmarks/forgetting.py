@@ -34,7 +34,7 @@ def main() -> None:
     """Measure, and print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engagement", type=Path, default=ROOT / "demo", help="default: the quickstart's")
-    parser.add_argument("--updates", type=int, default=40, help="updates for each workflow")
+    parser.add_argument("--updates", type=int, default=120, help="updates for each workflow")
     parser.add_argument("--warm", type=int, default=15, help="updates by imitation before them, for both")
     parser.add_argument("--tasks", type=int, default=20, help="dev tasks of each workflow")
     parser.add_argument(
