@@ -22,6 +22,12 @@ def job(task: dict[str, Any]) -> dict[str, Any]:
             print("noise of a library")
             os.write(1, b"{}\n")
             return {"pid": os.getpid(), "said": task["say"]}
+        case "meet":
+            # Two that are at work at once come together here; one alone waits for nobody.
+            (Path(task["at"]) / str(os.getpid())).touch()
+            while len(list(Path(task["at"]).iterdir())) < 2:
+                time.sleep(0.01)
+            return {"pid": os.getpid()}
         case "hang":
             with Path(task["pids"]).open("a") as pids:
                 child = subprocess.Popen(["sleep", "600"])
