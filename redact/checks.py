@@ -23,6 +23,12 @@ IBAN_LENGTHS = {
     "UA": 29, "VA": 22, "VG": 24, "XK": 20,
 }  # fmt: skip
 
+# Countries whose accounts have no letters after the first two (SWIFT IBAN registry: structure of the BBAN).
+_DIGITS_ONLY = {
+    "AE", "AT", "BA", "BE", "CR", "CZ", "DE", "DK", "EE", "EG", "ES", "FI", "FO", "GL", "HR", "HU", "IL",
+    "IS", "LT", "ME", "MR", "NO", "PL", "PT", "RS", "SE", "SI", "SK", "ST", "TL", "TN", "VA", "XK",
+}  # fmt: skip
+
 
 def compact(text: str) -> str:
     """Letters and digits only, upper case."""
@@ -38,8 +44,10 @@ def mod97(text: str) -> int:
 
 
 def iban(text: str) -> bool:
-    """ISO 13616: length by country and mod 97-10."""
+    """ISO 13616: length by country, digits alone where it has no letters, and mod 97-10."""
     if not text.isascii() or len(text) != IBAN_LENGTHS.get(text[:2], 0) or not text[2:4].isdigit():
+        return False
+    if text[:2] in _DIGITS_ONLY and not text[4:].isdigit():
         return False
     return mod97(text[4:] + text[:4]) == 1
 

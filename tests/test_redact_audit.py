@@ -91,6 +91,7 @@ LEAKS = {
     "file name": ("reports/Marguerite Okonjo.txt", "nothing", "PERSON"),
     "unknown mail": (X, json.dumps({"t": "a.b@elsewhere.example"}), "EMAIL_ADDRESS"),
     "unknown mail, later": ("reports/log.txt", "write to jo.doe@elsewhere.org", "EMAIL_ADDRESS"),
+    "unknown account in a sentence": (X, json.dumps({"t": "To DE02 1203 0000 0000 2020 51."}), "IBAN_CODE"),
     "unknown account": (X, json.dumps({"t": "GB82WEST12345698765432"}), "IBAN_CODE"),
     "unknown phone": (X, json.dumps({"t": "+44 20 7946 0018"}), "PHONE_NUMBER"),
     "unknown person": (X, json.dumps({"t": "It was Ludwig Ostermann who asked for it today."}), "PERSON"),
@@ -117,6 +118,12 @@ def test_an_injected_leak_is_found_and_not_repeated(client: Engagement, how: str
 FINE = {
     "amounts": ("reports/log.txt", "1,979,042.30 and 40,555,123.18 EUR, 20.354 pieces"),
     "digests": ("reports/log.txt", "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
+    # The check digits of their first sixteen are an account's, by chance.
+    "digests as names of pictures": (
+        "stages/redact/{run}/blobs/ba689abd93c9c6a7d08b5b5c04dd27f6d69755ebe9a87fb969e73dfc11660e38.txt",
+        "x",
+    ),
+    "digits at the start of a digest": (X, json.dumps({"t": f"be68539007547034{'7' * 48}"})),
     "firm with a person's name": ("reports/log.txt", "Feldkamp Logistics GmbH was paid"),
     "made-up account of a later stage": (
         "stages/envgen/r/rows.json",
