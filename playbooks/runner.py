@@ -119,10 +119,11 @@ def run(
         memory = _read_memory(engagement)
         for entry in playbook.stages:
             begun(entry)
+            started = time.monotonic()
             try:
                 result = _stage(playbook, entry, base, engagement, mission, memory.get(entry.name))
             except FdeError as error:
-                result = StageResult(entry.name, "failed", 0.0, None, None)
+                result = StageResult(entry.name, "failed", round(time.monotonic() - started, 2), None, None)
                 mission.error = error
             mission.stages.append(result)
             ended(result)

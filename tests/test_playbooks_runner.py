@@ -81,6 +81,7 @@ def test_a_failing_stage_ends_it_with_its_error(here: Path, fde: RunFde) -> None
     assert told.code == 2
     assert "Stage 'recordings'" in told.err and "nowhere" in told.err and "Traceback" not in told.err
     assert [stage["status"] for stage in told.json["stages"]] == ["done", "failed"]
+    assert told.json["stages"][1]["seconds"] > 0
     assert "nowhere" in told.json["error"] and told.json["report"] is None
     (here / "p.yaml").write_text(PLAYBOOK)
     assert fde("playbook", "run", "p.yaml").code == 0
