@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from envgen.orders import in_one_order
 from envgen.templates import CONTROL_ROLES, ENTERED_STATES, MESSAGE_ROLES, TemplateNode, entered, text_below
-from envgen.texts import Pattern, induce, tokens
+from envgen.texts import Pattern, induce, tokens, without_order
 from ingest.snapshot import Node
 
 # A different name makes these another element, unless the name is data.
@@ -341,7 +341,7 @@ class Aligner:
         if node.role in _NAMED_ROLES and node.name:
             known = next(iter(column.texts))
             same = self._is_data(text, known) or _worded_alike(node.role, text, known)
-            same = same or id(node) in self._alone
+            same = same or id(node) in self._alone or _in_another_order(node.role, text, known)
             return 1.0 if same or node.role == "clickable" else 0.0
         shape = {child.role for child in node.children}
         other = {child.role for child in next(iter(column.nodes.values())).children}
@@ -367,6 +367,14 @@ def _worded_alike(role: str, text: str, known: str) -> bool:
         return False
     words, others = set(text.split()), set(known.split())
     return len(words & others) >= _SENTENCE and len(words & others) * 2 > len(words | others)
+
+
+def _in_another_order(role: str, text: str, known: str) -> bool:
+    """Whether two labels are one that says how the rows below it are ordered."""
+    if role in CONTROL_ROLES or text == known:
+        return False
+    label = without_order(text)
+    return bool(label) and label == without_order(known)
 
 
 def _with_holes(node: TemplateNode, texts: Sequence[str]) -> TemplateNode:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from envgen.arranged import Arranged, in_order
 from envgen.disturbances import Overlay, overlay_page, relabelled, reorder_fields
 from envgen.expressions import evaluate
 from envgen.generators import Instance
@@ -144,9 +145,9 @@ class Application:
             return False
         for view in self.facts.lists[page].values():
             if part == view.next:
-                return self.position(page, view)[1] + size(view) < len(self.matching(page, view))
+                return self.arranged(page, view).offset + size(view) < len(self.matching(page, view))
             if part == view.previous:
-                return self.position(page, view)[1] > 0
+                return self.arranged(page, view).offset > 0
         model = self.facts.pages[page]
         if part in (model.next, model.previous):
             return self.turned(model, part == model.next) is not None
@@ -181,7 +182,7 @@ class Application:
 
     def shown_keys(self, page: str, view: ListView) -> list[str]:
         """Keys of the records in the rows that are on the screen."""
-        offset = self.position(page, view)[1]
+        offset = self.arranged(page, view).offset
         return self.matching(page, view)[offset : offset + size(view)]
 
     def turned(self, model: PageModel, onward: bool) -> str | None:
@@ -189,22 +190,36 @@ class Application:
         records = self.state.records[model.entity]
         return neighbour(records, self.state.bound.get(model.entity, ""), 1 if onward else -1)
 
-    def position(self, page: str, view: ListView) -> tuple[str, int]:
-        """The query and the number of the first row shown."""
-        return self.state.lists.get(f"{page}.{view.rows}", ("", 0))
+    def arranged(self, page: str, view: ListView) -> Arranged:
+        """What a list is searched for, how it is filtered and ordered, and the first row shown."""
+        return self.state.lists.get(f"{page}.{view.rows}", Arranged())
 
     def matching(self, page: str, view: ListView) -> list[str]:
-        """Keys of the records a list shows for the present query, over all its pages."""
-        query = self.position(page, view)[0].strip().lower()
+        """Keys of the records a list shows as it is arranged now, over all its pages."""
+        arranged = self.arranged(page, view)
+        query = arranged.query.strip().lower()
         records = self.state.records.get(view.entity, {})
         if view.until and self.state.gone:
             records = {k: r for k, r in records.items() if (view.until, k) not in self.state.gone}
-        if not query:
-            return list(records)
-        return [
-            key for key, record in records.items()
-            if any(query in record.get(name, "").lower() for name in view.search_fields)
-        ]  # fmt: skip
+        keys = list(records)
+        if query:
+            keys = [
+                key for key, record in records.items()
+                if any(query in record.get(name, "").lower() for name in view.search_fields)
+            ]  # fmt: skip
+        for control, value in arranged.filters:
+            node = control or value
+            keys = [key for key in keys if self.shows(page, view, node, value, key) != "no"]
+        if arranged.sort >= 0:
+            keys = in_order(keys, records, view.sorts[arranged.sort], arranged.clicks)
+        return keys
+
+    def shows(self, page: str, view: ListView, node: str, value: str, key: str) -> str:
+        """Whether a list shows a record with a value in a filter: ``yes``, ``no``, "" where nobody saw it."""
+        found = next(each for each in view.filters if each.node == node)
+        record = self.state.records[view.entity][key]
+        said = evaluate(found.where, Row(self.context, view.entity, record, {f"{page}.{node}": value}))
+        return said or ""
 
     # Arriving
 
@@ -229,7 +244,9 @@ class Application:
                 empty = "off" if control.role in CHECKABLE_ROLES else ""
                 state.drafts |= {in_row(control.id, key): empty for key in state.records[view.entity]}
         for view in model.lists:
-            state.lists[f"{page}.{view.rows}"] = ("", 0)
+            chosen = [f.node for f in view.filters if not f.clicked]
+            begun = tuple((node, state.drafts.get(f"{page}.{node}", "")) for node in sorted(chosen))
+            state.lists[f"{page}.{view.rows}"] = Arranged(filters=begun)
         key = state.bound.get(model.entity, "") if model.entity else ""
         state.visited |= {(page, key)}
         self.see_rows()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from envgen.align import masked
+from envgen.arrangements import Arrangements, arrangements
 from envgen.kinds import PageKind, Visit
 from envgen.paging import NEXT, PREVIOUS
 from envgen.templates import MESSAGE_ROLES, Reading, TemplateNode
@@ -26,9 +27,10 @@ ENTRY_VERBS = frozenset({"fill", "select", "check", "uncheck"})
 
 @dataclass(slots=True)
 class ListBehaviour:
-    """Search and paging of one list."""
+    """Search, paging, orders and filters of one list."""
 
     rows: str
+    arranged: Arrangements = field(default_factory=Arrangements)
     page_size: int | None = None
     search_control: str = ""
     search_button: str = ""
@@ -60,7 +62,10 @@ class Behaviour:
             node
             for (owner, _), found in self.lists.items()
             if owner == page
-            for node in (found.search_control, found.search_button, found.next, found.previous)
+            for node in (
+                *(found.search_control, found.search_button, found.next, found.previous),
+                *found.arranged.nodes(),
+            )
             if node
         }
 
@@ -83,8 +88,9 @@ def observe(world: World) -> Behaviour:
 
 
 def _list_behaviour(world: World, kind: PageKind, rows_id: str) -> ListBehaviour:
-    found = ListBehaviour(rows_id)
-    texts = {c.id for c in kind.template.walk() if c.role in ("searchbox", "textbox", "combobox")}
+    found = ListBehaviour(rows_id, arrangements(world, kind, rows_id))
+    arranging = found.arranged.nodes()
+    texts = {c.id for c in kind.template.walk() if c.role in ("searchbox", "textbox", "combobox")} - arranging
     fields = kind.lists[rows_id].fields
     contradicted: set[str] = set()
     for visit in world.all_visits():
@@ -114,6 +120,7 @@ def _list_behaviour(world: World, kind: PageKind, rows_id: str) -> ListBehaviour
             found.next = node.id
         elif PREVIOUS.search(node.label()):
             found.previous = node.id
+    found.arranged.follow(world, kind, rows_id, found.search_button)
     if found.search_control:
         found.search_fields = tuple(n for n in dict.fromkeys(fields.values()) if n not in contradicted)
     sizes = [len(reading.rows.get(rows_id, ())) for page, reading in world.all_readings() if page is kind]

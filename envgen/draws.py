@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from envgen.values import iban_valid, make_iban, number, parse_date, parse_time, write_time
+from envgen.values import date_layout, iban_valid, make_iban, number, parse_date, parse_time, write_time
 
 
 def like(rng: random.Random, samples: Iterable[str]) -> str:
@@ -21,7 +21,9 @@ def like(rng: random.Random, samples: Iterable[str]) -> str:
         return make_iban(rng, base[:2], base)
     dated = parse_date(base)
     if dated is not None:
-        return (dated[0] + timedelta(days=rng.randint(-45, 45))).strftime(dated[1])
+        layout = date_layout(pool) or dated[1]
+        day = datetime.strptime(base.strip(), layout) + timedelta(days=rng.randint(-45, 45))
+        return day.strftime(layout)
     timed = parse_time(base)
     if timed is not None and write_time(*timed) == base:
         return write_time(rng.randrange(24), rng.randrange(60), timed[2])

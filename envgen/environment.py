@@ -20,17 +20,18 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from envgen.application import Application, Look, Looks, Pages
+from envgen.arranged import Arranged
 from envgen.disturbances import check_disturbances
 from envgen.generators import Generator, Instance
-from envgen.moves import NOT_MODELLED, act
+from envgen.moves import act
 from envgen.observe import Observer
 from envgen.render import Rendered
-from envgen.replies import field_of
+from envgen.replies import NOT_MODELLED, field_of
 from envgen.session import Score, Task, View
 from envgen.state import Facts, State, StateContext
 from envgen.teacher import Teacher
 from envgen.verifier import Expectation, judge, milestones
-from envgen.workflow import ListView, Workflow, remembered
+from envgen.workflow import Filter, ListView, Workflow, remembered
 from fde.errors import InputError
 from ingest.action import Action, Target
 from ingest.snapshot import Node
@@ -228,8 +229,16 @@ class WorkflowEnv:
         return self._application.shown_keys(page, view)
 
     def matching(self, page: str, view: ListView) -> list[str]:
-        """Keys of the records a list shows for the present query, over all its pages."""
+        """Keys of the records a list shows as it is arranged now, over all its pages."""
         return self._application.matching(page, view)
+
+    def arranged(self, page: str, view: ListView) -> Arranged:
+        """What a list is searched for, how it is filtered and ordered, and the first row shown."""
+        return self._application.arranged(page, view)
+
+    def shows(self, page: str, view: ListView, found: Filter, value: str, key: str) -> bool:
+        """Whether a list shows a record with a value in one of its filters."""
+        return self._application.shows(page, view, found.node, value, key) == "yes"
 
 
 _Key = TypeVar("_Key", bound=Hashable)

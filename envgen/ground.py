@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from envgen.arranged import ORDER
 from envgen.behaviour import Behaviour
 from envgen.documents import Knowledge
 from envgen.examples import PAGE_ROOT, Historian, Known
@@ -77,6 +78,8 @@ class Ground:
         controls.update({f"{page}.{c}": text for c, text in reading.controls.items()})
         for rows_id in self.world.kinds[page].lists:
             controls[f"{page}.#{rows_id}"] = str(len(reading.rows.get(rows_id, ())) or "")
+            orders = self.behaviour.lists[page, rows_id].arranged.orders
+            controls[f"{page}{ORDER}{rows_id}"] = orders.get((visit.recording, visit.index, after), "")
         for rows_id, nodes in self._entered_in_rows[visit.page].items() if after else ():
             count = sum(filled(row, nodes) for row in visit.reading.rows.get(rows_id, ()))
             controls[f"{visit.page}{FILLED_ROWS}{rows_id}"] = str(count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from envgen.templates import Reading, TemplateNode
+from envgen.texts import without_order
 from envgen.traces import Moment
 
 Records = dict[str, dict[str, dict[str, str]]]
@@ -158,12 +159,12 @@ def slot_labels(template: TemplateNode) -> dict[str, str]:
         current = label
         columns = headers
         for position, child in enumerate(node.children):
-            header = [c.label() for c in child.children if c.role == "columnheader"]
+            header = [_heads(c) for c in child.children if c.role == "columnheader"]
             if child.role == "row" and header and len(header) == len(child.children):
                 columns = header
             elif child.role == "rowgroup" and child.children and child.kind != "rows":
                 inner = child.children[0]
-                header = [c.label() for c in inner.children if c.role == "columnheader"]
+                header = [_heads(c) for c in inner.children if c.role == "columnheader"]
                 columns = header or columns
             if child.role in ("term", "rowheader") or (child.role == "text" and _is_label(child)):
                 current = _label_text(child) or current
@@ -180,6 +181,11 @@ def slot_labels(template: TemplateNode) -> dict[str, str]:
 
 def _is_label(node: TemplateNode) -> bool:
     return node.value is not None and len(node.value) == 1 and 0 < len(node.value[0]) <= 40
+
+
+def _heads(column: TemplateNode) -> str:
+    """What a column is called, perhaps by something in its header that can be clicked."""
+    return without_order(_label_text(column).replace("…", ""))
 
 
 def _label_text(node: TemplateNode) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from envgen.arranged import ORDER
 from envgen.behaviour import ENTRY_VERBS, Behaviour
 from envgen.controls import Controls
 from envgen.documents import Knowledge
@@ -15,6 +16,7 @@ from envgen.expressions import Constant, Entered, Expression, FieldOf, Instructi
 from envgen.ground import NO, YES, Ground, Models, Seen, distinct, outside_rows, page_atoms, page_title
 from envgen.kinds import PageKind
 from envgen.loops import Loop, gone, keeps_place, readings
+from envgen.marks import ORDER_LABEL, order_marks, order_of
 from envgen.rows import FILLED_ROWS, ROW
 from envgen.search import Search
 from envgen.templates import only_holds_optional
@@ -85,6 +87,9 @@ class Modeller:
                     search_fields=behaviour.search_fields,
                     next=behaviour.next,
                     previous=behaviour.previous,
+                    sorts=tuple(behaviour.arranged.sorts),
+                    filters=tuple(behaviour.arranged.filters),
+                    begins_anew=behaviour.arranged.begins_anew,
                     conditions=() if loop is None else tuple(self._in_rows(kind, loop)),
                     until=loop.write if loop is not None and leaves else "",
                     stays=stays,
@@ -145,6 +150,7 @@ class Modeller:
         atoms = page_atoms(seen)
         atoms += [Entered(control=f"{kind.id}.{n.id}", label=kind.label_of(n.id)) for n in controls]
         atoms += [Entered(control=f"{kind.id}.#{rows}", label="number of rows") for rows in kind.lists]
+        atoms += [order_of(kind.id, rows) for rows in kind.lists]
         examples = distinct([Example(s.context, YES if part in s.reading.present else NO) for s in seen])
         result = Search(examples, atoms, self._ground.knowledge, equalities=False, max_leaves=3).run()
         if result.expression is None:
@@ -169,6 +175,11 @@ class Modeller:
         for slot in sorted(kind.echoes):
             found.append((slot, Instruction()))
             known.add(slot)
+        for rows in kind.lists:
+            sorts = self._ground.behaviour.lists[kind.id, rows].arranged.sorts
+            marks = order_marks(kind, rows, sorts, self._ground.seen[kind.id])
+            found += marks.items()
+            known |= marks.keys()
         for node in outside_rows(kind.template):
             slots = [*slots_of(node.name), *(slots_of(node.value) if node.value is not None else ())]
             for slot in slots:
@@ -201,6 +212,8 @@ class Modeller:
     def _control_label(self, control: str) -> str:
         if FILLED_ROWS in control:
             return "number of rows"
+        if ORDER in control:
+            return ORDER_LABEL
         page, _, node = control.partition(".")
         kind = self._ground.world.kinds.get(page)
         return kind.label_of(node) if kind is not None and node in kind.nodes else control

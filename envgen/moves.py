@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from envgen.application import Application, Look, size
 from envgen.expressions import evaluate
+from envgen.rearranging import not_modelled, rearrange, set_list
 from envgen.render import Place
-from envgen.replies import refusal
+from envgen.replies import NOT_MODELLED, refusal
 from envgen.rows import Row
 from envgen.state import Write, in_row, of_row
 from envgen.workflow import Control, Exit, ListView, Outcome, WriteKind
 from ingest.action import CHECKABLE_ROLES, FILLABLE_ROLES, SELECTABLE_ROLES, Action, Target
-
-NOT_MODELLED = "Not modelled: no recording shows what this does."
 
 
 def act(app: Application, look: Look, action: Action) -> str:
@@ -26,7 +25,7 @@ def act(app: Application, look: Look, action: Action) -> str:
         state.done, state.answer = True, action.value
         return ""
     if action.verb == "goto":
-        return _not_modelled(app)
+        return not_modelled(app)
     if action.verb == "press":
         return _press(app, action)
     place = None if action.target is None else _find(look, action.target)
@@ -42,15 +41,11 @@ def act(app: Application, look: Look, action: Action) -> str:
         return ""
     control = app.facts.controls.get(f"{state.page}.{place.node}")
     if control is not None:
-        return "" if _enter(app, control, place, action) else refusal(page, action)
+        taken = _enter(app, control, place, action)
+        return rearrange(app, control.node) if taken else refusal(page, action)
     if action.verb != "click":
         return refusal(page, action) or NOT_MODELLED
     return _click(app, place, action.target.name)
-
-
-def _not_modelled(app: Application) -> str:
-    app.state.unmodelled += 1
-    return NOT_MODELLED
 
 
 def _find(look: Look, target: Target) -> Place | None:
@@ -121,30 +116,32 @@ def _press(app: Application, action: Action) -> str:
         for found in page.exits:
             if found.verb == "press" or any(o.write for o in found.outcomes):
                 return _leave(app, found, Place(found.node), found.label)
-    return _not_modelled(app)
+    return not_modelled(app)
 
 
 def _click(app: Application, place: Place, name: str) -> str:
     page = app.facts.pages[app.state.page]
     for view in page.lists:
-        query, offset = app.position(page.id, view)
         if place.node and place.node == view.search_button:
             _search(app, page.id, view)
             return ""
         if place.node and place.node in (view.next, view.previous):
             step = size(view) if place.node == view.next else -size(view)
-            app.state.lists[f"{page.id}.{view.rows}"] = (query, max(0, offset + step))
-            app.see_rows()
+            arranged = app.arranged(page.id, view)
+            set_list(app, view, arranged._replace(offset=max(0, arranged.offset + step)))
             return ""
+    if place.node in app.facts.arranging[page.id]:
+        return rearrange(app, place.node)
     found = app.facts.exits[page.id].get((place.node, "click"))
-    return _not_modelled(app) if found is None else _leave(app, found, place, name)
+    return not_modelled(app) if found is None else _leave(app, found, place, name)
 
 
 def _search(app: Application, page: str, view: ListView) -> None:
     query = app.state.drafts.get(f"{page}.{view.search_control}", "")
-    app.state.lists[f"{page}.{view.rows}"] = (query, 0)
+    arranged = app.arranged(page, view)._replace(query=query, offset=0)
+    set_list(app, view, arranged._replace(sort=-1, clicks=0) if view.begins_anew else arranged)
     app.state.messages, app.state.message_slots = frozenset(), {}
-    app.see_rows()
+    rearrange(app, view.search_button)
 
 
 def _leave(app: Application, found: Exit, place: Place, name: str) -> str:
@@ -165,7 +162,7 @@ def _leave(app: Application, found: Exit, place: Place, name: str) -> str:
     elif outcome.record in ("next", "previous"):
         key = app.turned(target, outcome.record == "next") or ""
     if target.entity and key not in state.records.get(target.entity, {}):
-        return _not_modelled(app)
+        return not_modelled(app)
     if outcome.write:
         _write(app, outcome.write, place.row)
     if outcome.page == state.page and outcome.shows and not outcome.write:
@@ -176,15 +173,13 @@ def _leave(app: Application, found: Exit, place: Place, name: str) -> str:
     if target.entity:
         state.bound[target.entity] = key
     view = app.facts.lists[outcome.page].get(place.rows)
-    turned = None if view is None or not view.stays else app.position(outcome.page, view)
+    turned = None if view is None or not view.stays else app.arranged(outcome.page, view)
     app.arrive(outcome.page)
     if view is not None and turned is not None:
-        query, offset = turned
         # A page of which the last row has gone is not shown any more.
         left = len(app.matching(outcome.page, view))
-        offset = max(0, min(offset, (left - 1) // size(view) * size(view)))
-        state.lists[f"{outcome.page}.{view.rows}"] = (query, offset)
-        app.see_rows()
+        offset = max(0, min(turned.offset, (left - 1) // size(view) * size(view)))
+        set_list(app, view, app.arranged(outcome.page, view)._replace(query=turned.query, offset=offset))
     state.messages = frozenset(outcome.shows)
     _say(app, outcome)
     return ""
@@ -240,7 +235,7 @@ def _blocked(app: Application, outcome: Outcome) -> str | None:
                 # The browser itself keeps the form back; the page says nothing.
                 return ""
             if empty and not control.sometimes_empty and outcome.write:
-                return f"{_not_modelled(app)} Nobody sent this form with “{control.label}” empty."
+                return f"{not_modelled(app)} Nobody sent this form with “{control.label}” empty."
     return None
 
 

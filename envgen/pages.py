@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from envgen.align import Aligner, Instance, masked, own_text
 from envgen.templates import CONTROL_ROLES, TemplateNode, read
+from envgen.texts import without_order
 from envgen.traces import Page, Trace
 from ingest.snapshot import Node
 
@@ -79,7 +80,7 @@ def _collect(node: Node, found: Features, data: Data, in_row: bool) -> None:
         if strong and labelled:
             # A field named as a cell of a table is: which one of the table is asked for here is data.
             cell = child.role in CONTROL_ROLES and labelled in data.cells
-            found[child.role, "" if cell else masked(labelled)] = 3
+            found[child.role, "" if cell else masked(without_order(labelled))] = 3
         elif child.role == "heading":
             # The first word of a heading says the kind of page more often than the record.
             text = own_text(child)

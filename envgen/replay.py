@@ -67,8 +67,13 @@ class Reader:
         return found
 
 
-def instance_of(workflow: Workflow, trace: Trace, reader: Reader) -> Instance:
-    """An instance that shows what the recording shows; what it never shows is generated."""
+def instance_of(workflow: Workflow, trace: Trace, reader: Reader, like: str | None = None) -> Instance:
+    """An instance that shows what the recording shows; what it never shows is generated.
+
+    Args:
+        like: Key of a record of the recording that records which it never shows are like, but for their keys;
+            "" where there are to be none.
+    """
     generator = Generator(workflow)
     parameters = match_template(workflow.instructions, trace.instruction) or {}
     shown: dict[str, dict[str, Record]] = {e.name: {} for e in workflow.entities}
@@ -91,6 +96,11 @@ def instance_of(workflow: Workflow, trace: Trace, reader: Reader) -> Instance:
             # A query that is only being typed has not filtered the rows yet.
             filtered = bool(query) and all(
                 any(query.lower() in text.lower() for text in row.slots.values()) for row in rows
+            )
+            filtered = filtered or any(
+                reading.controls.get(each.node, "") not in each.every
+                for each in view.filters
+                if each.every and not each.clicked
             )
             into = searched if filtered else shown
             new = [row for row in rows if row.slots.get(view.key_slot, "") not in into[view.entity]]
@@ -119,6 +129,9 @@ def instance_of(workflow: Workflow, trace: Trace, reader: Reader) -> Instance:
         for key, record in shown[entity.name].items():
             merged[key] = {**searched[entity.name].get(key, {}), **record}
         extra = {k: r for k, r in filler.records[entity.name].items() if k not in merged}
+        if like is not None and entity.name in more:
+            known = {**searched[entity.name].get(like, {}), **merged.get(like, {})}
+            extra = {k: r | known for k, r in extra.items()} if known else {}
         if entity.name in more or not merged:
             merged.update(extra)
         for key, record in searched[entity.name].items():
@@ -181,9 +194,30 @@ def _struck(model: PageModel, reading: Reading) -> set[str]:
 
 
 def replay(workflow: Workflow, trace: Trace, *, env: WorkflowEnv | None = None) -> Replay:
-    """Do in the environment what the expert did, in an instance of the recording's own values."""
+    """Do in the environment what the expert did, in an instance of the recording's own values.
+
+    Lists that are sorted or filtered say more of the records that the recording does not show than that they
+    are there: of those tried, the ones are taken with which most pages read as recorded.
+    """
     env = env or WorkflowEnv(workflow)
-    instance = instance_of(workflow, trace, Reader(workflow))
+    reader = Reader(workflow)
+    best = _replay(workflow, trace, env, instance_of(workflow, trace, reader))
+    arranged = {v.entity for p in workflow.pages for v in p.lists if v.sorts or v.filters}
+    if not arranged or not (best.different or best.refused):
+        return best
+    shown = instance_of(workflow, trace, reader, "")
+    for like in ("", *(key for entity in sorted(arranged) for key in shown.records[entity])):
+        other = _replay(workflow, trace, env, instance_of(workflow, trace, reader, like))
+        if _unlike(other) < _unlike(best):
+            best = other
+    return best
+
+
+def _unlike(made: Replay) -> int:
+    return len(made.different) + len(made.refused)
+
+
+def _replay(workflow: Workflow, trace: Trace, env: WorkflowEnv, instance: Instance) -> Replay:
     task = Task(
         id=f"{workflow.name}/recording/{trace.recording}",
         workflow=workflow.name,

@@ -11,6 +11,8 @@ from __future__ import annotations
 from ingest.action import CHECKABLE_ROLES, FILLABLE_ROLES, SELECTABLE_ROLES, Action, resolve
 from ingest.snapshot import Node
 
+NOT_MODELLED = "Not modelled: no recording shows what this does."
+
 # Anything can be clicked; a combobox with a text field of its own can be filled.
 _ROLES_OF_VERB = {
     "click": None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from envgen.answers import FILE
 from envgen.expressions import Constant
@@ -109,12 +109,20 @@ def _page(workflow: Workflow, page: PageModel) -> Iterator[str]:
         features = [
             f"{view.page_size} rows a page" if view.page_size else "",
             "search" if view.search_control else "",
+            f"can be ordered by {_listed(sort.field for sort in view.sorts)}" if view.sorts else "",
         ]
         yield f"  - list of {view.entity}: {', '.join(filter(None, features)) or 'all rows'}"
+        for each in view.filters:
+            label = next(n.label() for n in page.template.walk() if n.id == each.node)
+            yield f"    - “{label}” decides which rows are shown: {in_words(each.where)}"
     for found in page.exits:
         yield f"  - “{found.label}”: {_exit(workflow, found)}"
     for node, condition in page.conditions:
         yield f"  - {node} is there: {in_words(condition)}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"“{name}”" for name in dict.fromkeys(names))
 
 
 def _exit(workflow: Workflow, found: Exit) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from envgen.arranged import ORDER, Arranged, order_said
 from envgen.examples import PAGE_ROOT
 from envgen.expressions import evaluate
 from envgen.generators import Instance
@@ -47,7 +48,7 @@ class State:
     messages: frozenset[str] = frozenset()
     message_slots: dict[str, str] = field(default_factory=dict)
     told: dict[tuple[str, str], str] = field(default_factory=dict)
-    lists: dict[str, tuple[str, int]] = field(default_factory=dict)
+    lists: dict[str, Arranged] = field(default_factory=dict)
     writes: tuple[Write, ...] = ()
     changes: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = ()
     gone: frozenset[tuple[str, str]] = frozenset()
@@ -118,6 +119,9 @@ class Facts:
         self.loops = {plan.page: plan.loop for plan in workflow.plans if plan.loop is not None}
         self.row_controls = {
             f"{p.id}.{n.id}": v for p in workflow.pages for v in p.lists for n in _nodes_of(p, v)
+        }
+        self.arranging = {
+            p.id: frozenset(node for v in p.lists for node in v.arranging()) for p in workflow.pages
         }
         self.row_conditions = {(p.id, v.rows): dict(v.conditions) for p in workflow.pages for v in p.lists}
         self.list_fields = {(p.id, v.rows): dict(v.fields) for p in workflow.pages for v in p.lists}
@@ -249,6 +253,10 @@ class StateContext:
         if rows:
             entered = (of_row(name) for name, text in self.state.submitted.items() if text not in ("", "off"))
             return str(len({k for c, k in entered if k and self._facts.row_controls[c].rows == rows}))
+        page, _, rows = control.partition(ORDER)
+        if rows:
+            arranged = self.state.lists.get(f"{page}.{rows}", Arranged())
+            return order_said(self._facts.lists[page][rows], arranged)
         page, _, rows = control.partition(".#")
         if rows:
             return str(len(self._rows(page, rows)) or "")

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from envgen.arranged import CLICKED
 from envgen.expressions import Constant, Expression, FieldOf, Keep, chosen, evaluate
 from envgen.render import Place
 from envgen.rows import Row
@@ -83,7 +84,7 @@ class Teacher:
             return next((action for action in wrong if action is not None), None)
         key = env.context.next_row(page.id)
         if key is None:
-            return None if self._all_seen(env, page.id, loop) else self._click(env, view.next)
+            return None if self._all_seen(env, page.id, loop) else self._turn_over(env, [(page.id, "")])
         return self._in_row(env, loop, key, True) or self._click_row(env, page, view, loop.node, key)
 
     def _in_row(self, env: WorkflowEnv, loop: RowLoop, key: str, meant: bool) -> Action | None:
@@ -159,8 +160,17 @@ class Teacher:
         """The next rows of a list that has to be read to its end."""
         if (env.state.page, "") not in goals:
             return None
-        views = [view for view in self._facts.pages[env.state.page].lists if view.next]
-        return next((turn for view in views if (turn := self._click(env, view.next)) is not None), None)
+        page = self._facts.pages[env.state.page]
+        turns = (self._click(env, view.next) for view in page.lists if view.next)
+        turn = next((action for action in turns if action is not None), None)
+        if turn is not None:
+            return turn
+        # What was read to its end may not have been all there is.
+        for view in page.lists:
+            keys = env.state.records.get(view.entity, {}).keys() - set(env.matching(page.id, view))
+            if view.filters and keys:
+                return self._widen(env, page, view, min(keys))
+        return None
 
     def _following(self, env: WorkflowEnv, plan: PagePlan) -> PagePlan | None:
         """The page of the way that the exit leads to when all goes well."""
@@ -290,15 +300,35 @@ class Teacher:
         if view.search_control:
             control = self._facts.controls[f"{page.id}.{view.search_control}"]
             text = self._query(env, view, key)
-            if text and env.state.lists.get(f"{page.id}.{view.rows}", ("", 0))[0] != text:
+            if text and env.arranged(page.id, view).query != text:
                 if env.state.drafts.get(control.id, "") != text:
                     target = self._place(env, control)
                     return None if target is None else _enter(control, text, target)
                 return self._click(env, view.search_button)
         if key not in matching:
-            return None
-        offset = env.state.lists.get(f"{page.id}.{view.rows}", ("", 0))[1]
+            return self._widen(env, page, view, key)
+        offset = env.arranged(page.id, view).offset
         return self._click(env, view.next if matching.index(key) >= offset else view.previous)
+
+    def _widen(self, env: WorkflowEnv, page: PageModel, view: ListView, key: str) -> Action | None:
+        """Take back the first filter that hides a record; None where none does, or nobody saw how."""
+        hiding = dict(env.arranged(page.id, view).filters)
+        for found in view.filters:
+            chosen = found.node if found.clicked else hiding.get(found.node)
+            if found.clicked:
+                if hiding.get(CLICKED) in (None, found.node) or not env.shows(page.id, view, found, "", key):
+                    continue
+                return self._click(env, found.node)
+            if chosen is None or env.shows(page.id, view, found, chosen, key):
+                continue
+            control = self._facts.controls[f"{page.id}.{found.node}"]
+            offered = ("off", "on") if control.role in CHECKABLE_ROLES else control.options
+            values = [v for v in (*found.every, *offered) if env.shows(page.id, view, found, v, key)]
+            current, target = env.state.drafts.get(control.id, ""), self._place(env, control)
+            if not values or target is None:
+                return None
+            return self._click(env, found.button) if current in values else _enter(control, values[0], target)
+        return None
 
     def _query(self, env: WorkflowEnv, view: ListView, key: str) -> str:
         """What to search for: a text of the record the search looks at, the key if it does."""

@@ -14,12 +14,26 @@ from functools import lru_cache
 Pattern = tuple[str, ...]
 
 _SEPARATORS = frozenset(":|·→•=;")
+_ARROWS = re.compile("[▲▼△▽▴▾▵▿▸▹↑↓⇑⇓⇅⇵↕⬆⬇⌃⌄\ufe0e\ufe0f]")
+_ABOUT_ORDER = re.compile(
+    r"activate|asc|ascending|click|column|currently|desc|descending|in|invert|no|none|not|order|remove|sort"
+    r"|sortable|sorted|sorting|to",
+    re.IGNORECASE,
+)
 _TOKEN = re.compile(r"\s+|\w+(?:[.,:/@+&'’-]\w+)*|[^\w\s]")
 
 
 def tokens(text: str) -> list[str]:
     """Words (with inner punctuation, as in ``INV-4821`` or ``4,120.00``), punctuation, blanks."""
     return _TOKEN.findall(text)
+
+
+def without_order(text: str) -> str:
+    """A label without what it says of the order of rows: ``Amount ▲``, ``Amount: activate to sort``."""
+    words = _ARROWS.sub("", text).split()
+    while len(words) > 1 and _ABOUT_ORDER.fullmatch(words[-1].strip("():,.")):
+        words.pop()
+    return " ".join(words).rstrip(":,(").strip()
 
 
 def is_constant(pattern: Pattern) -> bool:

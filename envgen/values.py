@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -70,6 +70,22 @@ def parse_date(text: str) -> tuple[date, str] | None:
         except ValueError:
             continue
     return None
+
+
+def date_layout(texts: Iterable[str]) -> str | None:
+    """The format in which all of these texts are dates: what one leaves open, another may say."""
+    said = list(texts)
+    if not said or parse_date(said[0]) is None:
+        return None
+    return next((layout for layout in _DATE_FORMATS if all(_reads(layout, text) for text in said)), None)
+
+
+def _reads(layout: str, text: str) -> bool:
+    try:
+        datetime.strptime(text.strip(), layout)
+    except ValueError:
+        return False
+    return True
 
 
 def compared(one: str, other: str) -> int | None:

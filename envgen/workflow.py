@@ -58,10 +58,52 @@ class Control(_Data):
     optional_node: bool = False
 
 
+class Sort(_Data):
+    """An order that a list's rows can be put in.
+
+    Attributes:
+        node: What is clicked for it, or the control that it is chosen in.
+        option: What is chosen there; "" where it is clicked.
+        button: What applies a choice; "" where it applies at once.
+        by: What its texts are compared as, see :mod:`envgen.arranged`.
+        directions: ``ascending`` or ``descending`` after the first click and those that follow it, "" where
+            the rows are in their first order again.
+        again: Whether what comes after the last of them begins with the first again.
+    """
+
+    node: str
+    option: str = ""
+    button: str = ""
+    field: str
+    by: str
+    directions: tuple[str, ...]
+    again: bool = False
+
+
+class Filter(_Data):
+    """What decides which rows of a list are shown.
+
+    Attributes:
+        node: The control it is chosen in, or what is clicked for it.
+        clicked: Whether it is clicked: one of those at a time.
+        where: Of the value in the control and of a row: "yes" where the row is shown, "no" where it is not,
+            nothing where that is not known.
+        every: Values with which all rows are shown.
+        button: What applies it; "" where it applies at once.
+    """
+
+    node: str
+    clicked: bool = False
+    where: Expression
+    every: tuple[str, ...] = ()
+    button: str = ""
+
+
 class ListView(_Data):
     """Rows of records on a page, with the search and the paging that go with it.
 
     Attributes:
+        begins_anew: Whether what is searched or filtered is in its first order.
         conditions: When optional parts of a row, and states of such, are there: asked of the row as it is.
         until: The write after which a record's row is on the list no more.
         stays: Whether the list stays at the page it is turned to when something is done in a row.
@@ -77,9 +119,17 @@ class ListView(_Data):
     search_fields: tuple[str, ...] = ()
     next: str = ""
     previous: str = ""
+    sorts: tuple[Sort, ...] = ()
+    filters: tuple[Filter, ...] = ()
+    begins_anew: bool = False
     conditions: tuple[tuple[str, Expression], ...] = ()
     until: str = ""
     stays: bool = False
+
+    def arranging(self) -> set[str]:
+        """The nodes that, clicked or chosen in, put the rows in another order or show others."""
+        used: list[Sort | Filter] = [*self.sorts, *self.filters]
+        return {each.button or each.node for each in used}
 
 
 class Outcome(_Data):

@@ -66,15 +66,20 @@ class Node:
 
     def text(self) -> str:
         """Everything readable in this node, in page order, joined by single spaces."""
-        parts: list[str] = []
-        for node in self.walk():
-            if node.role == "option":
-                continue
-            if node.name and not (node.children and node.role in ("row", "cell", "listitem")):
-                parts.append(node.name)
-            if node.value:
-                parts.append(node.value)
-        return " ".join(" ".join(parts).split())
+        return " ".join(" ".join(self._parts()).split())
+
+    def _parts(self) -> Iterator[str]:
+        if self.role == "option":
+            return
+        if self.name and not (self.children and self.role in ("row", "cell", "listitem")):
+            yield self.name
+        if self.value:
+            yield self.value
+        if self.name and self.role in ("columnheader", "rowheader"):
+            # The name of a header is what stands in it, or what is said instead of that.
+            return
+        for child in self.children:
+            yield from child._parts()
 
 
 def parse(text: str) -> Node:

@@ -7,21 +7,18 @@ in ``remind`` rows are ticked and sent together, in ``settle`` each record is op
 
 from __future__ import annotations
 
-import gzip
-import json
 import random
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
+
+import kept_recordings
 
 from ingest.browser import launch
 from ingest.recorder import record
@@ -255,21 +252,10 @@ def _recording(kind: str, number: int, folder: Path, browser: Browser) -> Record
     return Recording.model_validate_json(told)
 
 
-@cache
 def kept(kind: str) -> tuple[Recording, ...]:
     """The recordings of one application as they were made once."""
-    told = json.loads(gzip.decompress(KEPT.read_bytes()))
-    return tuple(Recording.model_validate(found) for found in told[kind])
-
-
-def main() -> None:
-    """Record everything anew."""
-    with TemporaryDirectory() as folder, ThreadPoolExecutor(len(KINDS)) as pool:
-        made = pool.map(lambda kind: recorded(kind, range(len(COUNTS)), Path(folder)), KINDS)
-        told = {kind: [r.model_dump(mode="json", exclude_defaults=True) for r in found]
-                for kind, found in zip(KINDS, made, strict=True)}  # fmt: skip
-    KEPT.write_bytes(gzip.compress(json.dumps(told).encode(), mtime=0))
+    return kept_recordings.kept(KEPT, kind)
 
 
 if __name__ == "__main__":
-    main()
+    kept_recordings.keep(KEPT, KINDS, lambda kind, folder: recorded(kind, range(len(COUNTS)), folder))
