@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 
+from envgen.cells import Cells
 from envgen.values import number
 from ingest.document import Document
 
@@ -114,6 +115,11 @@ class Knowledge:
 
     def table(self, table_id: str) -> TableFact:
         return next(table for table in self.tables if table.id == table_id)
+
+    @cached_property
+    def cells(self) -> Cells:
+        """The tables' cells."""
+        return Cells(self.table)
 
     @staticmethod
     def on_topic(fact: NumberFact, topics: Iterable[str]) -> bool:

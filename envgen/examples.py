@@ -52,10 +52,7 @@ class Known:
         return self.messages.get((page, slot))
 
     def cell(self, table: str, column: str, key_column: str, key: str) -> str | None:
-        found = self.knowledge.table(table)
-        key_at, at = found.column(key_column), found.column(column)
-        folded = key.casefold()
-        return next((row[at] for row in found.rows if row[key_at].casefold() == folded), None)
+        return self.knowledge.cells.cell(table, column, key_column, key)
 
     def done(self, write: str) -> bool:
         return write in self.writes

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from envgen.expressions import Expression, Lookup, Parameter, Test
+from envgen.cells import Cells
+from envgen.expressions import Expression, Lookup, Parameter, Test, evaluate
+from envgen.rows import Asked
 from envgen.workflow import TableData
 
 
@@ -15,6 +17,9 @@ def table_keys(
 
     A look-up of what another one found counts with it. Empty where the parameter is looked up nowhere, or
     no value serves all look-ups.
+
+    Args:
+        expressions: Everything the rules are made of: a look-up in another one's stands there by itself too.
     """
     known = {table.id: table for table in tables}
     lookups = [e for e in expressions if isinstance(e, Lookup) and _root(e) == Parameter(name=name)]
@@ -24,20 +29,12 @@ def table_keys(
     table = known[first.table]
     at = table.header.index(first.key_column)
     keys = dict.fromkeys(row[at] for row in table.rows if row[at])
-    return tuple(key for key in keys if all(_found(each, key, known) for each in lookups))
+    cells = Cells(known.__getitem__)
+    asked = {key: Asked({name: key}, cells=cells) for key in keys}
+    return tuple(key for key in keys if all(evaluate(each, asked[key]) for each in lookups))
 
 
 def _root(expression: Expression) -> Expression:
     while isinstance(expression, Lookup):
         expression = expression.of
     return expression
-
-
-def _found(expression: Expression, key: str, known: dict[str, TableData]) -> str:
-    """What a chain of look-ups finds for a key; empty for nothing."""
-    if not isinstance(expression, Lookup):
-        return key
-    key = _found(expression.of, key, known).casefold()
-    table = known[expression.table]
-    key_at, at = table.header.index(expression.key_column), table.header.index(expression.column)
-    return next((row[at] for row in table.rows if key and row[key_at].casefold() == key), "")

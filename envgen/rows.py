@@ -9,6 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from decimal import Context as DecimalContext
 from typing import TYPE_CHECKING
 
+from envgen.cells import Cells
 from envgen.values import number, parse_date
 
 if TYPE_CHECKING:
@@ -109,10 +110,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A context of which no more is known than the values that an instruction names, and some fields."""
+    """A context of which no more is known than what an instruction names, some fields and tables."""
 
     parameters: Mapping[str, str]
     fields: Mapping[tuple[str, tuple[str, ...]], str] | None = None
+    cells: Cells | None = None
 
     def parameter(self, name: str) -> str | None:
         return self.parameters.get(name)
@@ -127,7 +129,7 @@ class Asked:
         return None
 
     def cell(self, table: str, column: str, key_column: str, key: str) -> str | None:
-        return None
+        return None if self.cells is None else self.cells.cell(table, column, key_column, key)
 
     def done(self, write: str) -> bool:
         return False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from envgen.arranged import ORDER, Arranged, order_said
+from envgen.cells import Cells
 from envgen.examples import PAGE_ROOT
 from envgen.expressions import evaluate
 from envgen.generators import Instance
@@ -132,8 +133,7 @@ class Facts:
         self._free = self._labelled(workflow.free_fields)
         self._caseless = self._labelled(workflow.caseless)
         self.key_fields = {e.name: e.key_field for e in workflow.entities}
-        self._cells: dict[tuple[str, str, str], dict[str, str]] = {}
-        self._tables = {t.id: t for t in workflow.tables}
+        self.cells = Cells({t.id: t for t in workflow.tables}.__getitem__)
 
     def _labelled(self, controls: Collection[str]) -> frozenset[tuple[str, str]]:
         """Kind of write and label of controls, as changes name them."""
@@ -177,16 +177,6 @@ class Facts:
             return write
         kept = ((n, v) for n, v in write.values if (write.kind, n) not in self._free)
         return write._replace(values=tuple((n, self.read(write.kind, n, v)) for n, v in kept))
-
-    def cell(self, table: str, column: str, key_column: str, key: str) -> str | None:
-        """A table's cell by its row's key, whatever the case of the key."""
-        found = self._cells.get((table, column, key_column))
-        if found is None:
-            data = self._tables[table]
-            at, key_at = data.header.index(column), data.header.index(key_column)
-            found = {row[key_at].casefold(): row[at] for row in reversed(data.rows)}
-            self._cells[table, column, key_column] = found
-        return found.get(key.casefold())
 
 
 def _by_row(drafts: Mapping[str, str]) -> list[tuple[tuple[str, str], str]]:
@@ -267,7 +257,7 @@ class StateContext:
         return self.state.told.get((page, slot))
 
     def cell(self, table: str, column: str, key_column: str, key: str) -> str | None:
-        return self._facts.cell(table, column, key_column, key)
+        return self._facts.cells.cell(table, column, key_column, key)
 
     def done(self, write: str) -> bool:
         return any(made.kind == write for made in self.state.writes)
