@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from envgen.answers import FILE, Answers
+from envgen.answers import Answers
 from envgen.behaviour import Behaviour
 from envgen.documents import Knowledge, number_facts
 from envgen.examples import Known
@@ -89,8 +89,7 @@ class LoopRules:
         name = question_id("empty", where)
         answer = (self.answers.to(name) or "").lower()
         if answer in _EMPTY:
-            text = f"{where}: where there is none, {_EMPTY[answer]}, as {FILE} answers."
-            self.findings.append(Finding(kind="answered", severity="note", id=name, text=text))
+            self.questions.answered(where, f"where there is none, {_EMPTY[answer]}", name, answer)
             return "on" if answer == "on" else "over"
         shown = "Of the recordings without any some go on." if sent else "No recording is without any."
         refused = f" The answer “{answer}” is refused: it is neither on nor over." if answer else ""
@@ -143,10 +142,7 @@ class LoopRules:
         name = question_id("equal", where, words)
         answer = (self.answers.to(name) or "").lower()
         if answer in ("above", "below"):
-            self.findings.append(
-                Finding(kind="answered", severity="note", id=name,
-                        text=f"{where}: a row of which {words} counts as {answer}, as {FILE} answers.")
-            )  # fmt: skip
+            self.questions.answered(where, f"a row of which {words} counts as {answer}", name, answer)
             return part.model_copy(update={"inclusive": answer == "above"})
         self.findings.append(
             Finding(

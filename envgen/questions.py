@@ -143,7 +143,7 @@ class Questions:
         name = question_id("confirm", where)
         answer = self._answers.to(name)
         if answer is not None and answer.lower() == how.partition(",")[0]:
-            self._answered(where, "the rule is the whole rule", name, answer, control)
+            self.answered(where, "the rule is the whole rule", name, answer, control)
             return
         self._findings.append(
             Finding(
@@ -186,7 +186,7 @@ class Questions:
                 test = evidence.test.model_copy(
                     update={"limit": f"{fact.value.normalize():f}", "inclusive": inclusive}
                 )
-                self._answered(where, f"the limit on {words}", name, answer, control)
+                self.answered(where, f"the limit on {words}", name, answer, control)
                 return Evidence(test, low, high, fact)
             refused = f" The answer “{answer}” is refused: it does not lie between what the recordings show."
         self._findings.append(
@@ -217,7 +217,7 @@ class Questions:
         answer = self._answers.to(name)
         if answer is not None and answer.isdigit() and 1 <= int(answer) <= len(ways):
             chosen = ways[int(answer) - 1]
-            self._answered(where, _worded(chosen, labels), name, answer, control)
+            self.answered(where, _worded(chosen, labels), name, answer, control)
             return chosen
         self._findings.append(
             Finding(
@@ -287,7 +287,7 @@ class Questions:
         header = (re.sub(r"[“”]", "", in_words(source)), "entered")
         table = TableFact(f"{FILE}: {name}", FILE, "", header, tuple(sorted(rows.items())))
         self._knowledge.tables.append(table)
-        self._answered(where, f"a table of {len(rows)} rows", name, f"{len(rows)} rows", control)
+        self.answered(where, f"a table of {len(rows)} rows", name, f"{len(rows)} rows", control)
         return Lookup(table=table.id, key_column=header[0], column=header[1], of=source)
 
     # What nothing explains
@@ -304,7 +304,7 @@ class Questions:
             kept.remove(wrong[0])
         if len(kept) < len(examples):
             name = question_id("contradiction", where)
-            self._answered(where, "which recordings are right", name, answer or "", "")
+            self.answered(where, "which recordings are right", name, answer or "")
         return kept
 
     def unexplained(self, where: str, control: str, examples: Sequence[Example]) -> bool:
@@ -334,7 +334,7 @@ class Questions:
         name = question_id("rule", where)
         answer = self._answers.to(name)
         if answer is not None and answer.lower() == "free":
-            self._answered(where, "the expert's own words, not judged", name, answer, control)
+            self.answered(where, "the expert's own words, not judged", name, answer, control)
             return True
         self._findings.append(
             Finding(
@@ -350,7 +350,15 @@ class Questions:
         )
         return False
 
-    def _answered(self, where: str, what: str, name: str, answer: str, control: str) -> None:
+    def answered(self, where: str, what: str, name: str, answer: str, control: str = "") -> None:
+        """Note that the expert's answer to a question has been put in.
+
+        Args:
+            where: What it is about, in words.
+            what: What it settles, in words.
+            name: The question's.
+            control: Its control, where it is what is entered in one.
+        """
         self._findings.append(
             Finding(
                 kind="answered",
