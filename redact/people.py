@@ -205,15 +205,7 @@ def find(text: str) -> Iterator[Span]:
         _trim(text, *r) for match in _WORDS.finditer(text) for r in _split(text, *match.span())
     ):
         found = text[start:end]
-        # Two English words are nobody where a surname is all that speaks for them: "Hide Sheets".
-        english = ordinary(found) and not known_given(found.split(" ")[0])
-        if (
-            " " in found
-            and not foreign(found)
-            and (value := strength(found))
-            and _opens_with_name(found)
-            and not english
-        ):
+        if " " in found and not foreign(found) and (value := strength(found)) and _opens_with_name(found):
             yield Span(start, end, "PERSON", 0.8 if value > 1 else 0.55, "name list", value)
     for match in _INITIAL.finditer(text):
         if (
@@ -284,11 +276,12 @@ _GIVEN_WORDS = frozenset(word for word in words() if known_given(word))
 
 def _opens_with_name(found: str) -> bool:
     first = found.split(" ")[0]
-    return (
-        known_given(first)
-        or is_initial(first)
-        or (known_family(found.split(" ")[-1]) and plain(first) not in words())
-    )
+    if known_given(first):
+        return True
+    if ordinary(found):
+        # English words are nobody where a surname is all that speaks for them: "Hide Sheets".
+        return False
+    return is_initial(first) or (known_family(found.split(" ")[-1]) and plain(first) not in words())
 
 
 def _last_first(text: str, match: re.Match[str]) -> bool:
