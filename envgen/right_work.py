@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from envgen.align import masked
 from envgen.answers import Answer
@@ -32,6 +32,8 @@ _MIN_TO_HOLD_OUT = 4
 
 Paths = dict[str, list[Action]]
 """Task id to the program's own actions; tasks on which it gets stuck are missing."""
+
+_Work = Iterator[tuple[Task, Sequence[Action] | None]]
 
 
 def program_paths(env: WorkflowEnv, tasks: Sequence[Task]) -> Paths:
@@ -60,58 +62,58 @@ def _score(env: WorkflowEnv, task: Task, path: Sequence[Action] | None) -> Score
     return env.score()
 
 
-def as_programmed(env: WorkflowEnv, tasks: Sequence[Task], paths: Paths) -> Share:
-    """How much of the program's own work is rejected."""
-    rejected = []
-    for task in tasks:
-        score = _score(env, task, paths.get(task.id))
+def _rejected(env: WorkflowEnv, work: _Work) -> Share:
+    """How much of right work is rejected, with the reasons."""
+    total, rejected = 0, []
+    for task, path in work:
+        total += 1
+        score = _score(env, task, path)
         if not score.passed:
             rejected.append(f"{task.id}: {'; '.join(score.reasons)}")
-    return Share.of(len(rejected), len(tasks), rejected)
+    return Share.of(len(rejected), total, rejected)
+
+
+def as_programmed(env: WorkflowEnv, tasks: Sequence[Task], paths: Paths) -> Share:
+    """How much of the program's own work is rejected."""
+    return _rejected(env, ((task, paths.get(task.id)) for task in tasks))
 
 
 def reordered(env: WorkflowEnv, tasks: Sequence[Task], paths: Paths, seed: int) -> Share:
     """How much is rejected with the entries of one page in another order, where that can be carried out."""
     rng = random.Random(f"reordered {seed}")
-    rejected: list[str] = []
-    total = 0
-    for task in tasks:
-        path = paths.get(task.id)
-        if path is None:
-            continue
-        order = _shuffled(path, rng)
-        if order is None or not _feasible(env, task, order, path):
-            continue
-        total += 1
-        score = _score(env, task, order)
-        if not score.passed:
-            rejected.append(f"{task.id}: {'; '.join(score.reasons)}")
-    return Share.of(len(rejected), total, rejected)
+
+    def work() -> _Work:
+        for task in tasks:
+            path = paths.get(task.id)
+            order = None if path is None else _shuffled(path, rng)
+            if path is not None and order is not None and _feasible(env, task, order, path):
+                yield task, order
+
+    return _rejected(env, work())
 
 
 def in_another_case(env: WorkflowEnv, tasks: Sequence[Task], paths: Paths) -> Share:
     """How much is rejected with other cases in the fields that take either, as an expert says."""
-    rejected: list[str] = []
-    total = 0
-    for task in tasks if env.workflow.caseless else ():
-        path = paths.get(task.id)
-        if path is None:
-            continue
-        env.reset(task)
-        other = []
-        for action in path:
-            swapped = (action.value or "").swapcase()
-            if action.verb == "fill" and swapped != action.value and takes_either_case(env, action):
-                action = action.model_copy(update={"value": swapped})
-            other.append(action)
-            env.step(action)
-        if other == path:
-            continue
-        total += 1
-        score = _score(env, task, other)
-        if not score.passed:
-            rejected.append(f"{task.id}: {'; '.join(score.reasons)}")
-    return Share.of(len(rejected), total, rejected)
+
+    def work() -> _Work:
+        for task in tasks if env.workflow.caseless else ():
+            path = paths.get(task.id)
+            if path is not None and (other := _in_another_case(env, task, path)) != path:
+                yield task, other
+
+    return _rejected(env, work())
+
+
+def _in_another_case(env: WorkflowEnv, task: Task, path: Sequence[Action]) -> list[Action]:
+    env.reset(task)
+    other = []
+    for action in path:
+        swapped = (action.value or "").swapcase()
+        if action.verb == "fill" and swapped != action.value and takes_either_case(env, action):
+            action = action.model_copy(update={"value": swapped})
+        other.append(action)
+        env.step(action)
+    return other
 
 
 def _shuffled(path: Sequence[Action], rng: random.Random) -> list[Action] | None:
