@@ -75,15 +75,15 @@ class Transcript:
         self.model = proposer.model
         self._proposer = proposer
         self._path = path
+        self._known: dict[str, str] = read_json(path) if path.is_file() else {}
 
     def ask(self, prompt: str, form: Mapping[str, Any]) -> str:
         """The kept answer, or the model's, which is kept."""
-        known: dict[str, str] = read_json(self._path) if self._path.is_file() else {}
         key = digest([self.model, prompt, form])
-        if key not in known:
-            known[key] = self._proposer.ask(prompt, form)
-            write_json(self._path, known)
-        return known[key]
+        if key not in self._known:
+            self._known[key] = self._proposer.ask(prompt, form)
+            write_json(self._path, self._known)
+        return self._known[key]
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ network, without proxies and without following where it points to.
 from __future__ import annotations
 
 import ipaddress
+import json
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -69,7 +70,7 @@ class EndpointProposer:
                 f"{self._url} answers with status {status}: {answer.decode(errors='replace')[:200]}"
             )
         try:
-            content = httpx.Response(200, content=answer).json()["choices"][0]["message"]["content"]
+            content = json.loads(answer)["choices"][0]["message"]["content"]
         except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
             raise WorkError(f"{self._url} answers with something that is no chat completion.") from error
         return content if isinstance(content, str) else ""
