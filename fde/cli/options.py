@@ -13,6 +13,7 @@ from fde.errors import MissingError
 if TYPE_CHECKING:
     from fde.engagement import Engagement
 
+
 def command_line(ctx: typer.Context, *, without: str) -> list[str]:
     """This command as it was given, without one of its options, for another process to run."""
     found = ["-C", str(ctx.obj.folder.resolve()), *ctx.command_path.split()[1:]]
