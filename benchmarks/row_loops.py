@@ -30,7 +30,6 @@ from envgen.environment import WorkflowEnv  # noqa: E402
 from envgen.gate import gate, total_of  # noqa: E402
 from envgen.replay import replay  # noqa: E402
 from envgen.spelling import QUESTION  # noqa: E402
-from envgen.statistics import Share  # noqa: E402
 from envgen.tasks import make_tasks  # noqa: E402
 from envgen.traces import Parser, trace  # noqa: E402
 from envgen.wrong_rows import ROW_FAMILIES  # noqa: E402
@@ -94,9 +93,9 @@ def measure(draws: int, tasks: int) -> Iterator[dict[str, Any]]:
         yield {
             "name": name,
             "held_out": dict(held_out(recordings, documents)),
-            "wrong_work": Share.of(*total_of(report.families)).model_dump(),
-            "wrong_rows": Share.of(*total_of(rows)).model_dump(),
-            "right_work_rejected": Share.of(*total_of(report.right)).model_dump(),
+            "wrong_work": total_of(report.families).model_dump(),
+            "wrong_rows": total_of(rows).model_dump(),
+            "right_work_rejected": total_of(report.right).model_dump(),
             "cheap": {way: share.model_dump() for way, share in report.cheap.items()},
             "published": report.published,
             "five_of_nine": dict(few(recordings, documents, draws, tasks)),

@@ -16,8 +16,9 @@ from envgen.answers import Answer
 from envgen.cheap_passes import cheap_passes
 from envgen.environment import WorkflowEnv
 from envgen.proposals import Proposer
+from envgen.replay import Replay
 from envgen.right_work import as_programmed, held_out, in_another_case, program_paths, reordered
-from envgen.statistics import Share, wilson
+from envgen.statistics import Share
 from envgen.tasks import tasks_of
 from envgen.traces import Parser
 from envgen.workflow import Workflow
@@ -116,37 +117,57 @@ def gate(
         reasons.append(f"Held-out recordings are rejected: {'; '.join(right['held out'].examples)}")
     if not held:
         reasons.append("Too few recordings to hold one out: nothing independent confirms the environment.")
-    killed, mutants = total_of(families)
-    refused, checked = total_of(right)
+    return reported(
+        workflow.name, reasons, accept_risk, families=families, right=right, cheap=cheap, held=held
+    )
+
+
+def reported(
+    name: str,
+    reasons: Sequence[str],
+    accept_risk: str,
+    *,
+    families: dict[str, Share],
+    right: dict[str, Share],
+    cheap: dict[str, Share],
+    held: Sequence[Replay] = (),
+) -> GateReport:
+    """The report on an environment.
+
+    Args:
+        reasons: Against publishing it; with ``accept_risk`` it is published all the same.
+        held: Recordings held out, replayed.
+    """
+    killed, refused = total_of(families), total_of(right)
     steps = sum(r.steps for r in held)
     return GateReport(
-        name=workflow.name,
+        name=name,
         published=not reasons or bool(accept_risk),
         reasons=tuple(reasons),
         accepted_risk=accept_risk if reasons else "",
-        held_out_pass=len(held) - right["held out"].hits,
+        held_out_pass=sum(r.score.passed for r in held),
         held_out_total=len(held),
         held_out=tuple(r.recording for r in held),
         page_parity=1 - sum(len(r.different) for r in held) / steps if steps else None,
-        kill_rate=killed / mutants if mutants else None,
-        kill_ci=wilson(killed, mutants),
-        false_reject_rate=refused / checked if checked else None,
-        false_reject_ci=wilson(refused, checked),
-        mutants=mutants,
+        kill_rate=killed.rate,
+        kill_ci=killed.ci,
+        false_reject_rate=refused.rate,
+        false_reject_ci=refused.ci,
+        mutants=killed.total,
         families=families,
         right=right,
         cheap=cheap,
     )
 
 
-def total_of(shares: Mapping[str, Share]) -> tuple[int, int]:
-    """Hits and observations of all shares together."""
-    return sum(s.hits for s in shares.values()), sum(s.total for s in shares.values())
+def total_of(shares: Mapping[str, Share]) -> Share:
+    """All shares together."""
+    return Share.of(sum(s.hits for s in shares.values()), sum(s.total for s in shares.values()))
 
 
 def missed_by_wrong_work(families: Mapping[str, Share], cheap: Mapping[str, Share]) -> list[str]:
     """The bars on wrong work and cheap ways that are missed, in words."""
-    killed = Share.of(*total_of(families)).rate
+    killed = total_of(families).rate
     found = []
     if killed is None or killed < MIN_KILL_RATE:
         found.append(f"Kill rate {_percent(killed)} is below {MIN_KILL_RATE:.0%}.")
@@ -166,7 +187,7 @@ def missed_by_wrong_work(families: Mapping[str, Share], cheap: Mapping[str, Shar
 
 def rejected_too_often(right: Mapping[str, Share]) -> list[str]:
     """The bar on right work, in words, when it is missed."""
-    rate = Share.of(*total_of(right)).rate
+    rate = total_of(right).rate
     if rate is None or rate > MAX_FALSE_REJECT:
         return [f"Right work is rejected in {_percent(rate)} of the cases."]
     return []

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from envgen.gate import (
-    GateReport,
-    missed_by_wrong_work,
-    rejected_too_often,
-    total_of,
-)
+from envgen.gate import GateReport, missed_by_wrong_work, rejected_too_often, reported
 from envgen.generators import SPLITS
 from envgen.reading.cheap import cheap_passes
 from envgen.reading.environment import ReadingEnv
@@ -16,7 +11,6 @@ from envgen.reading.right import rejected
 from envgen.reading.tasks import by_turns, tasks_of
 from envgen.reading.wrong import FAMILIES, caught
 from envgen.session import Task
-from envgen.statistics import wilson
 
 QUESTIONS = 60
 CHEAP_QUESTIONS = 100
@@ -37,25 +31,7 @@ def gate(reading: Reading, *, accept_risk: str = "", seed: int = 0) -> GateRepor
     families = {name: caught(env, proving, family, seed) for name, family in FAMILIES.items()}
     cheap = cheap_passes(env, tasks[:CHEAP_QUESTIONS])
     reasons = [*missed_by_wrong_work(families, cheap), *rejected_too_often(right)]
-    killed, mutants = total_of(families)
-    refused, checked = total_of(right)
-    return GateReport(
-        name=reading.name,
-        published=not reasons or bool(accept_risk),
-        reasons=tuple(reasons),
-        accepted_risk=accept_risk if reasons else "",
-        held_out_pass=0,
-        held_out_total=0,
-        page_parity=None,
-        kill_rate=killed / mutants if mutants else None,
-        kill_ci=wilson(killed, mutants),
-        false_reject_rate=refused / checked if checked else None,
-        false_reject_ci=wilson(refused, checked),
-        mutants=mutants,
-        families=families,
-        right=right,
-        cheap=cheap,
-    )
+    return reported(reading.name, reasons, accept_risk, families=families, right=right, cheap=cheap)
 
 
 def _by_turns(reading: Reading, tasks: list[Task], seed: int) -> list[Task]:
