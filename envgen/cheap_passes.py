@@ -9,11 +9,12 @@ step by step, which is no fault of a verifier.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from envgen.choices import Choice, choices
 from envgen.environment import WorkflowEnv
-from envgen.session import Task
+from envgen.session import Session, Task
 from envgen.statistics import Share
 from ingest.action import Action
 
@@ -23,14 +24,21 @@ _TRIED_AT_ONCE = 12
 _WORDS_TYPED = 3
 _DONE = Action(verb="done")
 
-Attempt = Callable[[WorkflowEnv, Task, random.Random], bool]
+_Env = TypeVar("_Env", bound=Session)
+
+Attempt = Callable[[_Env, Task, random.Random], bool]
 """Tries a task that was just begun; whether the verifier passes what it did."""
 
 
 def cheap_passes(env: WorkflowEnv, tasks: Sequence[Task]) -> dict[str, Share]:
     """How often each cheap way passes (``hits``), with the tasks where it did."""
+    return tried(env, tasks, WAYS)
+
+
+def tried(env: _Env, tasks: Sequence[Task], ways: Mapping[str, Attempt[_Env]]) -> dict[str, Share]:
+    """How often each of some ways passes (``hits``), with the tasks where it did."""
     found = {}
-    for name, attempt in WAYS.items():
+    for name, attempt in ways.items():
         passed = []
         for task in tasks:
             env.reset(task)
@@ -107,7 +115,7 @@ def _chosen(choice: Choice, task: Task, rng: random.Random) -> Action:
     return Action.parse(f"{choice.text} {rng.choice([piece, piece, piece, '1']) or 'x'}")
 
 
-WAYS: dict[str, Attempt] = {
+WAYS: dict[str, Attempt[WorkflowEnv]] = {
     "do nothing": _nothing,
     "random actions": _random_actions,
     "same action": _same_action,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from envgen.cheap_passes import SEARCH_BUDGET
+from envgen.cheap_passes import SEARCH_BUDGET, Attempt, tried
 from envgen.choices import Choice, choices
 from envgen.reading import page
 from envgen.reading.environment import ReadingEnv
@@ -21,25 +21,15 @@ from ingest.action import Action, Target
 _TRIED_AT_ONCE = 12
 _DONE = Action(verb="done")
 
-Attempt = Callable[[ReadingEnv, Task, random.Random], bool]
-
 
 def cheap_passes(env: ReadingEnv, tasks: Sequence[Task]) -> dict[str, Share]:
     """How often each cheap way passes (``hits``), with the tasks where it did."""
     answers = Counter(q.answer for q in env.reading.questions if q.answerable)
     commonest = answers.most_common(1)[0][0] if answers else ""
-    found = {}
-    for name, attempt in _ways(commonest).items():
-        passed = []
-        for task in tasks:
-            env.reset(task)
-            if attempt(env, task, random.Random(f"{name} {task.id}")):
-                passed.append(task.id)
-        found[name] = Share.of(len(passed), len(tasks), passed)
-    return found
+    return tried(env, tasks, _ways(commonest))
 
 
-def _ways(commonest: str) -> dict[str, Attempt]:
+def _ways(commonest: str) -> dict[str, Attempt[ReadingEnv]]:
     return {
         "do nothing": _nothing,
         "random actions": _random_actions,
