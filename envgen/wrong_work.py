@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from envgen.environment import WorkflowEnv
 from envgen.mutations import (
@@ -31,16 +31,23 @@ Family = Callable[[WorkflowEnv, Task, list[Action], random.Random], Iterator[Mut
 
 def caught(env: WorkflowEnv, tasks: Sequence[Task], paths: Paths, family: Family, seed: int) -> Share:
     """How many of a family's mutants the verifier fails."""
+    return failed(
+        (f"{task.id}: {name}", judged(env, task))
+        for task in tasks
+        for name, judged in family(env, task, paths[task.id], random.Random(f"{task.id} {seed}"))
+    )
+
+
+def failed(judged: Iterable[tuple[str, Score]]) -> Share:
+    """How much wrong work the verifier fails, with some that it does not; unjudged is not failed."""
     killed = total = 0
     survivors: list[str] = []
-    for task in tasks:
-        rng = random.Random(f"{task.id} {seed}")
-        for name, judged in family(env, task, paths[task.id], rng):
-            total += 1
-            if judged(env, task).value == 0.0:
-                killed += 1
-            else:
-                survivors.append(f"{task.id}: {name}")
+    for name, score in judged:
+        total += 1
+        if score.value == 0.0:
+            killed += 1
+        else:
+            survivors.append(name)
     return Share.of(killed, total, survivors)
 
 

@@ -15,6 +15,7 @@ from envgen.reading.same import value
 from envgen.session import Score, Task
 from envgen.statistics import Share
 from envgen.values import parse_date
+from envgen.wrong_work import failed
 from ingest.action import Action, Target
 
 _DONE = Action(verb="done")
@@ -52,17 +53,12 @@ Family = Callable[[ReadingEnv, Question, random.Random], Iterator[Mutant]]
 
 def caught(env: ReadingEnv, tasks: Sequence[Task], family: Family, seed: int) -> Share:
     """How many of a family's mutants the verifier fails."""
-    killed = total = 0
-    survivors: list[str] = []
-    for task in tasks:
-        question = env.reading.by_id[task.parameters["question"]]
-        for name, judged in family(env, question, random.Random(f"{task.id} {seed}")):
-            total += 1
-            if judged(env, task).value == 0.0:
-                killed += 1
-            else:
-                survivors.append(f"{question.text} {name}")
-    return Share.of(killed, total, survivors)
+    asked = [(task, env.reading.by_id[task.parameters["question"]]) for task in tasks]
+    return failed(
+        (f"{question.text} {name}", judged(env, task))
+        for task, question in asked
+        for name, judged in family(env, question, random.Random(f"{task.id} {seed}"))
+    )
 
 
 def right_sources(question: Question) -> list[Ref]:
