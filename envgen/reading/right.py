@@ -11,7 +11,7 @@ from envgen.reading.environment import ReadingEnv
 from envgen.reading.model import Question
 from envgen.reading.same import items, value
 from envgen.reading.wrong import right_sources, work
-from envgen.session import Task
+from envgen.session import Task, View
 from envgen.statistics import Share
 from envgen.values import number, written_otherwise
 from ingest.action import Action
@@ -46,13 +46,7 @@ def rejected(env: ReadingEnv, tasks: Sequence[Task], seed: int = 0) -> dict[str,
 
 
 def _taught(env: ReadingEnv, task: Task) -> bool:
-    view = env.reset(task)
-    while not view.finished:
-        action = env.next_action()
-        if action is None:
-            return False
-        view = env.step(action)
-    return env.score().passed
+    return _ended(env, env.reset(task))
 
 
 def _with_detours(env: ReadingEnv, task: Task, rng: random.Random) -> bool:
@@ -62,6 +56,11 @@ def _with_detours(env: ReadingEnv, task: Task, rng: random.Random) -> bool:
         choice = rng.choice(choices(view.page)[:-1])
         text = f"{choice.text} {rng.choice(task.instruction.split())}" if choice.open else choice.text
         view = env.step(Action.parse(text))
+    return _ended(env, view)
+
+
+def _ended(env: ReadingEnv, view: View) -> bool:
+    """Do what the teacher does from here; whether that passes."""
     while not view.finished:
         action = env.next_action()
         if action is None:
