@@ -8,17 +8,16 @@ in ``remind`` rows are ticked and sent together, in ``settle`` each record is op
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 import kept_recordings
+from local_server import Handler, listening
 
 from ingest.browser import launch
 from ingest.recorder import record
@@ -193,41 +192,20 @@ class Office:
 def serving(office: Office) -> Iterator[str]:
     """The application's address while it is served."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Pages(Handler):
         def do_GET(self) -> None:
             body = (
                 ""
                 if "favicon" in self.path
                 else f"<!doctype html><title>Office</title>{office.get(self.path)}"
             )
-            self._answer(200, body)
+            self.answer(200, body)
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-            self._answer(303, "", office.post(self.path, parse_qs(body)))
+            self.answer(303, to=office.post(self.path, parse_qs(self.asked().decode())))
 
-        def _answer(self, status: int, body: str, to: str = "") -> None:
-            self.send_response(status)
-            if to:
-                self.send_header("Location", to)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.send_header("Content-Length", str(len(body.encode())))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(Pages) as port:
+        yield f"http://127.0.0.1:{port}/"
 
 
 def recorded(kind: str, numbers: Sequence[int], folder: Path) -> list[Recording]:

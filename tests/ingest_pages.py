@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+from local_server import Handler, listening
 
 from ingest.browser import launch, new_page
 from ingest.page import take_snapshot
@@ -43,52 +42,42 @@ def shown(page: Page, html: str) -> str:
 
 
 class Site:
-    """Pages by path, and what was posted to them. A page may be a redirect: ``-> /path``."""
+    """Pages by path, and what was posted to them. A page may be a redirect: ``-> /path``.
+
+    Attributes:
+        url: Where it is served; ``other_url`` is the same under another name.
+    """
+
+    url: str
+    other_url: str
 
     def __init__(self) -> None:
         self.pages: dict[str, str] = {}
         self.posts: list[tuple[str, str]] = []
         site = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Pages(Handler):
             def do_GET(self) -> None:
                 self._answer(site.pages.get(urlsplit(self.path).path, ""))
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                site.posts.append((self.path, body.decode("utf-8", "replace")))
+                site.posts.append((self.path, self.asked().decode("utf-8", "replace")))
                 self._answer(site.pages.get("POST " + urlsplit(self.path).path, "-> /"))
 
             def _answer(self, body: str) -> None:
-                redirect = body.startswith("-> ")
-                self.send_response(303 if redirect else 200 if body else 404)
-                if redirect:
-                    self.send_header("Location", body[3:])
-                data = b"" if redirect else body.encode()
-                kind = "application/json" if body.startswith("{") else "text/html; charset=utf-8"
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+                if body.startswith("-> "):
+                    self.answer(303, to=body[3:])
+                else:
+                    kind = "application/json" if body.startswith("{") else ""
+                    self.answer(200 if body else 404, body, kind=kind)
 
-            def log_message(self, *_: object) -> None:
-                return
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self.other_url = f"http://localhost:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self.handler = Pages
 
 
 @pytest.fixture
 def site() -> Iterator[Site]:
     running = Site()
-    yield running
-    running.close()
+    with listening(running.handler) as port:
+        running.url = f"http://127.0.0.1:{port}"
+        running.other_url = f"http://localhost:{port}"
+        yield running

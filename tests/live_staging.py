@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
+
+from local_server import Handler, listening
 
 from envgen.live import Start
 from envgen.session import Score, Task
@@ -46,40 +45,23 @@ def task(number: int = 0) -> Task:
     )
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Pages(Handler):
     def do_GET(self) -> None:
-        body = PAGES.get(self.path.split("?")[0], "").encode()
-        self.send_response(200 if body else 404)
-        self.send_header("Content-Type", "text/html")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+        body = PAGES.get(self.path.split("?")[0], "")
+        self.answer(200 if body else 404, body)
 
 
-@contextmanager
-def desk() -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def desk() -> AbstractContextManager[int]:
+    """The port of the running application."""
+    return listening(_Pages)
 
 
 class Desk:
-    """The application over a running server. ``judge`` counts what it was asked."""
+    """The application at a port. ``judge`` counts what it was asked."""
 
-    def __init__(self, server: ThreadingHTTPServer, path: str = "/", sign_in: tuple[str, ...] = ()) -> None:
-        self.server = server
+    def __init__(self, port: int, path: str = "/", sign_in: tuple[str, ...] = ()) -> None:
         self.start = Start(
-            f"http://127.0.0.1:{server.server_address[1]}{path}",
+            f"http://127.0.0.1:{port}{path}",
             tuple(Action.parse(line) for line in sign_in),
         )
         self.closed = False

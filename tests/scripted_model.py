@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from local_server import Handler, listening
 
 
 @contextmanager
@@ -19,41 +19,26 @@ def answering(models: Mapping[str, Mapping[str, Sequence[str]] | None]) -> Itera
             None in place of that: the model is out of order.
     """
 
-    class Handler(BaseHTTPRequestHandler):
+    class Model(Handler):
         protocol_version = "HTTP/1.1"
 
-        def log_message(self, *args: Any) -> None:
-            """Nothing."""
-
         def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            asked = json.loads(self.asked())
             written = models[asked["model"]]
             if written is None:
-                self._answer(500, "application/json", b'{"error": {"message": "out of order"}}')
+                self.answer(500, '{"error": {"message": "out of order"}}', kind="application/json")
                 return
             first = next(m["content"] for m in asked["messages"] if m["role"] == "user")
             turns = next(turns for begins, turns in written.items() if first.startswith(begins))
             said = sum(m["role"] == "assistant" for m in asked["messages"])
             assert asked["stream"]
-            self._answer(200, "text/event-stream", _stream(asked["model"], turns[said]))
+            self.answer(200, _stream(asked["model"], turns[said]), kind="text/event-stream")
 
-        def _answer(self, status: int, media_type: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", media_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Model) as port:
+        yield f"http://127.0.0.1:{port}/v1"
 
 
-def _stream(model: str, text: str) -> bytes:
+def _stream(model: str, text: str) -> str:
     """The events of a reply that comes at once, with its end and its usage."""
     base = {"id": "reply", "object": "chat.completion.chunk", "created": 0, "model": model}
     choices: list[list[dict[str, Any]]] = [
@@ -63,4 +48,4 @@ def _stream(model: str, text: str) -> bytes:
     ]
     events: list[dict[str, Any]] = [{**base, "choices": each} for each in choices]
     events[-1]["usage"] = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    return "".join(f"data: {told}\n\n" for told in (*map(json.dumps, events), "[DONE]")).encode()
+    return "".join(f"data: {told}\n\n" for told in (*map(json.dumps, events), "[DONE]"))

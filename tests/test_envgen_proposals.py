@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from envgen_forms import Form
+from local_server import Handler, listening
 
 from envgen.compile import compile_workflow
 from envgen.proposals import Proposal, Proposals, Proposer
@@ -200,24 +199,13 @@ def test_wordings_stand_that_name_every_parameter_and_nothing_else() -> None:
 def served(answer: Callable[[dict[str, Any]], tuple[int, bytes]]) -> Iterator[str]:
     """An endpoint that answers each request's body; the address ends in ``/v1``."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *args: Any) -> None:
-            """Nothing."""
-
+    class Model(Handler):
         def do_POST(self) -> None:
-            status, body = answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(status)
-            self.send_header("Location", "http://192.0.2.1/")
-            self.end_headers()
-            self.wfile.write(body)
+            status, body = answer(json.loads(self.asked()))
+            self.answer(status, body, kind="application/json", to="http://192.0.2.1/")
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://localhost:{server.server_address[1]}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Model) as port:
+        yield f"http://localhost:{port}/v1"
 
 
 def completion(content: str) -> bytes:

@@ -147,8 +147,8 @@ def test_unknown_workflow_is_an_error_and_live_tasks_are_new() -> None:
 
 
 def test_what_the_agent_is_told(sessions: dict[str, LiveSession]) -> None:
-    with desk() as server:
-        session = LiveSession(Desk(server), limits=Limits(max_steps=8))
+    with desk() as port:
+        session = LiveSession(Desk(port), limits=Limits(max_steps=8))
         try:
             with pytest.raises(InputError, match="no task"):
                 session.step(Action(verb="done"))
@@ -175,8 +175,8 @@ def test_what_the_agent_is_told(sessions: dict[str, LiveSession]) -> None:
 
 
 def test_a_page_that_never_answers_is_not_scored_and_the_next_task_works() -> None:
-    with desk() as server:
-        application = Desk(server)
+    with desk() as port:
+        application = Desk(port)
         session = LiveSession(application, limits=Limits(action_s=4.0))
         try:
             session.reset(task())
@@ -193,8 +193,8 @@ def test_a_page_that_never_answers_is_not_scored_and_the_next_task_works() -> No
 
 
 def test_a_browser_that_dies_is_not_scored() -> None:
-    with desk() as server:
-        session = LiveSession(Desk(server))
+    with desk() as port:
+        session = LiveSession(Desk(port))
         try:
             session.reset(task())
             assert session._process is not None
@@ -207,8 +207,8 @@ def test_a_browser_that_dies_is_not_scored() -> None:
 
 
 def test_an_application_that_goes_away_is_not_scored() -> None:
-    with desk() as server:
-        session = LiveSession(Desk(server))
+    with desk() as port:
+        session = LiveSession(Desk(port))
         session.reset(task())
     try:
         assert session.step(Action.parse('click link "Leave"')).finished
@@ -223,27 +223,27 @@ def test_an_application_that_goes_away_is_not_scored() -> None:
 
 def test_signing_in() -> None:
     lines = ('fill textbox "User": ann', 'fill textbox "Password": right', 'click button "Go"')
-    with desk() as server:
-        session = LiveSession(Desk(server, "/login", lines))
+    with desk() as port:
+        session = LiveSession(Desk(port, "/login", lines))
         try:
             first = session.reset(task())
             assert first.text.startswith("# Desk") and "right" not in first.text
             session.application = Desk(
-                server, "/login", (lines[0], 'fill textbox "Password": s3cret', lines[2])
+                port, "/login", (lines[0], 'fill textbox "Password": s3cret', lines[2])
             )
             assert session.reset(task(1)).finished
             reason = session.score().reasons[0]
             assert reason.startswith("Signing in failed: the page still asks for") and "s3cret" not in reason
             slow = (lines[0], 'fill textbox "Password": slow', lines[2])
-            session.application = Desk(server, "/login", slow)
+            session.application = Desk(port, "/login", slow)
             assert session.reset(task(2)).text == first.text, "a busy machine begins late with the next page"
-            session.application = Desk(server, "/wiped", (lines[0], lines[2]))
+            session.application = Desk(port, "/wiped", (lines[0], lines[2]))
             assert session.reset(task(2)).text == first.text, (
                 "what did not stay in the field is written again"
             )
-            session.application = Desk(server, "/once", (lines[0], lines[2]))
+            session.application = Desk(port, "/once", (lines[0], lines[2]))
             assert session.reset(task(2)).text == first.text, "it is tried a second time"
-            session.application = Desk(server, "/login", ('fill textbox "Pin": s3cret',))
+            session.application = Desk(port, "/login", ('fill textbox "Pin": s3cret',))
             assert session.reset(task(3)).finished
             reason = session.score().reasons[0]
             assert "step 1" in reason and 'textbox "Pin"' in reason and "s3cret" not in reason
@@ -262,8 +262,8 @@ class Broken(Desk):
 
 
 def test_hooks_that_fail_are_reasons_not_crashes() -> None:
-    with desk() as server:
-        session = LiveSession(Broken(server))
+    with desk() as port:
+        session = LiveSession(Broken(port))
         try:
             assert session.reset(task(0)).finished
             assert session.score().reasons == ("The application could not be prepared: No database.",)
