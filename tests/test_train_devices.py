@@ -25,7 +25,7 @@ import torch
 from conftest import RunFde
 from safetensors.torch import load
 from test_train_memory import pretend
-from train_mini import RL, SFT, MiniSource, recorder, run_rl, run_sft, weights
+from train_mini import RL, SFT, Dying, Killed, MiniSource, recorder, run_rl, run_sft, weights
 from train_tiny import engine
 
 from fde import tracking
@@ -266,18 +266,8 @@ def test_a_device_that_dies_ends_the_run_which_goes_on_with_any_number(
 
 def test_a_run_begun_on_one_device_goes_on_on_two(processes: ForkServerContext, tmp_path: Path) -> None:
     config = replace(FULL, iterations=3)
-
-    class Killed(BaseException):
-        """Stands for a process that dies."""
-
-    class Dying(list[Any]):
-        def append(self, point: Any) -> None:
-            super().append(point)
-            if point.step == 3:
-                raise Killed
-
     with pytest.raises(Killed):
-        run_rl(tmp_path / "on", config, points=Dying())
+        run_rl(tmp_path / "on", config, points=Dying(3))
     started = run_on_two(processes, tmp_path / "on", config)
     whole = run_rl(tmp_path / "whole", config)
     assert ended(started) == [0, 0]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from train_mini import SFT, Mini, MiniSource, run_sft, weights
+from train_mini import SFT, Dying, Killed, Mini, MiniSource, run_sft, weights
 from train_tiny import engine
 from train_tiny import tokenizer as make_tokenizer
 
@@ -121,19 +121,10 @@ def test_self_distillation_moves_the_model_towards_what_it_was_shown(tmp_path: P
 
 
 def test_a_distillation_that_was_killed_ends_with_the_same_weights(tmp_path: Path) -> None:
-    class Killed(BaseException):
-        pass
-
-    class Dying(list[Point]):
-        def append(self, point: Point) -> None:
-            if point.step == 4:
-                raise Killed
-            super().append(point)
-
     config = replace(SDFT, updates=6, dev_times=3, dev_tasks=2)
     undisturbed = run_sft(tmp_path / "a", config)
     with pytest.raises(Killed):
-        run_sft(tmp_path / "b", config, points=Dying())
+        run_sft(tmp_path / "b", config, points=Dying(4))
     assert weights(run_sft(tmp_path / "b", config)) == weights(undisturbed)
 
 

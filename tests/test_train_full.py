@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 import torch
-from train_mini import RL, SFT, MiniSource, probe_of, recorder, run_rl, run_sft, weights
+from train_mini import (
+    RL,
+    SFT,
+    Dying,
+    Killed,
+    MiniSource,
+    probe_of,
+    recorder,
+    run_rl,
+    run_sft,
+    weights,
+)
 from train_tiny import engine, model, tokenizer
 
 from fde.engagement import Run
@@ -93,21 +104,6 @@ def test_reinforcement_tunes_the_weights_too(tmp_path: Path) -> None:
     run = run_rl(tmp_path, RL_FULL, points=points)
     assert points[0].reward is not None and points[0].reward < 0.7
     assert json.loads((run.path / "result.json").read_text())["dev_success"] == 1.0
-
-
-class Killed(BaseException):
-    """Stands for a process that dies."""
-
-
-class Dying(list[Point]):
-    def __init__(self, at: int) -> None:
-        super().__init__()
-        self.at = at
-
-    def append(self, point: Point) -> None:
-        if point.step == self.at:
-            raise Killed
-        super().append(point)
 
 
 def test_a_run_that_was_killed_ends_with_the_same_weights(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import pytest
 from train_mini import (
     RL,
     SFT,
+    Dying,
+    Killed,
     MiniSource,
     probe_of,
     recorder,
@@ -130,10 +132,6 @@ def test_an_update_whose_choices_are_all_clipped_changes_nothing() -> None:
     assert lora.digest() == before and updater.updates == 0
 
 
-class Killed(BaseException):
-    """Stands for a process that dies."""
-
-
 @pytest.mark.parametrize("kind", ["sft", "rl"])
 def test_a_run_that_was_killed_ends_with_the_same_weights(tmp_path: Path, kind: str) -> None:
     def run(folder: Path, points: list[Point] | None = None) -> Run:
@@ -142,16 +140,6 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(tmp_path: Path, kind: 
         return run_rl(folder, replace(RL, iterations=4), points=points)
 
     undisturbed = run(tmp_path / "a")
-
-    class Dying(list[Point]):
-        def __init__(self, at: int) -> None:
-            super().__init__()
-            self.at = at
-
-        def append(self, point: Point) -> None:
-            if point.step == self.at:
-                raise Killed
-            super().append(point)
 
     for at in (2, 3, 4):
         with pytest.raises(Killed):

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from train_mini import RL, Mini, MiniSource, run_rl, weights
+from train_mini import RL, Dying, Killed, Mini, MiniSource, run_rl, weights
 from train_tiny import engine
 
 from envgen.session import View
@@ -302,16 +302,9 @@ def test_a_worker_that_computes_something_else_stops_the_run(
 
 
 def test_what_was_ordered_is_ordered_again_when_a_run_goes_on(tmp_path: Path) -> None:
-    class Killed(BaseException):
-        """Stands for a process that dies."""
-
-    def die_at_3(point: Point) -> None:
-        if point.step == 3:
-            raise Killed
-
     short = replace(SHORT, iterations=5, workers=1)
     with pytest.raises(Killed):
-        run_rl(tmp_path, short, points=Hearing(die_at_3), recipe=MINI)
+        run_rl(tmp_path, short, points=Dying(3), recipe=MINI)
     (state,) = tmp_path.glob("client/stages/rl-mini/*/.state.json")
     ordered = json.loads(state.read_text())["state"]["ordered"]
     assert [each["order"]["iteration"] for each in ordered] == [3]

@@ -207,6 +207,23 @@ def for_worker(
     return engine(split=split), MiniSource(right, named(kind))
 
 
+class Killed(BaseException):
+    """Stands for a process that dies."""
+
+
+class Dying(list[Point]):
+    """A curve at which the run dies, before a point of it is told."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+
+    def append(self, point: Point) -> None:
+        if point.step == self.at:
+            raise Killed
+        super().append(point)
+
+
 def weights(run: Run) -> bytes:
     return (run.path / "adapter" / WEIGHTS_FILE).read_bytes()
 
