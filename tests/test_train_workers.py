@@ -236,6 +236,29 @@ def test_workers_that_keep_dying_end_the_run_with_their_last_words(tmp_path: Pat
     assert not rollout_workers(os.getpid())
 
 
+def fail_once() -> None:
+    """The first worker that starts is gone before it has its model."""
+    try:
+        Path(os.environ["FAILS_ONCE"]).unlink()
+    except FileNotFoundError:
+        return
+    print("no room for a model", file=sys.stderr)
+    os._exit(7)
+
+
+def test_a_worker_that_is_lost_while_it_starts_is_started_again_with_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = tmp_path / "once"
+    once.touch()
+    monkeypatch.setenv("FAILS_ONCE", str(once))
+    points: list[Point] = []
+    config = replace(SHORT, iterations=2, workers=1)
+    assert run_rl(tmp_path, config, points=points, recipe=spoiled("fail_once")).finished
+    told = [text for point in points for text in point.alarms if "Rollout worker" in text]
+    assert told == ["Rollout worker 1 ended with exit code 7: no room for a model: it is started again."]
+
+
 def refuse() -> None:
     raise InputError("This model is not here.", "See: fde model list")
 

@@ -170,6 +170,7 @@ class Crew:
                     except LostError as lost:
                         failed += 1
                         if failed < _TRIES:
+                            self._note(f"{lost}: it is started again.")
                             continue
                         self._leave_out(number, lost)
                         return
@@ -227,6 +228,11 @@ class Crew:
             self._end(number, link)
             raise
         return link
+
+    def _note(self, text: str) -> None:
+        """Have a person told who reads the curve."""
+        with self._hall.changed:
+            self._hall.notes.append(text)
 
     def _leave_out(self, number: int, lost: LostError) -> None:
         """Go on without a worker that cannot be started, as long as there is another."""
