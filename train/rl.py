@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envgen.statistics import wilson
 from fde.engagement import Engagement, Run
@@ -31,19 +31,22 @@ from train.algorithms.choose import algorithm_of, bounds, settled
 from train.algorithms.returns import outcome
 from train.begin import Beginning
 from train.evaluation import Dev, evaluate
-from train.memory import check_memory
 from train.probe import Probe
 from train.record import Point, Recorder
 from train.rollouts import Drawn, Rollouts
 from train.samples import shown
 from train.settings import RlConfig, make_config
 from train.source import Source
+from train.stage import train_stage
 from train.tree import Tree, anchors, packs, prune
 from train.update import Updater, add_lower, check_as_sampled, note_before
 from train.workers.recipe import Recipe
 from train.workers.shared import Shared
 from train.workers.supply import Supply, open_supply
-from train.world import World, joined_world, started_by_torchrun, told_once
+from train.world import joined_world, started_by_torchrun, told_once
+
+if TYPE_CHECKING:
+    from train.workflow import BuiltSource
 
 # Iterations in a row without any group that teaches, before the run is given up.
 _PATIENCE = 3
@@ -103,37 +106,16 @@ def train_rl(
         if started_by_torchrun():
             _check_together(config)
         with joined_world(config.stall_s) as world:
-            return _train(engagement, name, workflow, start, config, on_point, loaded, world)
+            return train_stage(
+                engagement, f"rl-{name}", workflow, config, _with_workers,
+                start=start, on_point=on_point, loaded=loaded, world=world,
+            )  # fmt: skip
 
 
-def _train(
-    engagement: Engagement,
-    name: str,
-    workflow: str,
-    start: str | Run | None,
-    config: RlConfig,
-    on_point: Callable[[Point], None],
-    loaded: LocalEngine | None,
-    world: World,
-) -> Run:
-    from train.workflow import open_source
-
-    source = open_source(engagement, workflow)
-    begin = Beginning.of(engagement, start)
-    begin.check(config)
-    recorder = Recorder(
-        engagement, f"rl-{name}", source, config, inputs=begin.inputs, on_point=on_point, world=world
-    )
-    if world.agreed(recorder.run.finished):
-        if world.first:
-            engagement.publish(recorder.run)
-        return recorder.run
-    if loaded is None:
-        check_memory(recorder.base, config, world.size)
-    with recorder.working():
-        engine = begin.engine(recorder, config.frozen, loaded)
-        improve(engine, source, config, recorder, begin, source.recipe(recorder.base))
-    return recorder.run
+def _with_workers(
+    engine: LocalEngine, source: BuiltSource, config: RlConfig, recorder: Recorder, begin: Beginning
+) -> None:
+    improve(engine, source, config, recorder, begin, source.recipe(recorder.base))
 
 
 def _check_together(config: RlConfig) -> None:

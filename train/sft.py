@@ -24,12 +24,12 @@ from train.begin import Beginning
 from train.distil import Larger, OnPolicy, Shown
 from train.evaluation import evaluate
 from train.lessons import Demonstrated, Lessons
-from train.memory import check_memory
 from train.probe import Probe
 from train.record import Point, Recorder
 from train.samples import shown
 from train.settings import Demonstrations, SftConfig, make_config
 from train.source import Source, program_demonstrations
+from train.stage import train_stage
 from train.trained import Trained
 from train.tree import Tree, prune
 from train.update import Updater
@@ -78,29 +78,16 @@ def train_sft(
         InputError: unknown settings, missing workflow, model or start.
         WorkError: training failed; what was checkpointed is kept.
     """
-    from train.workflow import open_source
-
     with told_once():
         config = make_config(
             SftConfig, demonstrations=demonstrations, count=count, seconds=seconds, **settings
         )
         check_objective(config)
         with joined_world(STALL_S) as world:
-            source = open_source(engagement, workflow)
-            begin = Beginning.of(engagement, start)
-            begin.check(config)
-            recorder = Recorder(
-                engagement, f"sft-{name}", source, config, inputs=begin.inputs, on_point=on_point, world=world
-            )
-            if world.agreed(recorder.run.finished):
-                if world.first:
-                    engagement.publish(recorder.run)
-                return recorder.run
-            if engine is None:
-                check_memory(recorder.base, config, world.size)
-            with recorder.working():
-                fit(begin.engine(recorder, config.frozen, engine), source, config, recorder, begin)
-            return recorder.run
+            return train_stage(
+                engagement, f"sft-{name}", workflow, config, fit,
+                start=start, on_point=on_point, loaded=engine, world=world,
+            )  # fmt: skip
 
 
 def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Recorder, begin: Beginning) -> None:
