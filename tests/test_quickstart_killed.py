@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from processes import left
 
 from playbooks import quickstart
 
@@ -101,7 +102,7 @@ class Mission:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         self._close()
-        _, alive = psutil.wait_procs(children, timeout=10)
+        alive = left(children)
         assert not [child for child in alive if "chrom" not in child.name()], alive
 
     def _close(self) -> None:

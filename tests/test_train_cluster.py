@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from processes import left
 from train_mini import RL, run_rl, weights
 
 from fde.errors import MissingError, WorkError
@@ -121,12 +122,11 @@ def test_rollouts_on_a_cluster_train_the_same_weights(tmp_path: Path, nodes: Any
     told = [text for point in points for text in point.alarms if "made again" in text]
     assert len(told) == 1 and "was lost with its node or its actor" in told[0]
     assert max(point.staleness or 0.0 for point in points) <= 1.0
-    _, alive = psutil.wait_procs(lost, timeout=20)
-    assert lost and not alive
+    assert lost and not left(lost)
     until = time.monotonic() + 20
-    while (left := workers_of(second)) and time.monotonic() < until:
+    while (still := workers_of(second)) and time.monotonic() < until:
         time.sleep(0.1)
-    assert not left  # the run's workers end with it
+    assert not still  # the run's workers end with it
 
 
 def test_a_cluster_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from processes import left
 from train_mini import RL, Dying, Killed, Mini, MiniSource, run_rl, weights
 from train_tiny import engine
 
@@ -362,8 +363,7 @@ def test_workers_end_with_a_trainer_that_is_killed(tmp_path: Path, trainer: subp
     workers = rollout_workers(trainer.pid)
     assert len(workers) == 1
     trainer.kill()
-    _, alive = psutil.wait_procs(workers, timeout=20)
-    assert not alive
+    assert not left(workers)
 
 
 def test_a_worker_takes_a_message_of_any_size_while_it_beats() -> None:
