@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from envgen.session import Session, Task
@@ -56,19 +57,34 @@ class Work:
     progress: Progress
     arms: Sequence[Arm]
     tests: TestSet = field(init=False)
+    _engine: LocalEngine | None = field(init=False, default=None, repr=False)
 
-    @cached_property
-    def engine(self) -> LocalEngine:
-        """Loaded when the first arm needs it; the adapters are swapped."""
-        from serve.engine import adapter
+    def engine(self, arm: Arm) -> LocalEngine:
+        """Loaded when the first arm needs it; the adapters are swapped.
+
+        Adapters to the base model in four bits have an engine of their own; one of both is loaded at a time.
+        """
         from serve.engine.local import LocalEngine
 
-        engine = LocalEngine.load(self.model)
-        layers = [adapter.first_layer(adapter.read(arm.adapter)) for arm in self.arms if arm.adapter]
-        if len(layers) > 1:
-            # All arms read the same pages: what no adapter changes is computed once.
-            engine.share_lower(min(layers))
-        return engine
+        nf4 = arm.adapter is not None and self._adapters[arm.adapter][0]
+        if self._engine is None or self._engine.nf4 != nf4:
+            self._engine = None
+            self._engine = LocalEngine.load(self.model, nf4=nf4)
+            layers = [layer for to_nf4, layer in self._adapters.values() if to_nf4 == nf4]
+            if len(layers) > 1:
+                # All arms read the same pages: what no adapter changes is computed once.
+                self._engine.share_lower(min(layers))
+        return self._engine
+
+    @cached_property
+    def _adapters(self) -> dict[Path, tuple[bool, int]]:
+        """Of each adapter: whether it is to the base model in four bits, and the first layer it changes."""
+        from serve.engine import adapter
+
+        found = {arm.adapter: adapter.read(arm.adapter) for arm in self.arms if arm.adapter}
+        return {
+            path: (adapter.to_nf4(weights), adapter.first_layer(weights)) for path, weights in found.items()
+        }
 
     @cached_property
     def material(self) -> Material:
@@ -95,7 +111,7 @@ class Work:
             with self._sessions(where) as (make, at_once):
                 rows, seconds = run_model(
                     arm,
-                    self.engine,
+                    self.engine(arm),
                     tasks,
                     make,
                     self.material,

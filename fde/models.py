@@ -26,6 +26,8 @@ from fde.errors import FdeError, InputError, MissingError
 
 MANIFEST = "manifest.json"
 WEIGHTS = "*.safetensors"
+# In the metadata of an adapter's weights: how the base model was quantised that it belongs to.
+BASE_KEY = "base_quantization"
 PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".h5", ".msgpack"})
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 # A safetensors header is JSON of some hundred bytes per tensor; far larger ones are hostile.
@@ -218,6 +220,13 @@ def check_safetensors(path: Path) -> None:
         raise InputError(
             f"{path} is cut off: {size - 8 - length} bytes of weights instead of {end}.", "Copy it again."
         )
+
+
+def safetensors_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says beside its tensors; the file's wholeness was checked."""
+    with path.open("rb") as handle:
+        header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
+    return dict(header.get("__metadata__") or {})
 
 
 def check_name(name: str) -> str:

@@ -71,7 +71,7 @@ class Train(StageSettings):
 
     workflow: str
     seconds: float | None = Field(default=None, gt=0)
-    tune: Literal["lora", "full"] | None = None
+    tune: Literal["lora", "qlora", "full"] | None = None
     rank: int | None = Field(default=None, ge=1, le=256)
     alpha: float | None = Field(default=None, gt=0)
     frozen: float | None = Field(default=None, ge=0, lt=1)

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fde.artifacts import digest_file, read_json, write_json
 from fde.engagement import Engagement, Run
 from fde.errors import InputError, MissingError
-from fde.models import check_safetensors
+from fde.models import BASE_KEY, check_safetensors, safetensors_metadata
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -49,6 +49,7 @@ class Adapter(BaseModel):
     Attributes:
         digest: SHA-256 (hex) of the weights file.
         rank: LoRA rank; None for weights that were tuned themselves.
+        quantized: How the base model was quantised that it belongs to (``nf4``); None as it is.
         base: The base model as the training run named it.
         base_digest: Digest of the base model's weights, None when the run did not say.
         stage, run: The training run it was copied from.
@@ -60,6 +61,7 @@ class Adapter(BaseModel):
     task: str
     digest: str
     rank: int | None
+    quantized: str | None = None
     base: str
     base_digest: str | None = None
     stage: str
@@ -193,6 +195,7 @@ class AdapterRegistry:
             task=task,
             digest=digest,
             rank=config.get("r"),
+            quantized=safetensors_metadata(source / WEIGHTS).get(BASE_KEY),
             base=str(_said(run, "base", "model") or config.get("base_model_name_or_path") or "unknown"),
             base_digest=_said_digest(run),
             stage=stage,

@@ -176,8 +176,22 @@ def plan(
             f"vLLM serves adapters on one base model, and {tuned[0]} tuned the weights themselves.",
             "Serve it with: --engine local. Or make a model of it for vLLM: fde train export STAGE DIR",
         )
+    rounded = [adapter.name for adapter in adapters if adapter.quantized]
+    if rounded and engine == "vllm":
+        raise InputError(
+            f"{rounded[0]} was trained on the base model in four bits, and vLLM has the base model as it is.",
+            "Serve it with: --engine local. Or make a model of it for vLLM: fde train export STAGE DIR",
+        )
+    if rounded and len(rounded) < len(adapters):
+        other = next(adapter.name for adapter in adapters if not adapter.quantized)
+        raise InputError(
+            f"{rounded[0]} was trained on the base model in four bits, and {other} on the base model as it "
+            "is: a server has one of them.",
+            f"Serve them one by one: fde serve start --adapter {rounded[0]}",
+        )
+    local_only = bool(tuned or rounded)
     kind: Literal["vllm", "local"] = (
-        "vllm" if engine == "vllm" or (engine == "auto" and importable() and not tuned) else "local"
+        "vllm" if engine == "vllm" or (engine == "auto" and importable() and not local_only) else "local"
     )
     served_as = model_path(base).name
     return Plan(
@@ -266,7 +280,8 @@ def open_backend(plan: Plan, tell: Callable[[str], None] = lambda _: None) -> It
     from serve.engine.local import LocalEngine
     from serve.local_chat import LocalBackend, LocalChat
 
-    chat = LocalChat(LocalEngine.load(base), plan.base)
+    nf4 = any(adapter.quantized for adapter in plan.adapters)
+    chat = LocalChat(LocalEngine.load(base, nf4=nf4), plan.base)
     for adapter in plan.adapters:
         chat.load_adapter(adapter.name, registry.path(adapter))
     tell("Checking that the adapters act …")

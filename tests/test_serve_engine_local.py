@@ -52,16 +52,17 @@ def test_rows_fed_together_in_pieces_give_the_stock_logits(kv_heads: int, split:
 
 
 def test_feed_forward_parts_of_the_known_shape_work_in_place_and_others_are_left_alone() -> None:
-    layer = model(0).get_decoder().layers[0]
+    whole = model(0)
+    layer, embedding = whole.get_decoder().layers[0], whole.get_input_embeddings().weight
     x = torch.randn(1, 5, layer.mlp.gate_proj.in_features)
     with torch.inference_mode():
         stock = layer.mlp(x)
         kept = x.clone()
-        assert save_memory(layer) and torch.equal(layer.mlp(x), stock) and torch.equal(x, kept)
+        assert save_memory(layer, embedding) and torch.equal(layer.mlp(x), stock) and torch.equal(x, kept)
     other = model(0).get_decoder().layers[0]
     original = other.mlp.forward
     other.mlp.forward = lambda states: original(states) * 2
-    assert not save_memory(other)
+    assert not save_memory(other, embedding)
 
 
 def test_a_feed_longer_than_one_forward_is_cut_and_continued(monkeypatch: pytest.MonkeyPatch) -> None:

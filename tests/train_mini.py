@@ -170,7 +170,7 @@ def run_sft(
     made = recorder(folder, "sft-mini", source or MiniSource(), config, points, world)
     begin = begin or Beginning()
     with made.working():
-        fit(begin.engine(made, config.frozen, engine()), made.source, config, made, begin)
+        fit(begin.engine(made, config.frozen, engine(nf4=config.nf4)), made.source, config, made, begin)
     return made.run
 
 
@@ -187,13 +187,18 @@ def run_rl(
     made = recorder(folder, "rl-mini", source or MiniSource("Green"), config, points, world)
     begin = begin or Beginning()
     with made.working():
-        loaded = begin.engine(made, config.frozen, model or engine())
+        loaded = begin.engine(made, config.frozen, model or engine(nf4=config.nf4))
         improve(loaded, made.source, config, made, begin, recipe)
     return made.run
 
 
 def for_worker(
-    dtype: str, split: int, right: str | None = "Green", kind: str = "train_mini:Mini", before: str = ""
+    dtype: str,
+    split: int,
+    right: str | None = "Green",
+    kind: str = "train_mini:Mini",
+    before: str = "",
+    nf4: bool = False,
 ) -> tuple[LocalEngine, MiniSource]:
     """A rollout worker's engine and source; ``before`` is a function that spoils something first."""
     assert dtype == "float32"
@@ -204,7 +209,7 @@ def for_worker(
 
     if before:
         named(before)()
-    return engine(split=split), MiniSource(right, named(kind))
+    return engine(split=split, nf4=nf4), MiniSource(right, named(kind))
 
 
 class Killed(BaseException):

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from serve.engine.local import LocalEngine
+from serve.engine.quantised import quantise_layers
 
 # Many small matrices: a second thread costs more than it gives.
 torch.set_num_threads(1)
@@ -60,5 +61,8 @@ def model(seed: int = 0, *, layers: int = 3, kv_heads: int = 2, width: int = 64,
     return LlamaForCausalLM(config).eval()
 
 
-def engine(seed: int = 0, *, split: int = 0, **shape: Any) -> LocalEngine:
-    return LocalEngine(model(seed, **shape), tokenizer(), split=split, name="tiny")
+def engine(seed: int = 0, *, split: int = 0, nf4: bool = False, **shape: Any) -> LocalEngine:
+    made = model(seed, **shape)
+    if nf4:
+        quantise_layers(made)
+    return LocalEngine(made, tokenizer(), split=split, name="tiny")

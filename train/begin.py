@@ -63,10 +63,19 @@ class Beginning:
         """Make sure that what is to be trained can go on from it.
 
         Raises:
-            InputError: when a new adapter was asked for on top of weights that were tuned themselves.
+            InputError: when a new adapter was asked for on top of weights that were tuned themselves, or
+                the adapter belongs to the base model in another number of bits.
         """
+        name = "the start" if self.run is None else f"{self.run.stage} {self.run.id}"
+        if isinstance(self.weights, AdapterWeights) and self.weights.nf4 != config.nf4:
+            own, wanted = ("in four bits", "as it is") if self.weights.nf4 else ("as it is", "in four bits")
+            go_on = "qlora" if self.weights.nf4 else "lora, or tune=full"
+            raise InputError(
+                f"{name} is an adapter to the base model {own}: with the base model {wanted} (tune is "
+                f"'{config.tune}') it is not what was trained.",
+                f"Go on with --set tune={go_on}; or make a base model of it: fde train export STAGE DIR.",
+            )
         if config.tune != "full" and isinstance(self.weights, FullWeights):
-            name = "the start" if self.run is None else f"{self.run.stage} {self.run.id}"
             raise InputError(
                 f"{name} tuned the weights themselves: there is no adapter to go on from.",
                 "Go on with --set tune=full; or make a base model of it: fde train export STAGE DIR.",

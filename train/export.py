@@ -14,7 +14,8 @@ from fde.engagement import Run
 from fde.errors import InputError, WorkError
 from fde.models import WEIGHTS, check_space, model_digest, model_path
 from serve.engine import adapter as adapters
-from serve.engine.adapter import AdapterWeights, Tuned
+from serve.engine.adapter import AdapterWeights, Tuned, linear_paths, to_nf4
+from serve.engine.quantised import rounded
 from train.record import read_result
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -76,14 +77,23 @@ def _merged(base: Path, weights: Tuned, dtype: str) -> Any:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    # Four bits are those of the weights as the files have them, whatever type they are written in.
+    wanted = _DTYPES.get(dtype, "auto")
     model: Any = AutoModelForCausalLM.from_pretrained(
-        base, dtype=_DTYPES.get(dtype, "auto"), local_files_only=True, use_safetensors=True
+        base, dtype="auto" if to_nf4(weights) else wanted, local_files_only=True, use_safetensors=True
     )
     if isinstance(weights, AdapterWeights):
-        for path, (a, b) in weights.pairs.items():
-            weight = model.get_submodule(path).weight
-            weight.copy_(torch.addmm(weight.float(), b, a, alpha=weights.scale))
-        return model
+        layers = model.get_decoder().layers
+        # All of them were in four bits, whichever the adapter changes.
+        paths = linear_paths(model, layers) if weights.nf4 else list(weights.pairs)
+        for path in paths:
+            module = model.get_submodule(path)
+            value = rounded(module.weight) if weights.nf4 else module.weight.float()
+            if path in weights.pairs:
+                a, b = weights.pairs[path]
+                value = torch.addmm(value, b, a, alpha=weights.scale)
+            module.weight = torch.nn.Parameter(value.to(_DTYPES.get(dtype, module.weight.dtype)))
+        return model.to(wanted) if isinstance(wanted, torch.dtype) else model
     places = dict(model.named_parameters())
     for name, tensor in weights.tensors.items():
         places[name].copy_(tensor)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fde.errors import WorkError
-from serve.engine.adapter import AdaptedLinear, AdapterWeights, Tuned
+from serve.engine.adapter import Adaptable, AdaptedLinear, AdapterWeights, Tuned
 from serve.engine.local import LocalEngine
 from train.trained import Trained
 from train.world import World
@@ -42,7 +42,7 @@ class Lora(Trained):
         self.rank, self.alpha, self.scale = rank, alpha, alpha / rank
         self.first_layer = max(first_layer, engine.body.split)
         generator = torch.Generator().manual_seed(seed)
-        self.modules: dict[str, AdaptedLinear] = engine.adaptable(engine.linear_paths(self.first_layer))
+        self.modules: dict[str, Adaptable] = engine.adaptable(engine.linear_paths(self.first_layer))
         self.tensors: dict[str, tuple[Tensor, Tensor]] = {}
         for path, module in self.modules.items():
             a = torch.empty(rank, module.in_features)
@@ -90,7 +90,7 @@ class Lora(Trained):
 
     def weights(self) -> AdapterWeights:
         """See :meth:`Trained.weights`."""
-        return AdapterWeights(self.rank, self.alpha, self.scale, self.tensors)
+        return AdapterWeights(self.rank, self.alpha, self.scale, self.tensors, self.engine.nf4)
 
     @contextmanager
     def computing(self, weights: Tuned) -> Iterator[None]:
@@ -120,6 +120,7 @@ class Lora(Trained):
     def take_parts(self, shards: Shards) -> None:
         """See :meth:`Trained.take_parts`."""
         for path, module in self.modules.items():
+            assert isinstance(module, AdaptedLinear)  # a base model in four bits is not divided
             module.part = shards.parts[f"{path}.weight"].rows
         self.shards = shards
         self.merge()

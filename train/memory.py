@@ -1,7 +1,8 @@
 """What a training run will need, told from the model's files before anything is loaded.
 
-An estimate from shapes: weights, their merged copies, the adapter with its optimizer, what a backward
-pass keeps, the rollouts' caches. It is meant to refuse what cannot work, not to fill a machine to the brim.
+An estimate from shapes: weights, their merged copies or the room to expand four bits, the adapter with its
+optimizer, what a backward pass keeps, the rollouts' caches. It is meant to refuse what cannot work, not to
+fill a machine to the brim.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from fde.errors import InputError
 from fde.models import model_path
-from train.settings import RlConfig, SftConfig
+from train.settings import RlConfig, SftConfig, Tune
+
+# What to say for other settings, and the settings.
+Candidates = Iterator[tuple[str, SftConfig | RlConfig]]
 
 GIB = 1 << 30
 # Python, torch, transformers and mlflow, without a model.
@@ -30,6 +35,10 @@ _ROWS, _ROW_TOKENS = 64, 768
 # its feed-forward part.
 _KEPT_WIDTHS, _KEPT_INNER = 16, 5
 _FROZEN = (0.5, 0.6, 0.7, 0.8, 0.9)
+# What there is of weights beside the model's own.
+_COPIES: dict[Tune, str] = {"lora": "merged weights", "qlora": "expanded weights", "full": "tuned weights"}
+# Of a weight in four bits, with its share of the scales (serve.engine.nf4).
+NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,11 @@ def needed(model: Shapes, config: SftConfig | RlConfig, bytes_each: int, devices
     kept = _KEPT_WIDTHS * model.width + _KEPT_INNER * model.inner
     weights = model.elements * bytes_each
     merged = sum(model.linear[split:]) * bytes_each
+    if config.nf4:
+        layers = sum(model.linear)
+        # What is expanded at a time, in each lane: no more than one layer's matrices together.
+        weights += round(layers * (NF4_BYTES - bytes_each))
+        merged = max(model.linear) * bytes_each
     adapter = 4 * config.rank * sum(model.sides[split:])
     if full:
         # In fp32 the weights that take the place of the base model's are those that are trained.
@@ -113,12 +127,12 @@ def needed(model: Shapes, config: SftConfig | RlConfig, bytes_each: int, devices
         tuned, sets = adapter, 5
     rollouts = _ROWS * _ROW_TOKENS * (model.cache + model.width) * bytes_each
     backward = _UPDATE_TOKENS * trained * kept * bytes_each
-    if devices > 1:
+    if devices > 1 and not config.nf4:
         return _divided(model, weights, merged, (tuned, full), (rollouts, backward), bytes_each, devices)
     found = {
         "libraries": _LIBRARIES,
         "model": weights,
-        "tuned weights" if full else "merged weights": merged,
+        _COPIES[config.tune]: merged,
         # The tensors, their gradients in two lanes, two moments: in fp32 whatever the model is in.
         "gradients and optimizer" if full else "adapter and optimizer": sets * tuned,
         "backward pass": backward,
@@ -215,33 +229,62 @@ def _too_large(
     largest = ", ".join(
         f"{name} {size / GIB:.1f}" for name, size in sorted(parts.items(), key=lambda part: -part[1])[:3]
     )
-    if "rollout workers" in parts and isinstance(config, RlConfig):
-        fewer = replace(config, staleness=0, workers=None, engine="local")
-        if (other := sum(needed(model, fewer, *on).values())) <= available:
-            settings = "--engine local --staleness 0" if config.by != "local" else "--staleness 0"
-            hint = f"Possible here: {settings}, without workers ({other / GIB:.1f} GiB)."
-            return _refusal(base, sum(parts.values()), available, where, largest, hint)
-    for frozen in (share for share in _FROZEN if share > config.frozen):
-        for rank in _ranks(config):
-            other = sum(needed(model, replace(config, frozen=frozen, rank=rank), *on).values())
-            if other <= available:
-                settings = f"--set frozen={frozen}" + (f" --set rank={rank}" if rank != config.rank else "")
-                hint = f"Possible here: {settings} ({other / GIB:.1f} GiB)."
-                return _refusal(base, sum(parts.values()), available, where, largest, hint)
-    if config.tune == "full":
-        adapter = replace(config, tune="lora")
-        if (other := sum(needed(model, adapter, *on).values())) <= available:
-            hint = f"Possible here: --set tune=lora ({other / GIB:.1f} GiB)."
-            return _refusal(base, sum(parts.values()), available, where, largest, hint)
-    least = sum(needed(model, replace(config, tune="lora", frozen=_FROZEN[-1], rank=1), *on).values())
-    hint = f"No setting makes it fit: it takes {least / GIB:.1f} GiB at least. Choose a smaller base model."
+    found = [
+        f"{settings} ({size / GIB:.1f} GiB)"
+        for candidates in _others(config, devices=on[1])
+        for settings, size in _first(model, candidates, on, available)
+    ]
+    if found:
+        hint = f"Possible here: {', or '.join(found[:2])}."
+    else:
+        kinds: list[Tune] = ["qlora", "lora"] if _quantisable(config, on[1]) else ["lora"]
+        smallest = [replace(config, tune=tune, frozen=_FROZEN[-1], rank=1) for tune in kinds]
+        least = min(sum(needed(model, each, *on).values()) for each in smallest)
+        hint = f"No setting makes it fit: it takes {least / GIB:.1f} GiB at least. "
+        hint += "Choose a smaller base model."
     return _refusal(base, sum(parts.values()), available, where, largest, hint)
 
 
-def _ranks(config: SftConfig | RlConfig) -> list[int]:
-    """An adapter's own rank and a small one, to try; of full weights there is none to choose."""
+def _others(config: SftConfig | RlConfig, devices: int) -> Iterator[Candidates]:
+    """Settings that take less, and what to say for them: kind by kind, of each the nearest first."""
+    if isinstance(config, RlConfig) and config.processes and not config.on_cluster:
+        settings = "--engine local --staleness 0" if config.by != "local" else "--staleness 0"
+        fewer = replace(config, staleness=0, workers=None, engine="local")
+        yield iter([(f"{settings}, without workers", fewer)])
+    yield _less(config)
+    if config.tune == "full":
+        yield iter([("--set tune=lora", replace(config, tune="lora"))])
+    if config.tune != "qlora" and _quantisable(config, devices):
+        bits = replace(config, tune="qlora")
+        less = ((f"--set tune=qlora {settings}", each) for settings, each in _less(bits))
+        yield chain([("--set tune=qlora", bits)], less)
+
+
+def _less(config: SftConfig | RlConfig) -> Candidates:
+    """More layers frozen; then, of an adapter, a small rank as well."""
     ranks = {config.rank} if config.tune == "full" else {config.rank, min(config.rank, 8)}
-    return sorted(ranks, reverse=True)
+    for frozen in (share for share in _FROZEN if share > config.frozen):
+        for rank in sorted(ranks, reverse=True):
+            smaller = f" --set rank={rank}" if rank != config.rank else ""
+            yield f"--set frozen={frozen}{smaller}", replace(config, frozen=frozen, rank=rank)
+
+
+def _quantisable(config: SftConfig | RlConfig, devices: int) -> bool:
+    """Whether the base model could be in four bits: on one device, with rollouts by the local engine."""
+    return devices == 1 and not (isinstance(config, RlConfig) and config.by != "local")
+
+
+def _first(
+    model: Shapes,
+    candidates: Candidates,
+    on: tuple[int, int],
+    available: int,
+) -> Iterator[tuple[str, int]]:
+    """The first that fits, with its size; nothing when none does."""
+    for settings, each in candidates:
+        if (size := sum(needed(model, each, *on).values())) <= available:
+            yield settings, size
+            return
 
 
 def _refusal(base: str, total: int, available: int, where: str, largest: str, hint: str) -> InputError:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fde.errors import InputError
-from train.memory import GIB, Shapes, needed
+from train.memory import GIB, NF4_BYTES, Shapes, needed
 from train.settings import RlConfig
 
 # Operations of a token in a forward, for each number in the weights; a backward computes as many for the
@@ -190,13 +190,19 @@ def seconds(
     read = groups * (work.prompt_tokens + config.samples * work.said_tokens)
     reading = _FORWARD * model.elements * read / (device.operations_s * device.reads)
     # Each choice is a forward of all rows together; it reads all weights once.
-    each = max(device.forward_s, model.elements * device.number_bytes / device.bytes_s)
+    each = max(device.forward_s, _moved(model, config, device) / device.bytes_s)
     trained = 1.0 - config.frozen
     tokens = config.groups * (work.prompt_tokens + config.samples * work.said_tokens) * work.taught
     passes = (config.epochs or 4) + (0.5 if config.correct or config.staleness else 0.0)
     # Forward, and backward through as much: what is frozen is kept from the rollouts.
     operations = 2 * _FORWARD * sum(model.linear) * trained * tokens * passes
     return reading + work.choices * each, operations / (device.operations_s * device.trains)
+
+
+def _moved(model: Shapes, config: RlConfig, device: Device) -> float:
+    """Bytes of weights that a forward moves: in four bits they are looked up, scaled in place and read."""
+    layers, plain = sum(model.linear), model.elements * device.number_bytes
+    return plain + layers * (NF4_BYTES + 3 * device.number_bytes) if config.nf4 else plain
 
 
 def together(
@@ -238,7 +244,7 @@ def plan(model: Shapes, config: RlConfig, work: Workload, device: Device, device
     candidates += [
         _together(model, config, work, device, devices, trainers)
         for trainers in sorted({*(2**power for power in range(1, 13)), devices})
-        if 1 < trainers <= devices
+        if 1 < trainers <= devices and not config.nf4
     ]
     fitting = [each for each in candidates if each.fits]
     if not fitting:

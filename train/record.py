@@ -112,11 +112,11 @@ class Recorder:
 
     def engine(self, frozen: float, loaded: LocalEngine | None = None) -> LocalEngine:
         """The base model with its lower layers frozen; the loaded one when it fits."""
-        if loaded is not None:
+        if loaded is not None and loaded.nf4 == self.config.nf4:
             loaded.clear_adapter()
             loaded.body.split = round(frozen * loaded.body.depth)
             return loaded
-        engine = LocalEngine.load(self.base)
+        engine = LocalEngine.load(self.base, nf4=self.config.nf4)
         engine.body.split = round(frozen * engine.body.depth)
         return engine
 

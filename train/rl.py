@@ -35,7 +35,7 @@ from train.probe import Probe
 from train.record import Point, Recorder
 from train.rollouts import Drawn, Rollouts
 from train.samples import shown
-from train.settings import RlConfig, make_config
+from train.settings import RlConfig, check_together, make_config
 from train.source import Source
 from train.stage import train_stage
 from train.tree import Tree, anchors, packs, prune
@@ -124,6 +124,7 @@ def _check_together(config: RlConfig) -> None:
     Raises:
         InputError: when they are not.
     """
+    check_together(config)
     if config.processes:
         raise InputError(
             "Several devices train, and their processes make the rollouts: no rollout workers beside them.",

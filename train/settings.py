@@ -13,7 +13,7 @@ from serve.engine.engines import By
 Demonstrations = Literal["recordings", "program", "both"]
 Objective = Literal["imitation", "sdft", "distil"]
 Engine = Literal["local", "vllm", "vllm-server", "ray", "ray-vllm"]
-Tune = Literal["lora", "full"]
+Tune = Literal["lora", "qlora", "full"]
 
 # The peak learning rate where none is given. That of all weights is a tenth of an adapter's ("LoRA Without
 # Regret", thinkingmachines.ai/blog/lora, 2025).
@@ -33,7 +33,7 @@ class SftConfig:
         ema: Share by which the teacher of ``sdft`` follows the model after each update.
         skip: Tokens at the beginning of each scene's answer that ``sdft`` leaves out.
         tune: What is trained of the layers above the frozen ones: ``lora``, an adapter of ``rank`` and
-            ``alpha``; ``full``, all their weights.
+            ``alpha``; ``qlora``, the same with the base model in four bits; ``full``, all their weights.
         frozen: Share of the model's layers, from below, that stay as they are: what they make of
             the demonstrations is computed once.
         rate: Peak learning rate (for ``full`` a tenth, where :func:`make_config` is given none).
@@ -65,6 +65,11 @@ class SftConfig:
     dev_times: int = 1
     max_actions: int = 30
     seed: int = 0
+
+    @property
+    def nf4(self) -> bool:
+        """Whether the base model is in four bits."""
+        return self.tune == "qlora"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,11 @@ class RlConfig:
     seed: int = 0
 
     @property
+    def nf4(self) -> bool:
+        """Whether the base model is in four bits."""
+        return self.tune == "qlora"
+
+    @property
     def processes(self) -> int:
         """Rollout workers beside this process; 0 when it makes its rollouts itself."""
         if self.workers is not None:
@@ -159,6 +169,19 @@ class RlConfig:
         """What workers compute with."""
         kinds: dict[Engine, By] = {"ray": "local", "ray-vllm": "vllm"}
         return kinds.get(self.engine) or cast(By, self.engine)
+
+
+def check_together(config: SftConfig | RlConfig) -> None:
+    """Make sure that what is to be trained can be divided among devices.
+
+    Raises:
+        InputError: when it cannot.
+    """
+    if config.nf4:
+        raise InputError(
+            "tune is 'qlora': a base model in four bits is on one device.",
+            "Leave out --devices; or divide the model as it is, with --set tune=lora.",
+        )
 
 
 def make_config(kind: type[Any], **settings: Any) -> Any:

@@ -27,7 +27,7 @@ from train.lessons import Demonstrated, Lessons
 from train.probe import Probe
 from train.record import Point, Recorder
 from train.samples import shown
-from train.settings import Demonstrations, SftConfig, make_config
+from train.settings import Demonstrations, SftConfig, check_together, make_config
 from train.source import Source, program_demonstrations
 from train.stage import train_stage
 from train.trained import Trained
@@ -83,6 +83,8 @@ def train_sft(
             SftConfig, demonstrations=demonstrations, count=count, seconds=seconds, **settings
         )
         check_objective(config)
+        if started_by_torchrun():
+            check_together(config)
         with joined_world(STALL_S) as world:
             return train_stage(
                 engagement, f"sft-{name}", workflow, config, fit,

@@ -5,9 +5,11 @@ An adapted linear layer keeps its base weight untouched and computes with
 merged tensor, so they cannot disagree by rounding; while an adapter is being
 trained, the backward pass takes the gradients of A and B from the same
 matrices (as in peft with dropout 0), without a second forward through them.
+Where the base model is in four bits, layers take adapters unmerged (:mod:`serve.engine.quantised`).
 
 Files are peft's: ``adapter_config.json`` and ``adapter_model.safetensors``. Tuned parameters
-(:mod:`serve.engine.full`) have files of the same names.
+(:mod:`serve.engine.full`) have files of the same names. An adapter to a base model in four bits says so in
+the metadata of its weights' file: to the base model itself it is not what was trained.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from fde.errors import InputError, MissingError
+from fde.models import BASE_KEY, safetensors_metadata
+from serve.engine import nf4
 from serve.engine.full import KIND, KIND_KEY, FullWeights, full_files, full_of
+from serve.engine.quantised import QuantisedLinear
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -43,12 +48,14 @@ class AdapterWeights:
         rank: Rank of every pair.
         scale: Factor of ``B A`` (``alpha / rank``).
         pairs: Module path inside the model -> (A ``[rank, in]``, B ``[out, rank]``), fp32.
+        nf4: Whether it is an adapter to the base model in four bits.
     """
 
     rank: int
     alpha: float
     scale: float
     pairs: Mapping[str, tuple[Tensor, Tensor]] = field(repr=False)
+    nf4: bool = False
 
     def digest(self) -> str:
         """SHA-256 (hex) of the weights alone."""
@@ -75,6 +82,11 @@ class AdapterWeights:
 
 # What training may have changed of a model.
 Tuned = AdapterWeights | FullWeights
+
+
+def to_nf4(weights: Tuned) -> bool:
+    """Whether it was trained on, and belongs to, the base model in four bits."""
+    return isinstance(weights, AdapterWeights) and weights.nf4
 
 
 class _MergedLinear(torch.autograd.Function):
@@ -175,19 +187,23 @@ class AdaptedLinear(nn.Module):
         return functional.linear(x, self.weight, self.bias)
 
 
+# A layer that takes an adapter.
+Adaptable = AdaptedLinear | QuantisedLinear
+
+
 def linear_paths(model: nn.Module, layers: nn.ModuleList, first_layer: int = 0) -> list[str]:
     """Paths of all linear modules inside the decoder layers from ``first_layer`` on."""
     wanted = {id(module) for layer in list(layers)[first_layer:] for module in layer.modules()}
     return [
         path
         for path, module in model.named_modules()
-        if id(module) in wanted and isinstance(module, nn.Linear | AdaptedLinear)
+        if id(module) in wanted and isinstance(module, nn.Linear | Adaptable)
     ]
 
 
-def adapt(model: nn.Module, paths: Iterable[str]) -> dict[str, AdaptedLinear]:
+def adapt(model: nn.Module, paths: Iterable[str]) -> dict[str, Adaptable]:
     """Make the linear modules at ``paths`` adaptable, in place; those that are already stay."""
-    found: dict[str, AdaptedLinear] = {}
+    found: dict[str, Adaptable] = {}
     for path in paths:
         parent_path, _, name = path.rpartition(".")
         try:
@@ -201,7 +217,7 @@ def adapt(model: nn.Module, paths: Iterable[str]) -> dict[str, AdaptedLinear]:
         if isinstance(module, nn.Linear):
             module = AdaptedLinear(module)
             setattr(parent, name, module)
-        if not isinstance(module, AdaptedLinear):
+        if not isinstance(module, Adaptable):
             raise InputError(
                 f"The adapter changes '{path}', which is a {type(module).__name__}, not a linear layer."
             )
@@ -227,6 +243,7 @@ def read(folder: Path) -> Tuned:
         tensors = load_file(folder / WEIGHTS_FILE)
     except (ValueError, SafetensorError) as error:
         raise InputError(f"The adapter {folder} is damaged: {error}", "Train it again.") from error
+    base = safetensors_metadata(folder / WEIGHTS_FILE).get(BASE_KEY)
     if config.get(KIND_KEY) == KIND:
         return full_of(folder, tensors)
     odd = [key for key in _UNSUPPORTED if config.get(key)]
@@ -237,8 +254,10 @@ def read(folder: Path) -> Tuned:
     rank, alpha = int(config["r"]), float(config["lora_alpha"])
     if rank < 1:
         raise InputError(f"The adapter {folder} says rank {rank}.")
+    if base not in (None, nf4.NAME):
+        raise InputError(f"The adapter {folder} is to a base model in '{base}', which is not known here.")
     scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    return AdapterWeights(rank, alpha, scale, _pairs(folder, tensors, rank))
+    return AdapterWeights(rank, alpha, scale, _pairs(folder, tensors, rank), base == nf4.NAME)
 
 
 def _pairs(folder: Path, tensors: dict[str, Tensor], rank: int) -> dict[str, tuple[Tensor, Tensor]]:
@@ -282,7 +301,8 @@ def peft_files(weights: AdapterWeights, *, base_model: str) -> dict[str, bytes]:
         tensors[f"{_PREFIX}{path}.lora_A.weight"] = a.detach().cpu().float().contiguous()
         tensors[f"{_PREFIX}{path}.lora_B.weight"] = b.detach().cpu().float().contiguous()
     text = json.dumps(config, indent=1, sort_keys=True) + "\n"
-    return {CONFIG_FILE: text.encode(), WEIGHTS_FILE: save(tensors, metadata={"format": "pt"})}
+    metadata = {"format": "pt", **({BASE_KEY: nf4.NAME} if weights.nf4 else {})}
+    return {CONFIG_FILE: text.encode(), WEIGHTS_FILE: save(tensors, metadata=metadata)}
 
 
 def files_of(weights: Tuned, *, base_model: str) -> dict[str, bytes]:

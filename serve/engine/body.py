@@ -64,7 +64,7 @@ class Body:
         self.split = split
         model.set_attn_implementation(attention.NAME)
         for index, layer in enumerate(self.layers):
-            save_memory(layer)
+            save_memory(layer, self.embedding.weight)
             layer.forward = self._gate(index, layer.forward)
         feed_forward = getattr(self.layers[-1], "mlp", None)
         if isinstance(feed_forward, nn.Module):

@@ -20,6 +20,7 @@ def load_engine(
     by: By = "local",
     max_rank: int = 16,
     folder: str | None = None,
+    nf4: bool = False,
 ) -> Engine:
     """A base model, ready for adapters.
 
@@ -28,6 +29,7 @@ def load_engine(
         split: Lower layers that no adapter will change; only the local engine makes use of it.
         max_rank: Of the adapters; vLLM prepares for it.
         folder: Where a server reads adapters.
+        nf4: Whether the base model is in four bits; of the local engine only.
     """
     if by == "vllm":
         from serve.engine.vllm_engine import VllmEngine
@@ -40,4 +42,4 @@ def load_engine(
         return remote.VllmServerEngine(model, Path(folder or "."), url=remote.address(), key=key)
     from serve.engine.local import LocalEngine
 
-    return LocalEngine.load(model, dtype=dtype, split=split)
+    return LocalEngine.load(model, dtype=dtype, split=split, nf4=nf4)

@@ -13,11 +13,14 @@ import torch
 from torch import Tensor, nn
 
 
-def save_memory(layer: nn.Module) -> bool:
+def save_memory(layer: nn.Module, embedding: Tensor) -> bool:
     """Let a decoder layer's feed-forward part work in place; whether it is of the known shape.
 
     Known is ``down(act(gate(x)) * up(x))`` of Llama and its many relatives: tried on a probe, since
     another family may name its parts the same.
+
+    Args:
+        embedding: ``[vocabulary, width]``: hidden states are as wide, on its device and of its type.
     """
     module = getattr(layer, "mlp", None)
     parts = ("gate_proj", "up_proj", "down_proj", "act_fn")
@@ -25,9 +28,9 @@ def save_memory(layer: nn.Module) -> bool:
         return False
     original: Callable[..., Any] = module.forward
     forward = _in_place(module, original)
-    weight = next(module.parameters())
     with torch.inference_mode():
-        probe = torch.linspace(-1, 1, 2 * weight.shape[1], device=weight.device, dtype=weight.dtype)
+        width = embedding.shape[1]
+        probe = torch.linspace(-1, 1, 2 * width, device=embedding.device, dtype=embedding.dtype)
         probe = probe.view(1, 2, -1)
         try:
             same = torch.equal(forward(probe), original(probe))

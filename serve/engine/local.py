@@ -15,13 +15,14 @@ from torch import Tensor
 from fde import models
 from fde.errors import InputError
 from serve.engine import adapter as adapters
-from serve.engine.adapter import AdaptedLinear, AdapterWeights, Tuned
+from serve.engine.adapter import Adaptable, AdapterWeights, Tuned, to_nf4
 from serve.engine.attention import CachePlan, Row
 from serve.engine.body import Body
 from serve.engine.family import check_model
 from serve.engine.full import FullWeights, Replaced, frozen_parameters
 from serve.engine.interface import EXPECTED_TOKENS, Counters, Fed, Look, among
 from serve.engine.lanes import Lanes
+from serve.engine.quantised import QuantisedLinear, quantise_layers
 from serve.engine.shared import Kept, SharedLower
 from serve.grammar import Grammar
 
@@ -75,7 +76,9 @@ class LocalEngine:
         self.lanes = Lanes(self.body.device)
         self.adapter: str | None = None
         self.shared: SharedLower | None = None
-        self._adapted: dict[str, AdaptedLinear] = {}
+        self._adapted: dict[str, Adaptable] = {}
+        # Whether the base model is in four bits.
+        self.nf4 = any(isinstance(module, QuantisedLinear) for module in self.body.layers.modules())
         self.replaced = Replaced(model, self.body.layers)
         self._rows: set[Row] = set()
         self._free: Tensor | None = None
@@ -93,6 +96,7 @@ class LocalEngine:
         device: str = "auto",
         threads: int | None = None,
         cache_bytes: int = 4 << 30,
+        nf4: bool = False,
     ) -> LocalEngine:
         """Load a base model by its name or folder.
 
@@ -100,6 +104,7 @@ class LocalEngine:
             dtype: ``float32``, ``bfloat16``, or ``auto`` (:func:`usual_dtype`).
             device: ``cpu``, ``cuda`` or ``auto``.
             threads: CPU threads; None leaves torch's own choice.
+            nf4: Keep the decoder layers' matrices in four bits (:mod:`serve.engine.quantised`).
 
         Raises:
             MissingError: no such model. InputError: one that cannot be used.
@@ -115,13 +120,18 @@ class LocalEngine:
         logging.disable_progress_bar()
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            # As the files have it, weights are read where they lie: in four bits, one matrix after the other.
             loaded: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=kind, local_files_only=True, use_safetensors=True
+                folder, dtype="auto" if nf4 else kind, local_files_only=True, use_safetensors=True
             )
         except (OSError, ValueError, KeyError) as error:
             raise InputError(
                 f"The model {folder} cannot be loaded: {error}", "See: fde model list"
             ) from error
+        if nf4:
+            quantise_layers(loaded, torch.device(where))
+            for parameter in loaded.parameters():
+                parameter.data = parameter.data.to(kind)
         loaded = loaded.to(torch.device(where))
         return cls(loaded, tokenizer, split=split, cache_bytes=cache_bytes, name=str(model))
 
@@ -369,7 +379,7 @@ class LocalEngine:
         finally:
             self.shared = kept
 
-    def adaptable(self, paths: Sequence[str]) -> dict[str, AdaptedLinear]:
+    def adaptable(self, paths: Sequence[str]) -> dict[str, Adaptable]:
         """The linear layers at these paths, made adaptable in place."""
         self.replaced.restore()  # an adapter is to the base model's weights
         self._adapted.update(adapters.adapt(self.body.model, paths))
@@ -380,7 +390,18 @@ class LocalEngine:
         return adapters.linear_paths(self.body.model, self.body.layers, first_layer)
 
     def use_adapter(self, name: str, weights: Tuned) -> None:
-        """Compute with an adapter from now on; rows fed before must not be continued."""
+        """Compute with an adapter from now on; rows fed before must not be continued.
+
+        Raises:
+            InputError: one to another base model, or to this one in another number of bits.
+        """
+        if to_nf4(weights) != self.nf4:
+            own, here = ("in four bits", "as it is") if to_nf4(weights) else ("as it is", "in four bits")
+            raise InputError(
+                f"The adapter {name} was trained on the base model {own}; here that is {here}, and the two "
+                "together are not what was trained.",
+                "fde serve and fde evaluate load the base model that an adapter belongs to.",
+            )
         if isinstance(weights, FullWeights):
             self.clear_adapter()
             self.replaced.put(frozen_parameters(weights, self.body.device, self.body.dtype))
@@ -415,7 +436,7 @@ class LocalEngine:
         if not pairs:
             return None
         rank = next(iter(pairs.values()))[0].shape[0]
-        return AdapterWeights(rank, rank * scale, scale, pairs)
+        return AdapterWeights(rank, rank * scale, scale, pairs, self.nf4)
 
     def clear_adapter(self) -> None:
         """Back to the base model, exactly."""

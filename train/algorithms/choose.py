@@ -65,6 +65,12 @@ def _check_workers(config: RlConfig) -> None:
             f"workers is {config.workers}: there may be 1 to {MAX_WORKERS}.",
             "Leave it out for as many as staleness needs.",
         )
+    if config.by != "local" and config.nf4:
+        raise InputError(
+            f"--engine {config.engine} computes with the base model as it is, and tune is 'qlora': what is "
+            "sampled would not be what is trained.",
+            "Make rollouts by --engine local or ray; or train on the base model as it is (--set tune=lora).",
+        )
     if config.by != "local" and config.tune != "lora":
         raise InputError(
             f"--engine {config.engine} takes over adapters, and tune is '{config.tune}'.",

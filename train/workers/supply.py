@@ -258,6 +258,8 @@ def _whole(recipe: Recipe, trained: Trained, config: RlConfig, folder: Path) -> 
     """The recipe with what only the trainer knows."""
     body = trained.engine.body
     known: dict[str, Any] = {"dtype": str(body.dtype).removeprefix("torch."), "split": body.split}
+    if trained.engine.nf4:
+        known["nf4"] = True
     if isinstance(trained, Lora) and config.by != "local":
         known |= {"by": config.by, "max_rank": trained.rank}
     if config.by == "vllm-server":

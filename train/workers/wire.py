@@ -138,7 +138,8 @@ def adapter_out(weights: Tuned) -> Message:
     """An adapter as a message; :func:`adapter_in` is the inverse."""
     if isinstance(weights, FullWeights):
         return {"rank": None}, weights.named()
-    return {"rank": weights.rank, "alpha": weights.alpha, "scale": weights.scale}, weights.named()
+    told = {"rank": weights.rank, "alpha": weights.alpha, "scale": weights.scale, "nf4": weights.nf4}
+    return told, weights.named()
 
 
 def adapter_in(told: Mapping[str, Any], tensors: Tensors) -> Tuned:
@@ -146,7 +147,7 @@ def adapter_in(told: Mapping[str, Any], tensors: Tensors) -> Tuned:
         return FullWeights(dict(tensors))
     paths = sorted(name[2:] for name in tensors if name.startswith("a."))
     pairs = {path: (tensors[f"a.{path}"], tensors[f"b.{path}"]) for path in paths}
-    return AdapterWeights(told["rank"], told["alpha"], told["scale"], pairs)
+    return AdapterWeights(told["rank"], told["alpha"], told["scale"], pairs, told["nf4"])
 
 
 # Groups
