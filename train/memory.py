@@ -229,13 +229,17 @@ def _too_large(
     largest = ", ".join(
         f"{name} {size / GIB:.1f}" for name, size in sorted(parts.items(), key=lambda part: -part[1])[:3]
     )
-    found = [
-        f"{settings} ({size / GIB:.1f} GiB)"
-        for candidates in _others(config, devices=on[1])
-        for settings, size in _first(model, candidates, on, available)
-    ]
-    if found:
-        hint = f"Possible here: {', or '.join(found[:2])}."
+    if "rollout workers" in parts and isinstance(config, RlConfig):
+        fewer = replace(config, staleness=0, workers=None, engine="local")
+        if (other := sum(needed(model, fewer, *on).values())) <= available:
+            settings = "--engine local --staleness 0" if config.by != "local" else "--staleness 0"
+            hint = f"Possible here: {settings}, without workers ({other / GIB:.1f} GiB)."
+            return _refusal(base, sum(parts.values()), available, where, largest, hint)
+    fitting = [_first(model, kind, on, available) for kind in _others(config, devices=on[1])]
+    if found := sorted(each for each in fitting if each is not None):
+        # What gives up least memory is the nearest.
+        told = [f"{settings} ({size / GIB:.1f} GiB)" for size, settings in found[:-3:-1]]
+        hint = f"Possible here: {', or '.join(told)}."
     else:
         kinds: list[Tune] = ["qlora", "lora"] if _quantisable(config, on[1]) else ["lora"]
         smallest = [replace(config, tune=tune, frozen=_FROZEN[-1], rank=1) for tune in kinds]
@@ -247,10 +251,6 @@ def _too_large(
 
 def _others(config: SftConfig | RlConfig, devices: int) -> Iterator[Candidates]:
     """Settings that take less, and what to say for them: kind by kind, of each the nearest first."""
-    if isinstance(config, RlConfig) and config.processes and not config.on_cluster:
-        settings = "--engine local --staleness 0" if config.by != "local" else "--staleness 0"
-        fewer = replace(config, staleness=0, workers=None, engine="local")
-        yield iter([(f"{settings}, without workers", fewer)])
     yield _less(config)
     if config.tune == "full":
         yield iter([("--set tune=lora", replace(config, tune="lora"))])
@@ -275,16 +275,13 @@ def _quantisable(config: SftConfig | RlConfig, devices: int) -> bool:
 
 
 def _first(
-    model: Shapes,
-    candidates: Candidates,
-    on: tuple[int, int],
-    available: int,
-) -> Iterator[tuple[str, int]]:
-    """The first that fits, with its size; nothing when none does."""
+    model: Shapes, candidates: Candidates, on: tuple[int, int], available: int
+) -> tuple[int, str] | None:
+    """The bytes of the first that fits, and what to say for it; None when none does."""
     for settings, each in candidates:
         if (size := sum(needed(model, each, *on).values())) <= available:
-            yield settings, size
-            return
+            return size, settings
+    return None
 
 
 def _refusal(base: str, total: int, available: int, where: str, largest: str, hint: str) -> InputError:

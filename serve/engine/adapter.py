@@ -302,7 +302,18 @@ def peft_files(weights: AdapterWeights, *, base_model: str) -> dict[str, bytes]:
         tensors[f"{_PREFIX}{path}.lora_B.weight"] = b.detach().cpu().float().contiguous()
     text = json.dumps(config, indent=1, sort_keys=True) + "\n"
     metadata = {"format": "pt", **({BASE_KEY: nf4.NAME} if weights.nf4 else {})}
-    return {CONFIG_FILE: text.encode(), WEIGHTS_FILE: save(tensors, metadata=metadata)}
+    return {CONFIG_FILE: text.encode(), WEIGHTS_FILE: _in_order(save(tensors, metadata=metadata))}
+
+
+def _in_order(blob: bytes) -> bytes:
+    """A safetensors file with its metadata sorted: they are written in any order, and equal weights have
+    equal bytes."""
+    start = 8 + int.from_bytes(blob[:8], "little")
+    header = json.loads(blob[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + blob[start:]
 
 
 def files_of(weights: Tuned, *, base_model: str) -> dict[str, bytes]:
