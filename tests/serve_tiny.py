@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from fde.artifacts import digest, digest_file
 from fde.engagement import Engagement, Run
+from fde.models import BASE_KEY
 from serve.engine.adapter import CONFIG_FILE, WEIGHTS_FILE
 from serve.engine.full import FullWeights, full_files
 
@@ -53,7 +54,9 @@ def make_model(folder: Path, *, layers: int = 2, width: int = 64) -> Path:
     return folder
 
 
-def make_adapter(folder: Path, base: Path, *, strength: float, seed: int = 1) -> Path:
+def make_adapter(
+    folder: Path, base: Path, *, strength: float, seed: int = 1, quantized: str | None = None
+) -> Path:
     """Save a peft LoRA of the query and value projections; ``strength`` 0 has no effect."""
     config = json.loads((base / "config.json").read_text())
     width, heads = config["hidden_size"], config["num_attention_heads"] * config["head_dim"]
@@ -65,7 +68,8 @@ def make_adapter(folder: Path, base: Path, *, strength: float, seed: int = 1) ->
             tensors[f"{path}.lora_A.weight"] = torch.randn(RANK, width, generator=chance)
             tensors[f"{path}.lora_B.weight"] = strength * torch.randn(heads, RANK, generator=chance)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    metadata = {BASE_KEY: quantized} if quantized else {"format": "pt"}
+    save_file(tensors, folder / "adapter_model.safetensors", metadata=metadata)
     (folder / "adapter_config.json").write_text(
         json.dumps(
             {
@@ -105,17 +109,31 @@ def make_engagement(root: Path, base: Path, extra: str = "") -> Engagement:
 
 
 def train(
-    engagement: Engagement, stage: str, base: Path, *, strength: float, seed: int = 1, tuned: bool = False
+    engagement: Engagement,
+    stage: str,
+    base: Path,
+    *,
+    strength: float,
+    seed: int = 1,
+    tuned: bool = False,
+    quantized: str | None = None,
 ) -> Run:
-    """A finished run of a training stage, as training leaves it; ``tuned``: of all weights of a layer."""
+    """A finished run of a training stage, as training leaves it.
+
+    Args:
+        tuned: All weights of a layer.
+        quantized: An adapter to the base model in so many bits.
+    """
     weights = digest({"model.safetensors": digest_file(base / "model.safetensors")})
     run = engagement.run(
         stage, inputs={"model": weights}, config={"model": "tiny", "strength": strength}, seed=seed
     )
     with engagement.working(run):
-        made = (make_tuned if tuned else make_adapter)(
-            run.path / "adapter", base, strength=strength, seed=seed
-        )
+        folder = run.path / "adapter"
+        if tuned:
+            made = make_tuned(folder, base, strength=strength, seed=seed)
+        else:
+            made = make_adapter(folder, base, strength=strength, seed=seed, quantized=quantized)
         name = f"{stage.split('-', 1)[1]}@{digest_file(made / WEIGHTS_FILE)}"
         run.write_json("result.json", {"base": str(base), "adapter": name})
         run.finish()

@@ -76,7 +76,10 @@ def adapters_command(ctx: typer.Context, json: JsonOption = False) -> None:
     for row in rows:
         made = row["registered"][:19]
         mark = "active" if row["active"] else "      "
-        out(f"{mark}  {row['name']}  rank {row['rank']}  from {row['stage']} {row['run']}  {made}")
+        what = "all weights" if row["rank"] is None else f"rank {row['rank']}"
+        if row["quantized"]:
+            what += f" on the base in {row['quantized']}"
+        out(f"{mark}  {row['name']}  {what}  from {row['stage']} {row['run']}  {made}")
     if not rows:
         trained = ", ".join(registry.trained()) or "none"
         say(f"No adapter was promoted yet (trained: {trained}). Promote one with: fde serve promote STAGE")
