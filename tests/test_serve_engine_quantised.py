@@ -98,6 +98,19 @@ def test_zeros_outliers_and_other_types() -> None:
     assert short.dtype == torch.bfloat16 and torch.allclose(short.float(), found, rtol=0.01)
 
 
+def test_the_bits_do_not_depend_on_how_many_cores_there_are() -> None:
+    weight, before = normal(2048, 1100), torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            found.append(nf4.quantise(weight))
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
 def test_long_matrices_are_quantised_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     weight = normal(100, 64)
     whole = nf4.quantise(weight)

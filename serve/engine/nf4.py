@@ -78,7 +78,8 @@ def _blocks(flat: Tensor) -> tuple[Tensor, Tensor]:
 
 def compress(largest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The blocks' scales in eight bits: ``scales``, ``steps`` and ``mean`` of :class:`Quantised`."""
-    mean = largest.mean()
+    # In fp64, where the order in which cores add up does not show.
+    mean = largest.double().mean().float()
     groups = torch.nn.functional.pad(largest - mean, (0, -largest.numel() % GROUP)).view(-1, GROUP)
     steps = groups.abs().amax(1) / 127
     scales = (groups / steps.where(steps > 0, 1.0)[:, None]).round().to(torch.int8)
