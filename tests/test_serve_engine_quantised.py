@@ -99,16 +99,17 @@ def test_zeros_outliers_and_other_types() -> None:
 
 
 def test_the_bits_do_not_depend_on_how_many_cores_there_are() -> None:
-    weight, before = normal(2048, 1100), torch.get_num_threads()
+    before = torch.get_num_threads()
+    # So many that cores share the sum, which in fp32 differs between one of them and two.
+    largest = torch.rand(36_000, generator=torch.Generator().manual_seed(0))
     try:
         found = []
-        for threads in (1, 2, 5):
+        for threads in (1, 2):
             torch.set_num_threads(threads)
-            found.append(nf4.quantise(weight))
+            found.append(nf4.compress(largest))
     finally:
         torch.set_num_threads(before)
-    for other in found[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 def test_long_matrices_are_quantised_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
