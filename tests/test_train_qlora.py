@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from test_train_full import FULL, Dying, Killed, begin_of, log_probs
+from test_train_full import FULL, begin_of, log_probs
 from test_train_memory import pretend
-from train_mini import RL, SFT, MiniSource, probe_of, recorder, run_rl, run_sft, weights
+from train_mini import RL, SFT, Dying, Killed, MiniSource, probe_of, recorder, run_rl, run_sft, weights
 from train_tiny import engine, model, tokenizer
 
 from fde.errors import InputError, WorkError
