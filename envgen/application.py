@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from envgen.arranged import Arranged, in_order
+from envgen.arranged import Arranged, direction, in_order
 from envgen.disturbances import Overlay, overlay_page, relabelled, reorder_fields
 from envgen.expressions import evaluate
 from envgen.generators import Instance
@@ -211,7 +211,8 @@ class Application:
             node = control or value
             keys = [key for key in keys if self.shows(page, view, node, value, key) != "no"]
         if arranged.sort >= 0:
-            keys = in_order(keys, records, view.sorts[arranged.sort], arranged.clicks)
+            sort = view.sorts[arranged.sort]
+            keys = in_order(keys, records, sort.field, sort.by, direction(sort, arranged.clicks))
         return keys
 
     def shows(self, page: str, view: ListView, node: str, value: str, key: str) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from envgen.values import folded, number
+from envgen.values import date_layout, folded, number
 
 if TYPE_CHECKING:
     from envgen.workflow import ListView, Sort
@@ -59,6 +59,14 @@ def sort_key(by: str) -> Callable[[str], Any] | None:
     return dated
 
 
+def comparisons(texts: Sequence[str]) -> list[str]:
+    """What texts can be compared as, the most telling first."""
+    said = [text for text in texts if text]
+    found = [NUMBERS] if said and all(number(text) is not None for text in said) else []
+    layout = date_layout(said)
+    return [*found, *([layout] if layout else []), TEXTS, LETTERS]
+
+
 def direction(sort: Sort, clicks: int) -> str | None:
     """In which direction so many clicks put the rows, "" for their first order; None where nobody saw it."""
     known = len(sort.directions)
@@ -68,21 +76,33 @@ def direction(sort: Sort, clicks: int) -> str | None:
 
 
 def in_order(
-    keys: Sequence[str], records: Mapping[str, Mapping[str, str]], sort: Sort, clicks: int
+    keys: Sequence[str], records: Mapping[str, Mapping[str, str]], field: str, by: str, way: str | None
 ) -> list[str]:
-    """Keys in an order; what cannot be compared stands with the smallest."""
-    way, key_of = direction(sort, clicks), sort_key(sort.by)
+    """Keys in the order of a field, or as they are; what cannot be compared stands with the smallest."""
+    key_of = sort_key(by)
     if not way or key_of is None:
         return list(keys)
 
     def place(key: str) -> tuple[bool, Any]:
-        value = key_of(records[key].get(sort.field, ""))
+        value = key_of(records[key].get(field, ""))
         return (False, Decimal(0)) if value is None else (True, value)
 
     known = [key for key in keys if place(key)[0]]
     unknown = [key for key in keys if not place(key)[0]]
     known.sort(key=lambda key: place(key)[1], reverse=way == DESCENDING)
     return [*known, *unknown] if way == DESCENDING else [*unknown, *known]
+
+
+def foremost(records: Mapping[str, Mapping[str, str]], field: str, by: str, way: str) -> str | None:
+    """The key of the one record that comes first in an order; None where no one does."""
+    key_of = sort_key(by)
+    assert key_of is not None
+    values = {key: key_of(record.get(field, "")) for key, record in records.items()}
+    if not values or any(value is None for value in values.values()):
+        return None
+    first = (min if way == ASCENDING else max)(values.values())
+    keys = [key for key, value in values.items() if value == first]
+    return keys[0] if len(keys) == 1 else None
 
 
 def order_said(view: ListView, arranged: Arranged) -> str:

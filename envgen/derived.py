@@ -7,9 +7,11 @@ different numbers: one number is right by accident too easily.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
+from envgen.arranged import ASCENDING, DESCENDING, comparisons
 from envgen.explanations import Example
 from envgen.expressions import (
     Aggregate,
@@ -20,8 +22,10 @@ from envgen.expressions import (
     Equal,
     Expression,
     FieldOf,
+    Foremost,
     Parameter,
     Test,
+    evaluate,
 )
 from envgen.expressions import test as holds
 from envgen.leaves import Values
@@ -33,6 +37,8 @@ _CATEGORIES = 12
 _FACTOR_PLACES = 5
 _MOST_SOURCES = 24
 _MOST_DIGITS = 18
+# The product of the numbers of rows, from which a record is not the first of all of them by accident.
+_NO_ACCIDENT = 10_000
 Rows = list[Mapping[str, str]]
 
 
@@ -81,6 +87,31 @@ def _aggregates(examples: Sequence[Example]) -> Iterator[tuple[Expression, list[
 
 def _numeric(name: str, rows: Sequence[Rows]) -> bool:
     return all(number(row[name]) is not None for each in rows for row in each if row.get(name))
+
+
+def foremost_of(examples: Sequence[Example], entity: str) -> list[Expression]:
+    """Orders in which the record of every example comes first, of all of an entity's rows or of some.
+
+    One among few is first in some order by accident: orders are believed where accident is not.
+    """
+    rows = [[row for _, row in example.context.rows(entity)] for example in examples]
+    found: list[Expression] = []
+    fields = dict.fromkeys(name for each in rows for row in each for name in row)
+    for where, chosen in _selections(entity, list(fields), examples, rows):
+        if math.prod(len(each) for each in chosen) < _NO_ACCIDENT:
+            continue
+        for name in fields:
+            for by in comparisons([row.get(name, "") for each in chosen for row in each]):
+                for way in (ASCENDING, DESCENDING):
+                    made = Foremost.model_validate(
+                        {"entity": entity, "field": name, "by": by, "direction": way, "where": where}
+                    )
+                    if all(evaluate(made, example.context) == example.output for example in examples):
+                        found.append(made)
+        if found:
+            # What all rows explain needs no choice among them.
+            break
+    return found
 
 
 def _selections(

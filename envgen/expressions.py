@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from envgen.arranged import foremost
 from envgen.rows import Row, aggregated, calculated, later
 from envgen.values import FORMATS, compared, convert, number
 
@@ -162,6 +163,21 @@ class Aggregate(_Data):
     where: Test | None = None
 
 
+class Foremost(_Data):
+    """The key of the row that comes first in an order, of an entity's rows for which ``where`` holds.
+
+    Nothing where several come first. ``by`` is what the field's texts are compared as, see
+    :mod:`envgen.arranged`; in ``where`` the root is that of :class:`Aggregate`.
+    """
+
+    kind: Literal["foremost"] = "foremost"
+    entity: str
+    field: str
+    by: str
+    direction: Literal["ascending", "descending"]
+    where: Test | None = None
+
+
 class NextRow(_Data):
     """The key of the next row that the work on a list is to be done for, see :class:`RowLoop`."""
 
@@ -274,6 +290,7 @@ Expression = Annotated[
     | Mapped
     | Arithmetic
     | Aggregate
+    | Foremost
     | NextRow
     | Choose,
     Field(discriminator="kind"),
@@ -283,7 +300,7 @@ Test = Annotated[
     Field(discriminator="kind"),
 ]
 for _model in (
-    Convert, Lookup, Mapped, Arithmetic, Aggregate, Choose,
+    Convert, Lookup, Mapped, Arithmetic, Aggregate, Foremost, Choose,
     Equal, Among, Above, Exceeds, Empty, Valid, Exists, Not, All,
 ):  # fmt: skip
     _model.model_rebuild()
@@ -325,7 +342,11 @@ def evaluate(expression: Expression, context: Context) -> str | None:
         case Arithmetic():
             return _calculated(expression, context)
         case Aggregate():
-            return aggregated(expression.how, expression.field, matching(expression, context))
+            found = rows_for(expression.entity, expression.where, context)
+            return aggregated(expression.how, expression.field, [row for _, row in found])
+        case Foremost():
+            rows = dict(rows_for(expression.entity, expression.where, context))
+            return foremost(rows, expression.field, expression.by, expression.direction)
         case NextRow():
             return context.next_row(expression.page)
     return None
@@ -341,11 +362,11 @@ def _calculated(expression: Arithmetic, context: Context) -> str | None:
     return calculated(expression.how, left, right, expression.places)
 
 
-def matching(expression: Aggregate, context: Context) -> Iterator[Mapping[str, str]]:
-    """The rows that an aggregate is about."""
-    for _, row in context.rows(expression.entity):
-        if expression.where is None or test(expression.where, Row(context, expression.entity, row)):
-            yield row
+def rows_for(entity: str, where: Test | None, context: Context) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """The keys and rows of an entity for which a test holds, all where there is none."""
+    for key, row in context.rows(entity):
+        if where is None or test(where, Row(context, entity, row)):
+            yield key, row
 
 
 def chosen(expression: Expression, context: Context) -> Expression | None:
@@ -416,7 +437,7 @@ def parts(expression: Expression | Test) -> Iterator[Expression | Test]:
         case Equal() | Exceeds() | Arithmetic():
             yield from parts(expression.left)
             yield from parts(expression.right)
-        case Aggregate():
+        case Aggregate() | Foremost():
             if expression.where is not None:
                 yield from parts(expression.where)
         case Not():

@@ -14,8 +14,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
+from envgen.arranged import foremost
 from envgen.draws import like, with_prefix
-from envgen.expressions import Aggregate, Convert, Equal, Expression, FieldOf, Parameter, Test, parts
+from envgen.expressions import (
+    Aggregate,
+    Convert,
+    Equal,
+    Expression,
+    FieldOf,
+    Foremost,
+    Parameter,
+    Test,
+    parts,
+)
 from envgen.expressions import test as holds
 from envgen.keys import table_keys
 from envgen.makers import Maker, Record
@@ -92,9 +103,25 @@ class Generator:
         """What the program counts or adds up of some rows only."""
         return [p for p in self.expressions if isinstance(p, Aggregate) and p.where is not None]
 
+    @cached_property
+    def _first(self) -> list[Foremost]:
+        """The rows that the program takes for being the first in an order."""
+        return [p for p in self.expressions if isinstance(p, Foremost)]
+
     def _has_picked(self, records: Mapping[str, Mapping[str, Record]], parameters: Mapping[str, str]) -> bool:
-        """Whether there are rows for everything that is counted or added up: work without any is no work."""
+        """Whether there are rows for everything that is counted or added up, and one that is the first.
+
+        Work without any is no work.
+        """
         asked = Asked(parameters)
+        for first in self._first:
+            rows = {
+                key: row
+                for key, row in records.get(first.entity, {}).items()
+                if first.where is None or holds(first.where, Row(asked, first.entity, row))
+            }
+            if foremost(rows, first.field, first.by, first.direction) is None:
+                return False
         return all(
             any(
                 picked.where is not None and holds(picked.where, Row(asked, picked.entity, row))
@@ -118,8 +145,9 @@ class Generator:
     def told_apart(
         self, parameters: Mapping[str, str], records: Mapping[str, Mapping[str, Record]]
     ) -> dict[str, str]:
-        """What no two splits share: the parameters, and the rows of lists that are worked through."""
-        rows = {f"{loop.entity} rows": " ".join(records[loop.entity]) for loop in self.row_loops}
+        """What no two splits share: the parameters, and the rows of lists that are gone through."""
+        by_rows = [loop.entity for loop in self.row_loops] + [first.entity for first in self._first]
+        rows = {f"{entity} rows": " ".join(records[entity]) for entity in by_rows}
         return {**parameters, **rows}
 
     @cached_property
@@ -152,7 +180,8 @@ class Generator:
             record = self._makers[entity].record(rng, records, target=True)
             parameters[name] = record[self.entities[entity].key_field]
         main = dict(parameters)
-        only_keys = main and len(main) == len(self.workflow.parameters) and not self.row_loops
+        only_keys = main and len(main) == len(self.workflow.parameters)
+        only_keys = only_keys and not self.row_loops and not self._first
         if split is not None and only_keys and not belongs(main, split):
             return None
         for entity, maker in self._makers.items():

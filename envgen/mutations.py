@@ -6,8 +6,10 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from envgen.arranged import in_order
 from envgen.draws import near
 from envgen.environment import WorkflowEnv
+from envgen.expressions import Foremost, evaluate
 from envgen.session import Task
 from envgen.state import Write, of_row
 from ingest.action import Action, Target
@@ -81,22 +83,48 @@ def adapted(env: WorkflowEnv, action: Action) -> Action | None:
     return action
 
 
+def _worked_on(env: WorkflowEnv) -> tuple[str, str] | None:
+    """Entity and key of the record that the work is about, where it is about one."""
+    for root, entity in env.instance.roots.items():
+        return entity, env.instance.parameters[root]
+    for plan in env.workflow.plans:
+        if isinstance(plan.key, Foremost) and (key := evaluate(plan.key, env.context)) is not None:
+            return plan.key.entity, key
+    return None
+
+
 def _aimed_at(env: WorkflowEnv, key: str) -> WorkflowEnv:
     """A copy of the episode whose program works on another record, as if nothing was written yet."""
-    root = next(iter(env.instance.roots))
+    instance = env.instance
+    root = next(iter(instance.roots), None)
+    about = _worked_on(env)
+    assert about is not None
+    if root is not None:
+        aimed = replace(instance, parameters={**instance.parameters, root: key})
+    else:
+        # For the rule it is the only one, and says what the right one says.
+        entity, right = about
+        aimed = replace(
+            instance, records={**instance.records, entity: {key: instance.records[entity][right]}}
+        )
     other = env.clone()
-    other.retarget(replace(env.instance, parameters={**env.instance.parameters, root: key}))
+    other.retarget(aimed)
     other.state.writes = ()
     return other
 
 
 def _others(env: WorkflowEnv, rng: random.Random) -> list[str]:
-    roots = env.instance.roots
-    if not roots:
+    about = _worked_on(env)
+    if about is None:
         return []
-    root, entity = next(iter(roots.items()))
-    keys = [key for key in env.state.records[entity] if key != env.instance.parameters[root]]
+    keys = [key for key in env.state.records[about[0]] if key != about[1]]
     rng.shuffle(keys)
+    for plan in env.workflow.plans:
+        if isinstance(plan.key, Foremost):
+            # Those beside it in the order, which a hurried reader takes for the first.
+            rule, records = plan.key, env.instance.records[about[0]]
+            order = in_order([about[1], *keys], records, rule.field, rule.by, rule.direction)
+            keys.sort(key=lambda key: abs(order.index(key) - order.index(about[1])))
     return keys[:_OTHERS_TRIED]
 
 
@@ -140,10 +168,10 @@ def _after(env: WorkflowEnv, task: Task, path: Sequence[Action]) -> list[Action]
 def repeated(env: WorkflowEnv, task: Task, path: Sequence[Action], rng: random.Random) -> list[Action] | None:
     """The right work, and the same submission once more; None where the application prevents it."""
     done = _after(env, task, path)
-    root = next(iter(env.instance.roots), None)
-    if root is None:
+    about = _worked_on(env)
+    if about is None:
         return None
-    again = _until_write(_aimed_at(env, env.instance.parameters[root]))
+    again = _until_write(_aimed_at(env, about[1]))
     return None if again is None else [*done, *again, _DONE]
 
 
@@ -171,10 +199,10 @@ def overwritten(
 ) -> list[Action] | None:
     """The right work, then the record's form sent again with one value changed."""
     done = _after(env, task, path)
-    root = next(iter(env.instance.roots), None)
-    if root is None:
+    about = _worked_on(env)
+    if about is None:
         return None
-    other = _aimed_at(env, env.instance.parameters[root])
+    other = _aimed_at(env, about[1])
     for _ in range(env.max_steps):
         action = other.next_action()
         if action is None or action.verb == "done" or other.state.writes:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from envgen.answers import Answers
 from envgen.behaviour import ENTRY_VERBS, Behaviour
+from envgen.derived import foremost_of
 from envgen.documents import Knowledge
 from envgen.doubts import contradicted
 from envgen.examples import Known
@@ -84,6 +85,8 @@ class Programmer:
         self._loops = {loop.page: loop for loop in loops}
         self._ways = {r: way(world, behaviour, r, loops) for r in world.visits}
         self._program = Program()
+        # What is opened because it comes first in an order.
+        self._first: set[str] = set()
         self._questions = Questions(self._program.findings, answers, knowledge)
         self._rules = LoopRules(
             world, behaviour, contexts, knowledge, answers, self._questions, self._program.findings
@@ -137,7 +140,7 @@ class Programmer:
     def _context(self, stay: Stay) -> Known:
         base = self._contexts[stay.recording][stay.leaving.index]
         entity = self._world.kinds[stay.page].entity
-        if self._loop_of(entity) is None:
+        if self._loop_of(entity) is None and entity not in self._first:
             return base
         # The record is none that the instruction names: what is on the page about it is what there is.
         said = base.seen.get(entity, {}).get(stay.key, {})
@@ -195,7 +198,16 @@ class Programmer:
         examples = [Example(self._context(s), s.key) for s in found if s.key]
         search = Search(examples, self._atoms(found), self._knowledge, equalities=False, max_leaves=1)
         result = search.run()
-        if result.expression is None or isinstance(result.expression, Constant):
+        first = foremost_of(examples, kind.entity) if not _says(result) else []
+        if first:
+            self._first.add(kind.entity)
+            rule, _ = self._questions.settled(
+                f"Which {kind.entity} is opened on “{page_title(kind)}”",
+                Explanation(first[0], rivals=first[1:4]),
+                examples,
+            )
+            return rule
+        if not _says(result):
             self._program.findings.append(
                 Finding(
                     kind="record",
@@ -412,6 +424,11 @@ class Programmer:
             if own and all(evaluate(copy, e.context) == e.output for e in named):
                 return copy
         return None
+
+
+def _says(result: Explanation) -> bool:
+    """Whether an explanation tells which record it is."""
+    return result.expression is not None and not isinstance(result.expression, Constant)
 
 
 def _own_words(kind: PageKind, node: str, examples: Sequence[Example]) -> bool:

@@ -24,6 +24,7 @@ from envgen.expressions import (
     Entered,
     Expression,
     FieldOf,
+    Foremost,
     Keep,
     Lookup,
     Mapped,
@@ -115,7 +116,7 @@ class Questions:
         fixed = isinstance(expression, Constant | Keep) and control
         if count >= ENOUGH:
             return
-        if not (fixed or isinstance(expression, Choose)):
+        if not (fixed or isinstance(expression, Choose | Foremost)):
             if control:
                 self._copied.append(f"{where.partition(' on ')[0]} ({in_words(expression)})")
             return

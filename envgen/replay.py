@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from envgen.environment import WorkflowEnv
-from envgen.expressions import FieldOf
+from envgen.expressions import FieldOf, Foremost, parts
 from envgen.generators import Generator, Instance
 from envgen.instructions import match_template
 from envgen.makers import Record
@@ -80,6 +80,8 @@ def instance_of(workflow: Workflow, trace: Trace, reader: Reader, like: str | No
     searched: dict[str, dict[str, Record]] = {e.name: {} for e in workflow.entities}
     session: dict[str, str] = {}
     hidden: set[str] = set()
+    rules = (part for plan in workflow.plans for rule in plan.rules() for part in parts(rule))
+    firsts = {part.entity for part in rules if isinstance(part, Foremost)}
     known_hidden = {h.name for h in workflow.hidden}
     more: set[str] = set()
     options: dict[str, tuple[str, ...]] = {}
@@ -129,6 +131,9 @@ def instance_of(workflow: Workflow, trace: Trace, reader: Reader, like: str | No
         for key, record in shown[entity.name].items():
             merged[key] = {**searched[entity.name].get(key, {}), **record}
         extra = {k: r for k, r in filler.records[entity.name].items() if k not in merged}
+        if entity.name in firsts and like is None:
+            # The expert saw which one comes first: what was not seen does not come before it.
+            extra = {}
         if like is not None and entity.name in more:
             known = {**searched[entity.name].get(like, {}), **merged.get(like, {})}
             extra = {k: r | known for k, r in extra.items()} if known else {}

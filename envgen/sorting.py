@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from envgen.arranged import ASCENDING, LETTERS, NUMBERS, TEXTS, seen_order
+from envgen.arranged import ASCENDING, comparisons, seen_order
 from envgen.kinds import Visit
 from envgen.list_readings import Fields, ListReadings, positions
 from envgen.templates import Reading
 from envgen.texts import without_order
-from envgen.values import date_layout, folded, number
+from envgen.values import folded
 from envgen.workflow import Sort
 
 # Fewer different values are in order by chance.
@@ -146,7 +146,7 @@ def _column(readings: ListReadings, lists: Sequence[Sequence[Fields]], label: st
     mentioned = called or [n for n in readings.names if folded(n) in folded(label)]
     for name in mentioned or readings.names:
         texts = [[row.get(name, "") for row in rows] for rows in lists]
-        for by in _comparisons([text for each in texts for text in each]):
+        for by in comparisons([text for each in texts for text in each]):
             orders = [seen_order(each, by) for each in texts]
             telling = any(
                 order and (mentioned or len(set(each)) >= _TELLING)
@@ -155,14 +155,6 @@ def _column(readings: ListReadings, lists: Sequence[Sequence[Fields]], label: st
             if telling and None not in orders:
                 return name, by
     return None
-
-
-def _comparisons(texts: Sequence[str]) -> list[str]:
-    """What texts can be compared as, the most telling first."""
-    said = [text for text in texts if text]
-    found = [NUMBERS] if said and all(number(text) is not None for text in said) else []
-    layout = date_layout(said)
-    return [*found, *([layout] if layout else []), TEXTS, LETTERS]
 
 
 def _in_turn(steps: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], bool] | None:

@@ -123,9 +123,9 @@ class Teacher:
         for _ in range(_LOOK_AHEAD):
             if following is None:
                 break
-            for rule in following.entries:
-                if rule.expression is not None:
-                    evaluate(rule.expression, env.context)
+            for expression in (following.key, *(rule.expression for rule in following.entries)):
+                if expression is not None:
+                    evaluate(expression, env.context)
             following = self._following(env, following)
         for entity, key, name in dict.fromkeys(asked):
             if not key:

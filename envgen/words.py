@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from envgen.arranged import ASCENDING
 from envgen.expressions import (
     Above,
     Aggregate,
@@ -20,6 +21,7 @@ from envgen.expressions import (
     Exists,
     Expression,
     FieldOf,
+    Foremost,
     Instruction,
     Keep,
     Lookup,
@@ -87,6 +89,12 @@ def in_words(expression: Expression | Test, names: Mapping[str, str] | None = No
             if expression.how == "count":
                 return f"the number of {rows}"
             return f"the {expression.how} of “{expression.field}” over {rows}"
+        case Foremost():
+            rows = f"the {expression.entity} rows" + (
+                f" where {say(expression.where)}" if expression.where is not None else ""
+            )
+            most = "smallest" if expression.direction == ASCENDING else "largest"
+            return f"the one with the {most} “{expression.field}” of {rows}"
         case Choose():
             return f"if {say(expression.test)} then {say(expression.then)}, else {say(expression.otherwise)}"
         case Equal():

@@ -3,7 +3,7 @@
 Real pages of a real server, recorded by the product's recorder; ``PYTHONPATH=. python tests/envgen_queue.py``
 records them anew into ``tests/data``. In ``server`` links above the columns and a form load the page anew,
 six rows at a time; in ``script`` the page's own script does it at once; in ``tabs`` links choose what is
-shown, and a field the order.
+shown, and a field the order. In ``first`` the instruction names no ticket: the oldest that is open is meant.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 KEPT = Path(__file__).parent / "data" / "queue.json.gz"
-KINDS = ("server", "script", "tabs")
+KINDS = ("server", "script", "tabs", "first")
 ORDERS = {
     "Amount, lowest first": ("Amount", False), "Amount, highest first": ("Amount", True),
     "Oldest first": ("Opened", False), "Newest first": ("Opened", True),
@@ -44,6 +44,8 @@ WAYS = (
     ("=Closed", "=All"), ("Opened", "Opened"), ("=Open", "Amount"), ("Customer", "Customer"), ("Large",),
     ("Large", "Large", "Amount"), ("Amount", "=Open"), ("Opened", "=Waiting"),
 )  # fmt: skip
+# The same where the oldest open one is looked for: who has another order reads the whole list.
+ORDERLY = (("=Open", "Opened"), (), ("Opened",), ("=Open",), ("Amount",))
 ROWS, PAGE = 10, 6
 LARGE = 500
 INSPECTED_ABOVE = 1000
@@ -94,9 +96,13 @@ class Queue:
         large = way.count("Large") % 2
         fitting = [t for t in self.tickets if wanted in ("All", t.state) and t.cents > 100 * LARGE * large]
         self.ticket = rng.choice(fitting or self.tickets)
+        if self.kind == "first":
+            self.ticket = min((t for t in self.tickets if t.state == "Open"), key=lambda t: t.opened)
 
     @property
     def instruction(self) -> str:
+        if self.kind == "first":
+            return "Decide about the oldest open ticket."
         return f"Decide about ticket {self.ticket.number}."
 
     @property
@@ -115,7 +121,8 @@ class Queue:
         if split.path == "/list":
             asked = {name: texts[0] for name, texts in parse_qs(split.query).items()}
             shown = {
-                "server": lambda: self._from_server(asked), "script": self._by_script,
+                "server": lambda: self._from_server(asked),
+                "script": self._by_script, "first": self._by_script,
                 "tabs": lambda: self._with_tabs(asked),
             }[self.kind]()  # fmt: skip
             return f"{frame}<h1>Tickets</h1>{shown}"
@@ -226,7 +233,7 @@ class Queue:
     def work(self, page: Page) -> None:
         """The list put in order as this recording has it, the ticket opened and decided about."""
         page.get_by_role("link", name="Tickets").click()
-        way = WAYS[self.seed % len(WAYS)]
+        way = ORDERLY[self.seed % len(ORDERLY)] if self.kind == "first" else WAYS[self.seed % len(WAYS)]
         for number, step in enumerate(way):
             if self.kind == "tabs" and step == "Large":
                 continue
