@@ -21,7 +21,8 @@ from envgen.rows import FILLED_ROWS, ROW
 from envgen.search import Search
 from envgen.templates import only_holds_optional
 from envgen.texts import slots_of
-from envgen.workflow import Finding, ListView, PageModel
+from envgen.words import in_words
+from envgen.workflow import Filter, Finding, ListView, PageModel
 from envgen.world import World
 
 
@@ -75,6 +76,7 @@ class Modeller:
             loop = self._loops.get((kind.id, rows_id))
             leaves = loop is not None and gone(self._ground.world, loop, behaviour.previous)
             stays = loop is not None and keeps_place(self._ground.world, loop, behaviour.previous)
+            self._tell_filters(kind, behaviour.arranged.filters)
             found.append(
                 ListView(
                     rows=rows_id,
@@ -96,6 +98,18 @@ class Modeller:
                 )
             )
         return found
+
+    def _tell_filters(self, kind: PageKind, filters: Sequence[Filter]) -> None:
+        """Which rows a filter shows is a rule that an expert can see to be right, or not."""
+        for found in filters:
+            self._ground.models.findings.append(
+                Finding(
+                    kind="filter",
+                    severity="note",
+                    text=f"“{kind.label_of(found.node)}” on “{page_title(kind)}” decides which rows are "
+                    f"shown: {in_words(found.where)}.",
+                )
+            )
 
     def _in_rows(self, kind: PageKind, loop: Loop) -> Iterator[tuple[str, Expression]]:
         """What explains when optional parts of a row are there: what the row says then."""

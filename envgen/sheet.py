@@ -15,7 +15,7 @@ from typing import Any
 from envgen.answers import FILE
 from envgen.diagram import diagram, everywhere, exit_label
 from envgen.environment import WorkflowEnv
-from envgen.expressions import Choose, Expression, Keep
+from envgen.expressions import Choose, Expression, Foremost, Keep
 from envgen.gate import GateReport
 from envgen.show import in_every_row
 from envgen.statistics import Share
@@ -175,9 +175,12 @@ def _sample_tasks(workflow: Workflow) -> Iterator[dict[str, Any]]:
 
 
 def _worked_lists(workflow: Workflow) -> Iterator[ListView]:
-    """The lists in whose rows something is done."""
+    """The lists in whose rows something is done, and those in which a record comes first."""
     worked = {(plan.page, plan.loop.rows) for plan in workflow.plans if plan.loop is not None}
-    yield from (v for page in workflow.pages for v in page.lists if (page.id, v.rows) in worked)
+    first = {plan.key.entity for plan in workflow.plans if isinstance(plan.key, Foremost)}
+    yield from (
+        v for page in workflow.pages for v in page.lists if (page.id, v.rows) in worked or v.entity in first
+    )
 
 
 def gate_tables(report: GateReport) -> list[dict[str, Any]]:

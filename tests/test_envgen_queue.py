@@ -17,6 +17,7 @@ from envgen.gate import gate
 from envgen.parity import compare
 from envgen.replay import replay
 from envgen.session import Split
+from envgen.sheet import sheet
 from envgen.tasks import make_tasks
 from envgen.texts import without_order
 from envgen.traces import Parser, trace
@@ -94,6 +95,8 @@ def test_orders_and_filters_are_learned(kind: str) -> None:
         "if “State” equals the chosen “State” then “yes”, else “no”"
     ) and state.every == ("All",)
     assert "“Amount” is above" in in_words(large.where) and large.every == ("off",)
+    told = [f.text for f in compiled(kind).findings if f.kind == "filter"]
+    assert len(told) == 2 and "“Amount” is above" in told[1]
     # A form that is sent anew loses the order, a script keeps it.
     assert view.begins_anew == (kind == "server")
     assert (view.page_size == PAGE) == (kind == "server")
@@ -185,6 +188,7 @@ def test_the_record_that_comes_first_in_an_order_is_found() -> None:
     workflow = compiled("first")
     (key,) = (plan.key for plan in workflow.plans if plan.key is not None)
     assert in_words(key) == "the one with the smallest “Opened” of the Ticket rows where “State” is “Open”"
+    assert "The list says" in sheet(workflow, None)
     env = WorkflowEnv(workflow)
     for task in make_tasks(workflow, "dev", 10):
         env.reset(task)
