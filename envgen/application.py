@@ -17,7 +17,7 @@ from envgen.paging import neighbour
 from envgen.render import PageRenderer, Rendered
 from envgen.rows import Row
 from envgen.state import Facts, State, StateContext, in_row
-from envgen.workflow import Control, ListView, PageModel
+from envgen.workflow import Control, Filter, ListView, PageModel
 from ingest.action import CHECKABLE_ROLES
 
 _NO_PAGING = 10_000
@@ -208,18 +208,17 @@ class Application:
                 if any(query in record.get(name, "").lower() for name in view.search_fields)
             ]  # fmt: skip
         for control, value in arranged.filters:
-            node = control or value
-            keys = [key for key in keys if self.shows(page, view, node, value, key) != "no"]
+            found = next(each for each in view.filters if each.node == (control or value))
+            keys = [key for key in keys if self.shows(page, view, found, value, key) != "no"]
         if arranged.sort >= 0:
             sort = view.sorts[arranged.sort]
             keys = in_order(keys, records, sort.field, sort.by, direction(sort, arranged.clicks))
         return keys
 
-    def shows(self, page: str, view: ListView, node: str, value: str, key: str) -> str:
+    def shows(self, page: str, view: ListView, found: Filter, value: str, key: str) -> str:
         """Whether a list shows a record with a value in a filter: ``yes``, ``no``, "" where nobody saw it."""
-        found = next(each for each in view.filters if each.node == node)
         record = self.state.records[view.entity][key]
-        said = evaluate(found.where, Row(self.context, view.entity, record, {f"{page}.{node}": value}))
+        said = evaluate(found.where, Row(self.context, view.entity, record, {f"{page}.{found.node}": value}))
         return said or ""
 
     # Arriving

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from envgen.values import date_layout, folded, number
+from envgen.values import date_in, date_layout, folded, number
 
 if TYPE_CHECKING:
     from envgen.workflow import ListView, Sort
@@ -43,20 +41,13 @@ class Arranged(NamedTuple):
         return self._replace(offset=0, filters=tuple(sorted((*others, (control, value)))))
 
 
-def sort_key(by: str) -> Callable[[str], Any] | None:
+def sort_key(by: str) -> Callable[[str], Any]:
     """What texts are compared by; a text that is no such value gives None."""
     if by == NUMBERS:
         return number
     if by in (TEXTS, LETTERS):
         return folded if by == TEXTS else str
-
-    def dated(text: str) -> datetime | None:
-        try:
-            return datetime.strptime(text.strip(), by)
-        except ValueError:
-            return None
-
-    return dated
+    return lambda text: date_in(text, by)
 
 
 def comparisons(texts: Sequence[str]) -> list[str]:
@@ -79,30 +70,31 @@ def in_order(
     keys: Sequence[str], records: Mapping[str, Mapping[str, str]], field: str, by: str, way: str | None
 ) -> list[str]:
     """Keys in the order of a field, or as they are; what cannot be compared stands with the smallest."""
-    key_of = sort_key(by)
-    if not way or key_of is None:
+    if not way:
         return list(keys)
-
-    def place(key: str) -> tuple[bool, Any]:
-        value = key_of(records[key].get(field, ""))
-        return (False, Decimal(0)) if value is None else (True, value)
-
-    known = [key for key in keys if place(key)[0]]
-    unknown = [key for key in keys if not place(key)[0]]
-    known.sort(key=lambda key: place(key)[1], reverse=way == DESCENDING)
+    values = _values(keys, records, field, by)
+    known = [key for key in keys if values[key] is not None]
+    unknown = [key for key in keys if values[key] is None]
+    known.sort(key=lambda key: values[key], reverse=way == DESCENDING)
     return [*known, *unknown] if way == DESCENDING else [*unknown, *known]
 
 
 def foremost(records: Mapping[str, Mapping[str, str]], field: str, by: str, way: str) -> str | None:
     """The key of the one record that comes first in an order; None where no one does."""
-    key_of = sort_key(by)
-    assert key_of is not None
-    values = {key: key_of(record.get(field, "")) for key, record in records.items()}
+    values = _values(records, records, field, by)
     if not values or any(value is None for value in values.values()):
         return None
     first = (min if way == ASCENDING else max)(values.values())
     keys = [key for key, value in values.items() if value == first]
     return keys[0] if len(keys) == 1 else None
+
+
+def _values(
+    keys: Iterable[str], records: Mapping[str, Mapping[str, str]], field: str, by: str
+) -> dict[str, Any]:
+    """What each record is compared by, None where it is no such value."""
+    key_of = sort_key(by)
+    return {key: key_of(records[key].get(field, "")) for key in keys}
 
 
 def order_said(view: ListView, arranged: Arranged) -> str:
@@ -116,9 +108,7 @@ def order_said(view: ListView, arranged: Arranged) -> str:
 
 def seen_order(texts: Collection[str], by: str) -> str | None:
     """In which direction texts stand, "" where all are the same; None where they are in no such order."""
-    key_of = sort_key(by)
-    assert key_of is not None
-    values = [key_of(text) for text in texts]
+    values = [*map(sort_key(by), texts)]
     if any(value is None for value in values):
         return None
     if len(set(values)) < 2:

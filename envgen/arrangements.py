@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from envgen.filtering import filter_chosen, filters_clicked
-from envgen.kinds import PageKind
 from envgen.list_readings import ListReadings
 from envgen.sorting import Moments, follow, sorts_chosen, sorts_clicked
 from envgen.workflow import Filter, Sort
-from envgen.world import World
 
 
 @dataclass(slots=True)
@@ -31,16 +29,14 @@ class Arrangements:
         used: list[Sort | Filter] = [*self.sorts, *self.filters]
         return {each.node for each in used} | {each.button for each in used if each.button}
 
-    def follow(self, world: World, kind: PageKind, rows_id: str, searching: str) -> None:
+    def follow(self, readings: ListReadings, searching: str) -> None:
         """Note in which orders the rows were, knowing what is clicked to search them."""
         applying = {each.button or each.node for each in self.filters} | {searching}
-        readings = ListReadings(world, kind, rows_id)
         self.begins_anew, self.orders = follow(readings, self.sorts, applying)
 
 
-def arrangements(world: World, kind: PageKind, rows_id: str) -> Arrangements:
+def arrangements(readings: ListReadings) -> Arrangements:
     """Learn what the recordings show of one list, but for the orders that it was in."""
-    readings = ListReadings(world, kind, rows_id)
     found = Arrangements(sorts_clicked(readings))
     ordering = [sort.node for sort in found.sorts]
     controls = readings.controls()

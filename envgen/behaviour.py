@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from envgen.align import masked
 from envgen.arrangements import Arrangements, arrangements
 from envgen.kinds import PageKind, Visit
+from envgen.list_readings import ListReadings
 from envgen.paging import NEXT, PREVIOUS
 from envgen.templates import MESSAGE_ROLES, Reading, TemplateNode
 from envgen.traces import Moment
@@ -88,7 +89,8 @@ def observe(world: World) -> Behaviour:
 
 
 def _list_behaviour(world: World, kind: PageKind, rows_id: str) -> ListBehaviour:
-    found = ListBehaviour(rows_id, arrangements(world, kind, rows_id))
+    readings = ListReadings(world, kind, rows_id)
+    found = ListBehaviour(rows_id, arrangements(readings))
     arranging = found.arranged.nodes()
     texts = {c.id for c in kind.template.walk() if c.role in ("searchbox", "textbox", "combobox")} - arranging
     fields = kind.lists[rows_id].fields
@@ -120,7 +122,7 @@ def _list_behaviour(world: World, kind: PageKind, rows_id: str) -> ListBehaviour
             found.next = node.id
         elif PREVIOUS.search(node.label()):
             found.previous = node.id
-    found.arranged.follow(world, kind, rows_id, found.search_button)
+    found.arranged.follow(readings, found.search_button)
     if found.search_control:
         found.search_fields = tuple(n for n in dict.fromkeys(fields.values()) if n not in contradicted)
     sizes = [len(reading.rows.get(rows_id, ())) for page, reading in world.all_readings() if page is kind]

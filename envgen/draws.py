@@ -5,10 +5,19 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
-from envgen.values import date_layout, iban_valid, make_iban, number, parse_date, parse_time, write_time
+from envgen.values import (
+    date_in,
+    date_layout,
+    iban_valid,
+    make_iban,
+    number,
+    parse_date,
+    parse_time,
+    write_time,
+)
 
 
 def like(rng: random.Random, samples: Iterable[str]) -> str:
@@ -22,8 +31,8 @@ def like(rng: random.Random, samples: Iterable[str]) -> str:
     dated = parse_date(base)
     if dated is not None:
         layout = date_layout(pool) or dated[1]
-        day = datetime.strptime(base.strip(), layout) + timedelta(days=rng.randint(-45, 45))
-        return day.strftime(layout)
+        day = date_in(base, layout) or dated[0]
+        return (day + timedelta(days=rng.randint(-45, 45))).strftime(layout)
     timed = parse_time(base)
     if timed is not None and write_time(*timed) == base:
         return write_time(rng.randrange(24), rng.randrange(60), timed[2])

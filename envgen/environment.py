@@ -238,7 +238,7 @@ class WorkflowEnv:
 
     def shows(self, page: str, view: ListView, found: Filter, value: str, key: str) -> bool:
         """Whether a list shows a record with a value in one of its filters."""
-        return self._application.shows(page, view, found.node, value, key) == "yes"
+        return self._application.shows(page, view, found, value, key) == "yes"
 
 
 _Key = TypeVar("_Key", bound=Hashable)

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
-from envgen.arranged import foremost
 from envgen.draws import like, with_prefix
 from envgen.expressions import (
     Aggregate,
@@ -25,13 +24,14 @@ from envgen.expressions import (
     Foremost,
     Parameter,
     Test,
+    evaluate,
     parts,
+    rows_for,
 )
-from envgen.expressions import test as holds
 from envgen.keys import table_keys
 from envgen.makers import Maker, Record
 from envgen.planting import Planting
-from envgen.rows import ROW, Asked, Row
+from envgen.rows import ROW, Asked
 from envgen.session import Split
 from envgen.workflow import ParameterModel, RowLoop, Workflow
 
@@ -104,7 +104,7 @@ class Generator:
         return [p for p in self.expressions if isinstance(p, Aggregate) and p.where is not None]
 
     @cached_property
-    def _first(self) -> list[Foremost]:
+    def first(self) -> list[Foremost]:
         """The rows that the program takes for being the first in an order."""
         return [p for p in self.expressions if isinstance(p, Foremost)]
 
@@ -113,21 +113,9 @@ class Generator:
 
         Work without any is no work.
         """
-        asked = Asked(parameters)
-        for first in self._first:
-            rows = {
-                key: row
-                for key, row in records.get(first.entity, {}).items()
-                if first.where is None or holds(first.where, Row(asked, first.entity, row))
-            }
-            if foremost(rows, first.field, first.by, first.direction) is None:
-                return False
-        return all(
-            any(
-                picked.where is not None and holds(picked.where, Row(asked, picked.entity, row))
-                for row in records.get(picked.entity, {}).values()
-            )
-            for picked in self._picked
+        asked = Asked(parameters, records=records)
+        return all(evaluate(first, asked) is not None for first in self.first) and all(
+            any(True for _ in rows_for(picked.entity, picked.where, asked)) for picked in self._picked
         )
 
     @cached_property
@@ -146,7 +134,7 @@ class Generator:
         self, parameters: Mapping[str, str], records: Mapping[str, Mapping[str, Record]]
     ) -> dict[str, str]:
         """What no two splits share: the parameters, and the rows of lists that are gone through."""
-        by_rows = [loop.entity for loop in self.row_loops] + [first.entity for first in self._first]
+        by_rows = [loop.entity for loop in self.row_loops] + [first.entity for first in self.first]
         rows = {f"{entity} rows": " ".join(records[entity]) for entity in by_rows}
         return {**parameters, **rows}
 
@@ -181,7 +169,7 @@ class Generator:
             parameters[name] = record[self.entities[entity].key_field]
         main = dict(parameters)
         only_keys = main and len(main) == len(self.workflow.parameters)
-        only_keys = only_keys and not self.row_loops and not self._first
+        only_keys = only_keys and not self.row_loops and not self.first
         if split is not None and only_keys and not belongs(main, split):
             return None
         for entity, maker in self._makers.items():

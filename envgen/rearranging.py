@@ -51,7 +51,7 @@ def _filtered(app: Application, view: ListView, node: str) -> Arranged | None:
         control = CLICKED if each.clicked else each.node
         value = each.node if each.clicked else app.state.drafts.get(f"{page}.{each.node}", "")
         records = app.state.records.get(view.entity, {})
-        if not all(app.shows(page, view, each.node, value, key) in ("yes", "no") for key in records):
+        if not all(app.shows(page, view, each, value, key) in ("yes", "no") for key in records):
             return None
         arranged, applied = arranged.filtered(control, value), True
     if applied and view.begins_anew:

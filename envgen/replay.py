@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from envgen.environment import WorkflowEnv
-from envgen.expressions import FieldOf, Foremost, parts
+from envgen.expressions import FieldOf
 from envgen.generators import Generator, Instance
 from envgen.instructions import match_template
 from envgen.makers import Record
@@ -80,8 +80,7 @@ def instance_of(workflow: Workflow, trace: Trace, reader: Reader, like: str | No
     searched: dict[str, dict[str, Record]] = {e.name: {} for e in workflow.entities}
     session: dict[str, str] = {}
     hidden: set[str] = set()
-    rules = (part for plan in workflow.plans for rule in plan.rules() for part in parts(rule))
-    firsts = {part.entity for part in rules if isinstance(part, Foremost)}
+    firsts = {first.entity for first in generator.first}
     known_hidden = {h.name for h in workflow.hidden}
     more: set[str] = set()
     options: dict[str, tuple[str, ...]] = {}
@@ -215,6 +214,8 @@ def replay(workflow: Workflow, trace: Trace, *, env: WorkflowEnv | None = None) 
         other = _replay(workflow, trace, env, instance_of(workflow, trace, reader, like))
         if _unlike(other) < _unlike(best):
             best = other
+        if not _unlike(best):
+            break
     return best
 
 

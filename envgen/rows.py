@@ -110,11 +110,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A context of which no more is known than what an instruction names, some fields and tables."""
+    """A context of which no more is known than what an instruction names, some fields, tables and records."""
 
     parameters: Mapping[str, str]
     fields: Mapping[tuple[str, tuple[str, ...]], str] | None = None
     cells: Cells | None = None
+    records: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None
 
     def parameter(self, name: str) -> str | None:
         return self.parameters.get(name)
@@ -144,7 +145,7 @@ class Asked:
         return ""
 
     def rows(self, entity: str) -> Iterable[tuple[str, Mapping[str, str]]]:
-        return ()
+        return () if self.records is None else self.records.get(entity, {}).items()
 
     def next_row(self, page: str) -> str | None:
         return None

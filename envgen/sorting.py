@@ -66,8 +66,8 @@ def sorts_chosen(readings: ListReadings, control: str, button: str) -> list[Sort
         if len(ways) != 1:
             return []
         name, by = column
-        ordered = Sort(node=control, option=option, button=button, field=name, by=by, directions=tuple(ways))
-        found.append(ordered.model_copy(update={"again": True}))
+        applied = {"node": control, "option": option, "button": button, "again": True}
+        found.append(Sort.model_validate({**applied, "field": name, "by": by, "directions": tuple(ways)}))
     return found
 
 

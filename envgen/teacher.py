@@ -314,11 +314,11 @@ class Teacher:
         """Take back the first filter that hides a record; None where none does, or nobody saw how."""
         hiding = dict(env.arranged(page.id, view).filters)
         for found in view.filters:
-            chosen = found.node if found.clicked else hiding.get(found.node)
             if found.clicked:
                 if hiding.get(CLICKED) in (None, found.node) or not env.shows(page.id, view, found, "", key):
                     continue
                 return self._click(env, found.node)
+            chosen = hiding.get(found.node)
             if chosen is None or env.shows(page.id, view, found, chosen, key):
                 continue
             control = self._facts.controls[f"{page.id}.{found.node}"]

@@ -65,11 +65,18 @@ def parse_date(text: str) -> tuple[date, str] | None:
     if not 8 <= len(text) <= 18 or not any(c.isdigit() for c in text):
         return None
     for layout in _DATE_FORMATS:
-        try:
-            return datetime.strptime(text, layout).date(), layout
-        except ValueError:
-            continue
+        found = date_in(text, layout)
+        if found is not None:
+            return found, layout
     return None
+
+
+def date_in(text: str, layout: str) -> date | None:
+    """The date that a text is in a format, or None."""
+    try:
+        return datetime.strptime(text.strip(), layout).date()
+    except ValueError:
+        return None
 
 
 def date_layout(texts: Iterable[str]) -> str | None:
@@ -77,15 +84,8 @@ def date_layout(texts: Iterable[str]) -> str | None:
     said = list(texts)
     if not said or parse_date(said[0]) is None:
         return None
-    return next((layout for layout in _DATE_FORMATS if all(_reads(layout, text) for text in said)), None)
-
-
-def _reads(layout: str, text: str) -> bool:
-    try:
-        datetime.strptime(text.strip(), layout)
-    except ValueError:
-        return False
-    return True
+    fitting = (way for way in _DATE_FORMATS if all(date_in(text, way) is not None for text in said))
+    return next(fitting, None)
 
 
 def compared(one: str, other: str) -> int | None:

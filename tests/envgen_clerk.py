@@ -20,9 +20,7 @@ import kept_recordings
 from local_server import Handler, listening
 
 from ingest.browser import launch
-from ingest.recorder import record
 from ingest.recording import Recording
-from ingest.recordings import read_recording
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -218,16 +216,10 @@ def _recording(kind: str, number: int, folder: Path, browser: Browser) -> Record
     office, fresh = (Office(kind, number, COUNTS[number]) for _ in range(2))
     out = folder / f"{kind}-{number}.fderec"
     with serving(office) as url:
-        record(
-            url, out, workflow=kind, instruction=office.instruction, recording_id=f"{kind}-{number}",
-            script=office.work, headless=True, browser=browser,
-        )  # fmt: skip
-        found = read_recording(out)[0]
+        found = kept_recordings.recorded(office, kind, url, out, browser, "http://office.test/")
     right = [(entry.number, fresh.decision(entry)) for entry in fresh.entries if fresh.meant(entry)]
     assert office.done == right, (office.done, right)
-    # The address is another one each time.
-    told = found.model_dump_json(exclude={"recorded_at"}).replace(url, "http://office.test/")
-    return Recording.model_validate_json(told)
+    return found
 
 
 def kept(kind: str) -> tuple[Recording, ...]:

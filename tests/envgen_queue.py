@@ -21,9 +21,7 @@ import kept_recordings
 from envgen_clerk import serving
 
 from ingest.browser import launch
-from ingest.recorder import record
 from ingest.recording import Recording
-from ingest.recordings import read_recording
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -275,15 +273,9 @@ def _recording(kind: str, number: int, folder: Path, browser: Browser) -> Record
     queue = Queue(kind, number)
     out = folder / f"{kind}-{number}.fderec"
     with serving(queue) as url:
-        record(
-            url, out, workflow=kind, instruction=queue.instruction, recording_id=f"{kind}-{number}",
-            script=queue.work, headless=True, browser=browser,
-        )  # fmt: skip
-        found = read_recording(out)[0]
+        found = kept_recordings.recorded(queue, kind, url, out, browser, "http://queue.test/")
     assert queue.done == [queue.right]
-    # The address is another one each time.
-    told = found.model_dump_json(exclude={"recorded_at"}).replace(url, "http://queue.test/")
-    return Recording.model_validate_json(told)
+    return found
 
 
 def kept(kind: str) -> tuple[Recording, ...]:
