@@ -13,6 +13,7 @@ the recordings contradict them.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ from fde.errors import InputError
 FILE = "answers.yaml"
 _MAX_BYTES = 1_000_000
 Answer = str | dict[str, str]
+
+
+def question_id(kind: str, *subject: str) -> str:
+    """A short name for a question about something."""
+    return f"{kind}-{zlib.crc32('|'.join(subject).encode()) & 0xFFFF:04x}"
 
 
 @dataclass(slots=True)

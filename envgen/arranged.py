@@ -50,11 +50,15 @@ def sort_key(by: str) -> Callable[[str], Any]:
     return lambda text: date_in(text, by)
 
 
-def comparisons(texts: Sequence[str]) -> list[str]:
-    """What texts can be compared as, the most telling first."""
+def comparisons(texts: Sequence[str], day_first: bool) -> list[str]:
+    """What texts can be compared as, the most telling first.
+
+    Args:
+        day_first: How dates are to be read, see :func:`envgen.values.parse_date`.
+    """
     said = [text for text in texts if text]
     found = [NUMBERS] if said and all(number(text) is not None for text in said) else []
-    layout = date_layout(said)
+    layout = date_layout(said, day_first)
     return [*found, *([layout] if layout else []), TEXTS, LETTERS]
 
 

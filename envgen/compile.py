@@ -60,7 +60,7 @@ def compile_workflow(
             "Record with: fde record URL --workflow NAME",
         )
     world = World(traces)
-    knowledge = Knowledge(documents)
+    knowledge = Knowledge(documents, world.day_first)
     behaviour = observe(world)
     loops = find_loops(world, behaviour)
     instructions = understand(world, amounts=bool(loops))
@@ -106,6 +106,7 @@ def compile_workflow(
         terminal=program.terminal,
         free_fields=tuple(program.free_fields),
         caseless=either_case,
+        day_first=world.day_first,
         tables=tuple(
             TableData(id=t.id, header=t.header, rows=t.rows) for t in knowledge.tables if t.id in used
         ),

@@ -42,9 +42,15 @@ _NO_ACCIDENT = 10_000
 Rows = list[Mapping[str, str]]
 
 
-def derived(examples: Sequence[Example], values: Values) -> Iterator[tuple[Expression, list[str | None]]]:
-    """Derived numbers with what they are in every example, where at least two different ones are right."""
-    yield from _dates(examples, values)
+def derived(
+    examples: Sequence[Example], values: Values, day_first: bool
+) -> Iterator[tuple[Expression, list[str | None]]]:
+    """Derived numbers with what they are in every example, where at least two different ones are right.
+
+    Args:
+        day_first: How the dates entered are to be read, see :func:`envgen.values.parse_date`.
+    """
+    yield from _dates(examples, values, day_first)
     outputs = [_amount(example.output) for example in examples]
     if len({out for out in outputs if out is not None}) < 2:
         return
@@ -89,7 +95,7 @@ def _numeric(name: str, rows: Sequence[Rows]) -> bool:
     return all(number(row[name]) is not None for each in rows for row in each if row.get(name))
 
 
-def foremost_of(examples: Sequence[Example], entity: str) -> list[Expression]:
+def foremost_of(examples: Sequence[Example], entity: str, day_first: bool) -> list[Expression]:
     """Orders in which the record of every example comes first, of all of an entity's rows or of some.
 
     One among few is first in some order by accident: orders are believed where accident is not.
@@ -101,7 +107,7 @@ def foremost_of(examples: Sequence[Example], entity: str) -> list[Expression]:
         if math.prod(len(each) for each in chosen) < _NO_ACCIDENT:
             continue
         for name in fields:
-            for by in comparisons([row.get(name, "") for each in chosen for row in each]):
+            for by in comparisons([row.get(name, "") for each in chosen for row in each], day_first):
                 for way in (ASCENDING, DESCENDING):
                     made = Foremost.model_validate(
                         {"entity": entity, "field": name, "by": by, "direction": way, "where": where}
@@ -174,9 +180,11 @@ def _made(
     return expression, [calculated(how, x, y, places) for x, y in zip(a, b, strict=True)]
 
 
-def _dates(examples: Sequence[Example], values: Values) -> Iterator[tuple[Expression, list[str | None]]]:
+def _dates(
+    examples: Sequence[Example], values: Values, day_first: bool
+) -> Iterator[tuple[Expression, list[str | None]]]:
     """A date always so many days after another."""
-    outputs = [parse_date(example.output) for example in examples]
+    outputs = [parse_date(example.output, day_first) for example in examples]
     if len({out[0] for out in outputs if out is not None}) < 2:
         return
     for atom, texts in values:

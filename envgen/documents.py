@@ -61,9 +61,14 @@ class NumberFact:
 
 @dataclass
 class Knowledge:
-    """The tables and numbers of all documents."""
+    """The tables and numbers of all documents.
+
+    Attributes:
+        day_first: How dates are to be read, see :func:`envgen.values.parse_date`.
+    """
 
     documents: Sequence[Document] = ()
+    day_first: bool = False
     tables: list[TableFact] = field(default_factory=list)
     numbers: list[NumberFact] = field(default_factory=list)
 

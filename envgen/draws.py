@@ -19,18 +19,24 @@ from envgen.values import (
     write_time,
 )
 
+_BESIDE = (Decimal(0), Decimal(1), Decimal(-1), Decimal(100), Decimal(-100))
 
-def like(rng: random.Random, samples: Iterable[str]) -> str:
-    """A value of the kind of the samples: same shape for identifiers, dates near theirs, names recombined."""
+
+def like(rng: random.Random, samples: Iterable[str], day_first: bool = False) -> str:
+    """A value of the kind of the samples: same shape for identifiers, dates near theirs, names recombined.
+
+    Args:
+        day_first: How dates are to be read, see :func:`envgen.values.parse_date`.
+    """
     pool = [s for s in samples if s]
     if not pool:
         return ""
     base = rng.choice(pool)
     if iban_valid(base):
         return make_iban(rng, base[:2], base)
-    dated = parse_date(base)
+    dated = parse_date(base, day_first)
     if dated is not None:
-        layout = date_layout(pool) or dated[1]
+        layout = date_layout(pool, day_first) or dated[1]
         day = date_in(base, layout) or dated[0]
         return (day + timedelta(days=rng.randint(-45, 45))).strftime(layout)
     timed = parse_time(base)
@@ -105,6 +111,22 @@ def near(rng: random.Random, text: str) -> str:
         return text + "x"
     at = rng.choice(digits)
     return text[:at] + rng.choice([d for d in "0123456789" if d != text[at]]) + text[at + 1 :]
+
+
+def beside(rng: random.Random, limit: str, shape: str, layout: str = "") -> str | None:
+    """A number or a date at a limit, or a little beside it, written as others are.
+
+    Args:
+        layout: How the date is written, where the shape leaves that open.
+    """
+    dated, written = parse_date(limit), parse_date(shape)
+    if dated is not None and written is not None:
+        return (dated[0] + timedelta(days=rng.randint(-2, 2))).strftime(layout or written[1])
+    value = number(limit)
+    if value is None or number(shape) is None:
+        return None
+    unit = Decimal("0.01") if "." in shape[-3:] or "," in shape[-3:] else Decimal(1)
+    return write_number(max(value + rng.choice(_BESIDE) * unit, unit), shape)
 
 
 def _places(shape: str) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from envgen.documents import Knowledge
 from envgen.examples import PAGE_ROOT
-from envgen.expressions import Above, Expression, FieldOf, Lookup, Mapped, Test, parts
+from envgen.expressions import Above, Arithmetic, Expression, FieldOf, Lookup, Mapped, Test, parts
 from envgen.instructions import Instructions
 from envgen.values import kind_of
 from envgen.workflow import Entity, FieldModel, ParameterModel
@@ -171,7 +171,7 @@ def _field(
     mapped_only: list[str] = []
     for expression in asked:
         for part in parts(expression):
-            if isinstance(part, Above) and about(part.of) and part.limit not in limits:
+            if isinstance(part, Above) and _plain(part.of) and about(part.of) and part.limit not in limits:
                 limits.append(part.limit)
             elif isinstance(part, Lookup) and isinstance(part.of, FieldOf) and about(part.of):
                 table = knowledge.table(part.table)
@@ -191,6 +191,11 @@ def _field(
         limits=tuple(limits),
         known=tuple(known),
     )
+
+
+def _plain(of: Expression) -> bool:
+    """Whether a limit on something is one on the field in it, not on how far two are apart."""
+    return not any(isinstance(part, Arithmetic) for part in parts(of))
 
 
 def _optional(name: str, samples: list[dict[str, str]]) -> bool:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from envgen.arranged import foremost
-from envgen.rows import Row, aggregated, calculated, later
+from envgen.rows import Row, aggregated, calculated, days_between, later
 from envgen.values import FORMATS, compared, convert, number
 
 
@@ -139,11 +139,12 @@ class Mapped(_Data):
 class Arithmetic(_Data):
     """Two numbers added, subtracted or multiplied, rounded half up to ``places`` decimals.
 
-    ``days``: the date that is so many days after another, written as that one is.
+    ``percent``: by how much of the second the first is more. ``days``: the date that is so many days after
+    another, written as that one is. ``between``: the days to the first date from the second.
     """
 
     kind: Literal["arithmetic"] = "arithmetic"
-    how: Literal["plus", "minus", "times", "days"]
+    how: Literal["plus", "minus", "times", "percent", "days", "between"]
     left: Expression
     right: Expression
     places: int = 0
@@ -184,6 +185,13 @@ class NextRow(_Data):
     kind: Literal["next row"] = "next row"
     page: str
     entity: str
+
+
+class Joined(_Data):
+    """Texts one after the other; unknown where one of them is."""
+
+    kind: Literal["joined"] = "joined"
+    parts: tuple[Expression, ...]
 
 
 class Choose(_Data):
@@ -292,6 +300,7 @@ Expression = Annotated[
     | Aggregate
     | Foremost
     | NextRow
+    | Joined
     | Choose,
     Field(discriminator="kind"),
 ]
@@ -300,7 +309,7 @@ Test = Annotated[
     Field(discriminator="kind"),
 ]
 for _model in (
-    Convert, Lookup, Mapped, Arithmetic, Aggregate, Foremost, Choose,
+    Convert, Lookup, Mapped, Arithmetic, Aggregate, Foremost, Joined, Choose,
     Equal, Among, Above, Exceeds, Empty, Valid, Exists, Not, All,
 ):  # fmt: skip
     _model.model_rebuild()
@@ -347,6 +356,9 @@ def evaluate(expression: Expression, context: Context) -> str | None:
         case Foremost():
             rows = dict(rows_for(expression.entity, expression.where, context))
             return foremost(rows, expression.field, expression.by, expression.direction)
+        case Joined():
+            texts = [evaluate(part, context) for part in expression.parts]
+            return None if None in texts else "".join(text or "" for text in texts)
         case NextRow():
             return context.next_row(expression.page)
     return None
@@ -356,6 +368,8 @@ def _calculated(expression: Arithmetic, context: Context) -> str | None:
     texts = evaluate(expression.left, context), evaluate(expression.right, context)
     if expression.how == "days":
         return None if texts[0] is None or texts[1] is None else later(texts[0], int(texts[1]))
+    if expression.how == "between":
+        return None if texts[0] is None or texts[1] is None else days_between(texts[0], texts[1])
     left, right = (None if text is None else number(text) for text in texts)
     if left is None or right is None:
         return None
@@ -440,6 +454,9 @@ def parts(expression: Expression | Test) -> Iterator[Expression | Test]:
         case Aggregate() | Foremost():
             if expression.where is not None:
                 yield from parts(expression.where)
+        case Joined():
+            for piece in expression.parts:
+                yield from parts(piece)
         case Not():
             yield from parts(expression.test)
         case All():
@@ -460,6 +477,8 @@ def _replaced(part: Any, old: Any, new: Any) -> Any:
     for name in ("of", "test", "then", "otherwise", "left", "right", "where"):
         if hasattr(part, name):
             inner[name] = _replaced(getattr(part, name), old, new)
+    if isinstance(part, Joined):
+        inner["parts"] = tuple(_replaced(piece, old, new) for piece in part.parts)
     if isinstance(part, All):
         inner["tests"] = tuple(_replaced(test, old, new) for test in part.tests)
     return part.model_copy(update=inner) if inner else part

@@ -16,9 +16,11 @@ from functools import cached_property, partial
 
 from envgen.draws import like, with_prefix
 from envgen.expressions import (
+    Above,
     Aggregate,
     Convert,
     Equal,
+    Exceeds,
     Expression,
     FieldOf,
     Foremost,
@@ -30,7 +32,7 @@ from envgen.expressions import (
 )
 from envgen.keys import table_keys
 from envgen.makers import Maker, Record
-from envgen.planting import Planting
+from envgen.planting import CLOSE, Planting, put_beside
 from envgen.rows import ROW, Asked
 from envgen.session import Split
 from envgen.workflow import ParameterModel, RowLoop, Workflow
@@ -83,7 +85,8 @@ class Generator:
         self.workflow = workflow
         self.entities = {entity.name: entity for entity in workflow.entities}
         self._makers = {
-            name: Maker(entity, lambda: self.equalities) for name, entity in self.entities.items()
+            name: Maker(entity, lambda: self.equalities, workflow.day_first)
+            for name, entity in self.entities.items()
         }
         self.roots = {p.name: p.entity for p in workflow.parameters if p.kind == "key"}
         self._varied = [c for p in workflow.pages for c in p.controls if c.options_seen]
@@ -180,6 +183,7 @@ class Generator:
                 parameters[parameter.name] = self._parameter(rng, parameter, records, main, options)
         for maker in self._makers.values():
             maker.settle(rng, records)
+        self._compare(rng, records, main)
         if split is not None and not self._has_picked(records, parameters):
             return None
         told = self.told_apart(parameters, records)
@@ -193,6 +197,18 @@ class Generator:
         for name, text in parameters.items():
             instruction = instruction.replace("{" + name + "}", text)
         return Instance(records, session, parameters, hidden, instruction, seed, self.roots, options)
+
+    def _compare(
+        self, rng: random.Random, records: dict[str, dict[str, Record]], main: Mapping[str, str]
+    ) -> None:
+        """What rules compare of the task's record is often the same, or nearly."""
+        for part in [p for p in self.expressions if isinstance(p, Exceeds | Above)]:
+            for root, key in main.items():
+                record = records[self.roots[root]][key]
+                if rng.random() < CLOSE:
+                    fields: dict[tuple[str, tuple[str, ...]], str]
+                    fields = {(root, (name,)): text for name, text in record.items()}
+                    put_beside(rng, part, record, root, Asked({}, fields))
 
     def _plant(
         self,
@@ -282,7 +298,7 @@ class Generator:
                 record = records[self.roots[root]].get(key, {})
                 if self.roots[root] == parameter.entity and parameter.field in record:
                     return record[parameter.field]
-        value = like(rng, parameter.samples)
+        value = like(rng, parameter.samples, self.workflow.day_first)
         for equal in self.equalities:
             wanted = _prefix_of(equal, parameter.name)
             if wanted is None or rng.random() < 0.5:

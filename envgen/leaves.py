@@ -20,25 +20,51 @@ from envgen.expressions import (
     Parameter,
     Told,
 )
-from envgen.values import CONVERSIONS, convert
+from envgen.joining import joined, places
+from envgen.values import CONVERSIONS, DAY_FIRST, convert
 
+# Shorter texts stand in others by accident.
+_TELLING = 4
 Values = list[tuple[Expression, list[str | None]]]
 """Sources with what they are in every example."""
 _Add = Callable[[Expression, Sequence[str | None], float], None]
+
+
+def as_dates(values: Values) -> Values:
+    """The sources, those with dates such as 03/04/2026 read with the day first."""
+    found: Values = []
+    for atom, texts in values:
+        dates = [None if text is None else convert(DAY_FIRST, text) for text in texts]
+        said = [date for text, date in zip(texts, dates, strict=True) if text]
+        read = bool(said) and None not in said
+        found.append((Convert(how=DAY_FIRST, of=atom), dates) if read else (atom, texts))
+    return found
+
+
+def _known(whole: Expression) -> list[Expression]:
+    """What a text was put together from."""
+    return [part for part in getattr(whole, "parts", ()) if not isinstance(part, Constant)]
 
 
 class Leaves:
     """Makes the candidates of one search.
 
     Args:
+        typed: The sources as they are converted, see :func:`as_dates`.
         more: Further sources, for whole answers only: no test asks about them.
     """
 
     def __init__(
-        self, examples: Sequence[Example], values: Values, knowledge: Knowledge, more: Values
+        self,
+        examples: Sequence[Example],
+        values: Values,
+        typed: Values,
+        knowledge: Knowledge,
+        more: Values,
     ) -> None:
         self._examples = examples
         self._values = values
+        self._typed = typed
         self._more = more
         self._knowledge = knowledge
         self._all = (1 << len(examples)) - 1
@@ -63,17 +89,35 @@ class Leaves:
         if keep:
             found.append(Candidate(keep, 0.5, Keep()))
         for text in dict.fromkeys(outputs):
-            add(Constant(text=text), [text] * len(outputs), 0.6)
-        for atom, values in (*self._values, *self._more):
+            if not self._own(text):
+                add(Constant(text=text), [text] * len(outputs), 0.6)
+        dates = [(a, texts) for a, texts in self._typed if isinstance(a, Convert) and a.how == DAY_FIRST]
+        plain = [atom.of for atom, _ in dates]
+        for atom, values in (*self._values, *dates, *self._more):
             add(atom, values, _atom_cost(atom))
-            self._conversions(atom, values, outputs, add)
+            self._conversions(atom, values, outputs, add, dated=atom not in plain)
         for table in self._knowledge.tables:
             self._lookups(table.id, outputs, add)
         self._maps(outputs, found)
+        if not any(candidate.mask == self._all for candidate in found):
+            for whole, texts in joined(outputs, [*self._values, *dates, *self._more]):
+                add(whole, texts, 1.0 + sum(0.4 * _atom_cost(part) for part in _known(whole)))
         return sorted(found, key=lambda c: c.cost)
 
+    def _own(self, text: str) -> bool:
+        """Whether a text was entered once and names what its task is about, so that no other task has it."""
+        found = [example for example in self._examples if example.output == text]
+        named = [said for said in found[0].context.parameters.values() if len(said) >= _TELLING]
+        return len(found) == 1 and any(said != text and places(said, text) for said in named)
+
     def _conversions(
-        self, atom: Expression, values: Sequence[str | None], outputs: Sequence[str], add: _Add
+        self,
+        atom: Expression,
+        values: Sequence[str | None],
+        outputs: Sequence[str],
+        add: _Add,
+        *,
+        dated: bool,
     ) -> None:
         wanted = {
             how
@@ -81,7 +125,7 @@ class Leaves:
             if value and output and value != output
             for how in _conversions_of(value, output)
         }
-        for how in [how for how in CONVERSIONS if how in wanted]:
+        for how in [how for how in CONVERSIONS if how in wanted and (dated or not how.startswith("date "))]:
             converted = [None if v is None else convert(how, v) for v in values]
             # A short piece of a long text fits by accident too easily.
             cost = 0.6 if how.startswith(("number", "date", "time", "no blanks", "trimmed")) else 1.2
@@ -139,6 +183,8 @@ def _atom_cost(atom: Expression) -> float:
         return 1.05 + 0.25 * (len(atom.path) - 1)
     if isinstance(atom, Told):
         return 1.15
+    if isinstance(atom, Convert) and atom.how == DAY_FIRST:
+        return 0.05 + _atom_cost(atom.of)
     if isinstance(atom, Arithmetic):
         return 0.9 + _atom_cost(atom.left) + (0.3 if isinstance(atom.right, Constant) else 0.5)
     if isinstance(atom, Aggregate):

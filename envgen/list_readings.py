@@ -43,6 +43,7 @@ class ListReadings:
 
     def __init__(self, world: World, kind: PageKind, rows_id: str) -> None:
         self.kind, self._world, self._rows_id = kind, world, rows_id
+        self.day_first = world.day_first
         self._row_kind = kind.lists[rows_id]
         self.entity = self._row_kind.entity
         self.key_field = self._row_kind.fields.get(self._row_kind.key_slot, "")

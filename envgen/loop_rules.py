@@ -6,20 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from envgen.answers import Answers
+from envgen.answers import Answers, question_id
 from envgen.behaviour import Behaviour
-from envgen.documents import Knowledge, number_facts
+from envgen.documents import Knowledge
 from envgen.examples import Known
 from envgen.explanations import Example
-from envgen.expressions import Exceeds, Expression, FieldOf, Parameter, evaluate, parts, replaced
+from envgen.expressions import Expression, FieldOf, Parameter
 from envgen.ground import NO, YES, page_title
 from envgen.loops import Loop, filled, rows_shown, touched_in_rows
-from envgen.questions import Questions, contradiction, question_id
+from envgen.questions import Questions, contradiction
 from envgen.rows import ROW
 from envgen.search import Search
 from envgen.templates import Reading
-from envgen.values import compared, number
-from envgen.words import in_words
 from envgen.workflow import EntryRule, Finding, RowLoop
 from envgen.world import World
 
@@ -65,8 +63,6 @@ class LoopRules:
             self._unexplained(where, loop, examples)
             return None
         rule, why = self.questions.settled(where, result, examples, labels=_LABELS)
-        for part in [p for p in parts(rule) if isinstance(p, Exceeds)]:
-            rule = replaced(rule, part, self._exactly(where, part, examples))
         last = not loop.at_once and loop.write in ends.values()
         made = RowLoop(
             rows=loop.rows,
@@ -123,39 +119,6 @@ class LoopRules:
         atoms += [Parameter(name=n) for n in dict.fromkeys(p for e in examples for p in e.context.parameters)]
         others = dict.fromkeys(k for e in examples for k in e.context.fields if not k[0].startswith(ROW))
         return atoms + [FieldOf(root=root, path=path) for root, path in others if len(path) == 1]
-
-    def _exactly(self, where: str, part: Exceeds, examples: Sequence[Example]) -> Exceeds:
-        """A comparison that no recording shows at its limit itself: the instruction's wording decides, or the
-        expert."""
-        pairs = [(evaluate(part.left, e.context), evaluate(part.right, e.context)) for e in examples]
-        if any(a is not None and b is not None and compared(a, b) == 0 for a, b in pairs):
-            return part
-        said = {
-            fact.inclusive
-            for example, (_, limit) in zip(examples, pairs, strict=True)
-            for fact in number_facts(example.context.instruction, "")
-            if isinstance(part.right, Parameter) and limit is not None and fact.value == number(limit)
-        }
-        if len(said) == 1 and (inclusive := said.pop()) is not None:
-            return part.model_copy(update={"inclusive": inclusive})
-        words = f"{in_words(part.left)} is exactly {in_words(part.right)}"
-        name = question_id("equal", where, words)
-        answer = (self.answers.to(name) or "").lower()
-        if answer in ("above", "below"):
-            self.questions.answered(where, f"a row of which {words} counts as {answer}", name, answer)
-            return part.model_copy(update={"inclusive": answer == "above"})
-        self.findings.append(
-            Finding(
-                kind="equal",
-                severity="question",
-                id=name,
-                text=f"{where}: does a row of which {words} count as above it, or as below? No recording "
-                f"shows one. It was taken to be {'above' if part.inclusive else 'below'}."
-                + (f" The answer “{answer}” is refused: it is neither above nor below." if answer else ""),
-                how="above, or below",
-            )
-        )
-        return part
 
     def _unexplained(self, where: str, loop: Loop, examples: Sequence[Example]) -> None:
         clash = contradiction(examples)

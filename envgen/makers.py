@@ -22,11 +22,15 @@ class Maker:
 
     Args:
         equalities: What rules compare, asked for when it is needed.
+        day_first: How dates are to be read, see :func:`envgen.values.parse_date`.
     """
 
-    def __init__(self, entity: Entity, equalities: Callable[[], Sequence[Equal]]) -> None:
+    def __init__(
+        self, entity: Entity, equalities: Callable[[], Sequence[Equal]], day_first: bool = False
+    ) -> None:
         self.entity = entity
         self._equalities = equalities
+        self._day_first = day_first
         self.fields = {f.name: f for f in entity.fields}
         self.samples = [dict(sample) for sample in entity.samples]
         targets = set(entity.targets)
@@ -79,7 +83,7 @@ class Maker:
             if model.kind == "number":
                 record[name] = draw_number(rng, samples, model.limits)
             elif model.kind in ("date", "id") or (model.kind == "text" and name not in record):
-                record[name] = like(rng, samples)
+                record[name] = like(rng, samples, self._day_first)
             if model.known and rng.random() < known:
                 record[name] = rng.choice(model.known)
         for name, model in self.fields.items():

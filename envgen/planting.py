@@ -5,19 +5,31 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 
-from envgen.draws import write_number
-from envgen.expressions import Equal, Exceeds, FieldOf, Parameter, evaluate, parts
-from envgen.rows import ROW, Asked, Row
-from envgen.values import number, parse_date
+from envgen.draws import beside
+from envgen.expressions import (
+    Above,
+    Arithmetic,
+    Context,
+    Convert,
+    Equal,
+    Exceeds,
+    Expression,
+    FieldOf,
+    Parameter,
+    evaluate,
+    parts,
+)
+from envgen.rows import ROW, Asked, Row, later
+from envgen.values import DAY_FIRST, number
 from envgen.workflow import RowLoop
 
 _TRIES = 40
 # How often an instance has no such row, where it is known what is done then: it is soon guessed.
 _EMPTY = 0.04
-_NEAR = (Decimal(0), Decimal(1), Decimal(-1), Decimal(100), Decimal(-100))
+CLOSE = 0.35
+"""How often what rules compare is as near as can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +100,45 @@ class Planting:
                 field, said = part.left.path[0], self.asked.parameter(part.right.name)
                 if field in made and said and self.rng.random() < 0.9:
                     made[field] = said
-            elif isinstance(part, Exceeds) and isinstance(part.left, FieldOf) and self.rng.random() < 0.35:
-                limit = evaluate(part.right, Row(self.asked, self.loop.entity, made))
-                field = part.left.path[0]
-                close = None if limit is None or field not in made else self._close(limit, made[field])
-                made[field] = made.get(field, "") if close is None else close
+            elif isinstance(part, Exceeds | Above) and self.rng.random() < CLOSE:
+                row = Row(self.asked, self.loop.entity, made)
+                put_beside(self.rng, part, made, ROW + self.loop.entity, row)
         return made
 
-    def _close(self, limit: str, shape: str) -> str | None:
-        """A number or a date at the limit, or a little beside it, written as others are."""
-        dated, written = parse_date(limit), parse_date(shape)
-        if dated is not None and written is not None:
-            return (dated[0] + timedelta(days=self.rng.randint(-2, 2))).strftime(written[1])
-        value = number(limit)
-        if value is None or number(shape) is None:
-            return None
-        unit = Decimal("0.01") if "." in shape[-3:] or "," in shape[-3:] else Decimal(1)
-        return write_number(max(value + self.rng.choice(_NEAR) * unit, unit), shape)
+
+def put_beside(
+    rng: random.Random, part: Exceeds | Above, record: dict[str, str], root: str, context: Context
+) -> None:
+    """Set what a comparison asks about to what it is compared with, or a little beside it.
+
+    Args:
+        record: The record that ``root`` stands for in the comparison; changed where it says the field.
+        context: What the other side is evaluated in.
+    """
+    of, limit = _sides(part, context)
+    layout = ""
+    if isinstance(of, Convert) and of.how == DAY_FIRST:
+        of, layout = of.of, "%d/%m/%Y"
+    if not isinstance(of, FieldOf) or of.root != root or len(of.path) != 1 or of.path[0] not in record:
+        return
+    close = None if limit is None else beside(rng, limit, record[of.path[0]], layout)
+    if close is not None:
+        record[of.path[0]] = close
+
+
+def _sides(part: Exceeds | Above, context: Context) -> tuple[Expression | None, str | None]:
+    """What a comparison asks about, and the text from which on it comes out otherwise."""
+    if isinstance(part, Exceeds):
+        return part.left, evaluate(part.right, context)
+    if not isinstance(part.of, Arithmetic):
+        return None, None
+    right, limit = evaluate(part.of.right, context), Decimal(part.limit)
+    if right is None:
+        return None, None
+    if part.of.how == "between":
+        return part.of.left, later(right, int(limit))
+    amount = number(right)
+    if amount is None or part.of.how not in ("minus", "percent"):
+        return None, None
+    more = limit if part.of.how == "minus" else amount * limit / 100
+    return part.of.left, f"{amount + more:.2f}"

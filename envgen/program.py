@@ -198,7 +198,7 @@ class Programmer:
         examples = [Example(self._context(s), s.key) for s in found if s.key]
         search = Search(examples, self._atoms(found), self._knowledge, equalities=False, max_leaves=1)
         result = search.run()
-        first = foremost_of(examples, kind.entity) if not _says(result) else []
+        first = foremost_of(examples, kind.entity, self._knowledge.day_first) if not _says(result) else []
         if first:
             self._first.add(kind.entity)
             rule, _ = self._questions.settled(

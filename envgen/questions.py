@@ -7,21 +7,19 @@ A question has a name that stays the same while the workflow does, so that an an
 from __future__ import annotations
 
 import re
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 
-from envgen.answers import FILE, Answers
-from envgen.documents import Knowledge, NumberFact, TableFact, number_facts
-from envgen.explanations import Evidence, Example, Explanation
+from envgen.answers import FILE, Answers, question_id
+from envgen.documents import Knowledge, TableFact
+from envgen.explanations import Example, Explanation
 from envgen.expressions import (
-    Above,
     Among,
     Choose,
     Constant,
     Convert,
     Entered,
+    Exceeds,
     Expression,
     FieldOf,
     Foremost,
@@ -35,18 +33,12 @@ from envgen.expressions import (
     replaced,
 )
 from envgen.expressions import test as holds
-from envgen.values import number
+from envgen.limits import Limits, evidence_words
 from envgen.words import in_words
 from envgen.workflow import Finding
 
-_NAMED = 4
 # A case that every fourth task shows stays unseen in one of ten sets of eight recordings.
 ENOUGH = 8
-
-
-def question_id(kind: str, *subject: str) -> str:
-    """A short name for a question about something."""
-    return f"{kind}-{zlib.crc32('|'.join(subject).encode()) & 0xFFFF:04x}"
 
 
 class Questions:
@@ -62,6 +54,7 @@ class Questions:
         self._answers = answers
         self._knowledge = knowledge
         self._copied: list[str] = []
+        self._limits = Limits(findings, answers, self.answered)
 
     def settled(
         self,
@@ -89,10 +82,12 @@ class Questions:
         for evidence in result.evidence:
             words = in_words(evidence.test.of)
             seen[words] += 1
-            settled = self._limit(where, evidence, examples, seen[words], control)
+            settled = self._limits.settled(where, evidence, examples, seen[words], control)
             if settled.test != evidence.test:
                 expression = replaced(expression, evidence.test, settled.test)
             why.append(evidence_words(settled))
+        for part in [p for p in parts(expression) if isinstance(p, Exceeds)]:
+            expression = replaced(expression, part, self._limits.exactly(where, part, examples, control))
         expression = self._tables(where, expression, examples, control)
         if not any(finding.severity == "question" for finding in self._findings[asked:]):
             self._few(where, expression, examples, control, labels or {})
@@ -156,53 +151,6 @@ class Questions:
                 about=control,
             )
         )
-
-    # Limits
-
-    def _limit(
-        self, where: str, evidence: Evidence, examples: Sequence[Example], count: int, control: str
-    ) -> Evidence:
-        words, low, high = in_words(evidence.test.of), evidence.low, evidence.high
-        if evidence.fact is not None:
-            if evidence.others:
-                self._findings.append(
-                    Finding(
-                        kind="limit",
-                        severity="note",
-                        text=f"{where}: the limit on {words} is {evidence.test.limit}, from "
-                        f"{evidence.fact.document}; other numbers of the documents would have fitted too.",
-                        evidence=(evidence.fact.sentence, *(f.sentence for f in evidence.others[:3])),
-                        about=control,
-                    )
-                )
-            return evidence
-        name = question_id("limit", where, words, str(count))
-        below, above = (_recordings(evidence.test, examples, at) for at in (low, high))
-        answer = self._answers.to(name)
-        refused = ""
-        if answer is not None:
-            fact = next(iter(number_facts(answer, FILE)), None)
-            if fact is not None and _within(fact, evidence):
-                inclusive = fact.inclusive if fact.inclusive is not None else fact.value == high
-                test = evidence.test.model_copy(
-                    update={"limit": f"{fact.value.normalize():f}", "inclusive": inclusive}
-                )
-                self.answered(where, f"the limit on {words}", name, answer, control)
-                return Evidence(test, low, high, fact)
-            refused = f" The answer “{answer}” is refused: it does not lie between what the recordings show."
-        self._findings.append(
-            Finding(
-                kind="limit",
-                severity="question",
-                id=name,
-                text=f"{where}: where is the limit on {words}? It lies between {low} and {high}, and no "
-                f"document names it. {evidence.test.limit} was taken, and counts as below.{refused}",
-                evidence=(f"largest below: {low} ({below})", f"smallest above: {high} ({above})"),
-                how="over NUMBER, or: at least NUMBER",
-                about=control,
-            )
-        )
-        return evidence
 
     # Explanations that fit equally well
 
@@ -427,35 +375,8 @@ def differs(rival: Expression, best: Expression) -> bool:
     return True
 
 
-def evidence_words(evidence: Evidence) -> str:
-    """Why a limit is where it is."""
-    test: Above = evidence.test
-    side = f"seen {evidence.low} on one side and {evidence.high} on the other"
-    if evidence.fact is None:
-        return f"limit {test.limit}: {side}; no document names it"
-    return f"limit {test.limit}: {side}; {evidence.fact.document}: {evidence.fact.sentence}"
-
-
 def _worded(expression: Expression, labels: Mapping[str, str]) -> str:
     words = in_words(expression)
     for name, label in labels.items():
         words = words.replace(f"“{name}”", f"“{label}”")
     return words
-
-
-def _within(fact: NumberFact, evidence: Evidence) -> bool:
-    """Whether a limit leaves every recording on its side."""
-    low, high = evidence.low, evidence.high
-    return (low <= fact.value < high and fact.inclusive is not True) or (
-        low < fact.value <= high and fact.inclusive is not False
-    )
-
-
-def _recordings(test: Above, examples: Sequence[Example], at: Decimal) -> str:
-    """The recordings that show a value."""
-    found = dict.fromkeys(
-        e.context.recording
-        for e in examples
-        if (text := evaluate(test.of, e.context)) is not None and number(text) == at
-    )
-    return ", ".join(list(found)[:_NAMED]) + (", …" if len(found) > _NAMED else "")

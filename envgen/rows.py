@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, DivisionByZero, InvalidOperation
 from decimal import Context as DecimalContext
 from typing import TYPE_CHECKING
 
@@ -27,12 +27,26 @@ EXACT = DecimalContext(prec=60, rounding=ROUND_HALF_UP)
 
 
 def calculated(how: str, left: Decimal, right: Decimal, places: int) -> str | None:
-    """Two numbers put together, as a plain number; None where it has too many digits."""
-    work = {"plus": EXACT.add, "minus": EXACT.subtract, "times": EXACT.multiply}[how]
+    """Two numbers put together, as a plain number; None where it has too many digits or none.
+
+    Args:
+        how: ``plus``, ``minus``, ``times``, or ``percent`` by which the first is more than the second.
+    """
+    work = {"plus": EXACT.add, "minus": EXACT.subtract, "times": EXACT.multiply, "percent": _percent}[how]
     try:
         return f"{work(left, right).quantize(Decimal(1).scaleb(-places), context=EXACT):f}"
-    except InvalidOperation:
+    except (InvalidOperation, DivisionByZero):
         return None
+
+
+def _percent(left: Decimal, right: Decimal) -> Decimal:
+    return EXACT.divide(EXACT.multiply(EXACT.subtract(left, right), Decimal(100)), right)
+
+
+def days_between(later: str, earlier: str) -> str | None:
+    """The days to a date from an earlier one, negative where that is later; None for what is no date."""
+    dates = parse_date(later), parse_date(earlier)
+    return None if dates[0] is None or dates[1] is None else str((dates[0][0] - dates[1][0]).days)
 
 
 def later(text: str, days: int) -> str | None:

@@ -15,9 +15,10 @@ from decimal import Decimal
 
 from envgen.derived import derived
 from envgen.documents import Knowledge
-from envgen.explanations import Candidate, Evidence, Example, Explanation
+from envgen.explanations import Candidate, Evidence, Example, Explanation, Split
 from envgen.expressions import (
     Choose,
+    Constant,
     Expression,
     Keep,
     Lookup,
@@ -30,7 +31,7 @@ from envgen.expressions import (
     replaced,
     test,
 )
-from envgen.leaves import Leaves, Values
+from envgen.leaves import Leaves, Values, as_dates
 from envgen.splits import Splits
 from envgen.values import number
 
@@ -43,6 +44,7 @@ _RIVAL_MARGIN = 0.3
 # What fewer follow is no rule that the others could have broken.
 _MOST = 0.5
 _FEW = 4
+_LISTED = 4
 
 
 class Search:
@@ -88,12 +90,13 @@ class Search:
                 continue
             seen.add(tuple(row))
             self._values.append((atom, row))
-        self._derived: Values = list(derived(examples, self._values)) if derive else []
+        self._typed = as_dates(self._values) if knowledge.day_first else self._values
+        self._derived: Values = list(derived(examples, self._typed, knowledge.day_first)) if derive else []
         self._spoken = spoken
         self._any_word = False
         topics = [label, *dict.fromkeys(e.output for e in examples)]
         self._tests = Splits(
-            examples, self._values, knowledge, shown, writes, topics, spoken,
+            examples, self._values, self._typed, knowledge, shown, writes, topics, spoken,
             equalities=equalities, of_rows=of_rows,
         )  # fmt: skip
         self._of_rows = of_rows
@@ -127,7 +130,9 @@ class Search:
         return [(best.expression, strays)] if strays and len(self._examples) >= _FEW else []
 
     def _explain(self) -> Explanation:
-        self._candidates = Leaves(self._examples, self._values, self._knowledge, self._derived).candidates()
+        self._candidates = Leaves(
+            self._examples, self._values, self._typed, self._knowledge, self._derived
+        ).candidates()
         if self._of_rows:
             # Which rows are meant is said by what they have in common, not case by case.
             self._candidates = [c for c in self._candidates if not isinstance(c.expression, Mapped)]
@@ -145,6 +150,8 @@ class Search:
         self._candidates = [c for c in self._candidates if c is not learned]
         self._all_splits = self._tests.splits(any_word=self._any_word)
         tree = self._best_tree()
+        if tree is not None and self._lists(tree[1]):
+            tree = None
         if tree is None or (learned is not None and learned.cost <= tree[0]):
             return Explanation(None) if learned is None else Explanation(learned.expression, learned.cost)
         cost, expression, sources = tree
@@ -157,6 +164,12 @@ class Search:
         if self._of_rows:
             expression, used = self._widened(expression, used)
         return Explanation(expression, cost, used, rivals)
+
+    def _lists(self, expression: Expression) -> bool:
+        """Whether a tree names what one example each has: no rule, but a list of the examples."""
+        outputs = [example.output for example in self._examples]
+        told = {part.text for part in parts(expression) if isinstance(part, Constant)}
+        return sum(outputs.count(text) == 1 for text in told) >= _LISTED
 
     def _widened(self, expression: Expression, used: list[Evidence]) -> tuple[Expression, list[Evidence]]:
         """Limits between the rows that they decide about: others say nothing of where they are."""
@@ -186,25 +199,41 @@ class Search:
         Args:
             without: Sources of which at least one must not be used.
         """
-        names = dict.fromkeys(name for split in self._all_splits for name in sorted(split.sources))
         best: tuple[float, Expression, frozenset[str]] | None = None
-        for count in range(_MAX_SOURCES + 1):
-            if best is not None and best[0] < _SOURCE_COST * count + 2.5:
+        usable: dict[int, list[tuple[frozenset[str], list[Split]]]] = {}
+        size = self._max_leaves
+        # The smallest trees first, of whatever they ask: large ones over few sources are many.
+        for leaves in range(2, self._max_leaves + 1):
+            if leaves > size:
                 break
-            for chosen in itertools.combinations(names, count):
-                sources = frozenset(chosen)
-                if without and without <= sources:
-                    continue
-                self._splits = [s for s in self._all_splits if s.sources <= sources]
-                if (count and not any(s.sources for s in self._splits)) or not self._separable():
-                    continue
-                bound = None if best is None else best[0] - _SOURCE_COST * count
-                found = self._grow(bound)
-                if found is not None:
-                    best = (found[0] + _SOURCE_COST * count, found[1], sources)
-                if self._steps > self._max_steps:
-                    return best
+            for count in range(_MAX_SOURCES + 1):
+                if best is not None and best[0] < _SOURCE_COST * count + 2.5:
+                    break
+                if count not in usable:
+                    usable[count] = self._usable(count, without)
+                for sources, splits in usable[count]:
+                    self._splits, self._memo = splits, {}
+                    found = self._tree(self._all, leaves)
+                    cost = None if found is None else found[0] + _SOURCE_COST * count
+                    if found is not None and cost is not None and (best is None or cost < best[0] - 0.01):
+                        # One leaf more may rest on better evidence, two more hardly ever do.
+                        best, size = (cost, found[1], sources), min(size, leaves + 1)
+                    if self._steps > self._max_steps:
+                        return best
         return best
+
+    def _usable(self, count: int, without: frozenset[str]) -> list[tuple[frozenset[str], list[Split]]]:
+        """The sets of so many sources whose tests tell apart whatever has different answers."""
+        names = dict.fromkeys(name for split in self._all_splits for name in sorted(split.sources))
+        found = []
+        for chosen in itertools.combinations(names, count):
+            sources = frozenset(chosen)
+            if without and without <= sources:
+                continue
+            self._splits = [s for s in self._all_splits if s.sources <= sources]
+            if (not count or any(s.sources for s in self._splits)) and self._separable():
+                found.append((sources, self._splits))
+        return found
 
     def _separable(self) -> bool:
         """Whether examples that all usable tests see alike share an answer."""
@@ -213,23 +242,6 @@ class Search:
             key = sum(1 << at for at, split in enumerate(self._splits) if split.mask >> index & 1)
             alike[key] = alike.get(key, 0) | 1 << index
         return all(self._leaf(mask) is not None for mask in alike.values())
-
-    def _grow(self, bound: float | None) -> tuple[float, Expression] | None:
-        """The cheapest of the smallest trees and those one leaf larger, below a cost."""
-        self._memo = {}
-        best: tuple[float, Expression] | None = None
-        size = self._max_leaves
-        for leaves in range(2, self._max_leaves + 1):
-            found = self._tree(self._all, leaves)
-            if found is not None and (best is None or found[0] < best[0] - 0.01):
-                # One leaf more may rest on better evidence, two more hardly ever do.
-                size = min(size, leaves + 1)
-                best = found
-            if leaves >= size or self._steps > self._max_steps:
-                break
-        if best is None or (bound is not None and best[0] >= bound - 0.01):
-            return None
-        return best
 
     def _leaf(self, mask: int) -> Candidate | None:
         if mask not in self._leaf_memo:

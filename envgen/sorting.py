@@ -146,7 +146,7 @@ def _column(readings: ListReadings, lists: Sequence[Sequence[Fields]], label: st
     mentioned = called or [n for n in readings.names if folded(n) in folded(label)]
     for name in mentioned or readings.names:
         texts = [[row.get(name, "") for row in rows] for rows in lists]
-        for by in comparisons([text for each in texts for text in each]):
+        for by in comparisons([text for each in texts for text in each], readings.day_first):
             orders = [seen_order(each, by) for each in texts]
             telling = any(
                 order and (mentioned or len(set(each)) >= _TELLING)

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from envgen.answers import FILE, Answers
+from envgen.answers import FILE, Answers, question_id
 from envgen.behaviour import Behaviour
 from envgen.ground import page_title
 from envgen.kinds import Visit
-from envgen.questions import question_id
 from envgen.values import folded
 from envgen.workflow import Finding, PagePlan
 from envgen.world import World

@@ -11,6 +11,7 @@ from envgen.explanations import Evidence, Example, Split
 from envgen.expressions import (
     Above,
     Among,
+    Arithmetic,
     Convert,
     Empty,
     Entered,
@@ -26,14 +27,18 @@ from envgen.expressions import (
     Told,
     Valid,
     Written,
+    evaluate,
     parts,
 )
 from envgen.expressions import test as holds
 from envgen.leaves import Values
-from envgen.values import FORMATS, compared, convert, number
+from envgen.values import FORMATS, compared, convert, number, parse_date
 from envgen.wording import words_of
 
 _CATEGORIES = 12
+_SEVERAL = 2
+# Two sources are some distance apart by accident sooner than one is above a limit.
+_APART_COST = 0.5
 _Results = Sequence[bool | None]
 _Add = Callable[..., None]
 
@@ -45,6 +50,7 @@ class Splits:
         self,
         examples: Sequence[Example],
         values: Values,
+        typed: Values,
         knowledge: Knowledge,
         shown: Sequence[Shown],
         writes: Sequence[str],
@@ -56,6 +62,7 @@ class Splits:
     ) -> None:
         self._examples = examples
         self._values = values
+        self._typed = typed
         self._knowledge = knowledge
         self._shown = shown
         self._writes = writes
@@ -114,8 +121,8 @@ class Splits:
                     add(Exists(of=atom, entity=entity), there, 1.1)
         if self._equalities:
             self._equal(add)
-        if self._of_rows:
             self._exceeding(add)
+            self._apart(add)
         return sorted(found.values(), key=lambda s: s.cost)
 
     def _of_row(self, atom: Expression) -> bool:
@@ -123,24 +130,49 @@ class Splits:
         return any(isinstance(p, FieldOf) and p.root == self._of_rows for p in parts(atom))
 
     def _exceeding(self, add: _Add) -> None:
-        """Numbers and dates of the row that are above others, of the row or around it."""
-        for left, a in self._values:
-            for right, b in self._values:
+        """Numbers and dates that are above others: of the row, or around it, where there is one at hand.
+
+        Of all the numbers of a record some are above others by accident: those compared are written alike,
+        and either comes out several times.
+        """
+        for left, a in self._typed:
+            for right, b in self._typed:
                 pairs = list(zip(a, b, strict=True))
-                if left is right or not self._of_row(left) or any(None in pair for pair in pairs):
+                if left is right or any(None in pair for pair in pairs):
                     continue
-                orders = [compared(x, y) for x, y in pairs if x is not None and y is not None]
-                for inclusive in (False, True):
-                    results = [None if o is None else o > 0 or (inclusive and o == 0) for o in orders]
-                    add(Exceeds(left=left, right=right, inclusive=inclusive), results, 1.0)
+                # Of two fields one order is enough: what is not above is the same or below.
+                compares = str(left) < str(right) and _comparable(left, right, pairs)
+                if self._of_row(left) if self._of_rows else compares:
+                    orders = [compared(x, y) for x, y in pairs if x is not None and y is not None]
+                    cost = 1.0 if self._of_rows else self._comparing(left, right)
+                    for inclusive in (False, True):
+                        results = [None if o is None else o > 0 or (inclusive and o == 0) for o in orders]
+                        if self._of_rows or _SEVERAL <= sum(map(bool, results)) <= len(orders) - _SEVERAL:
+                            add(Exceeds(left=left, right=right, inclusive=inclusive), results, cost)
+
+    def _apart(self, add: _Add) -> None:
+        """How much one number, or date, is above another."""
+        for (left, a), (right, b) in itertools.permutations(self._typed, 2):
+            pairs = list(zip(a, b, strict=True))
+            if self._of_rows and not (self._of_row(left) or self._of_row(right)):
+                continue
+            if any(None in pair for pair in pairs) or not _comparable(left, right, pairs):
+                continue
+            dates = parse_date(a[0] or "") is not None
+            for how in ("between",) if dates else ("minus", "percent"):
+                of = Arithmetic.model_validate({"how": how, "left": left, "right": right, "places": 2})
+                self._limits(of, [evaluate(of, example.context) for example in self._examples], add)
+
+    def _comparing(self, left: Expression, right: Expression) -> float:
+        """What asking which of two is more costs: less where documents speak of both."""
+        entered = sum(isinstance(_plain_source(side), Entered) for side in (left, right))
+        known = self._knowledge.relates(_label(left), [_label(right)])
+        return (1.0 if known else 1.6) + 0.1 * entered
 
     def _extra(self, atom: Expression) -> float:
         """What asking about a source costs more than asking about one the documents relate to the answer."""
-        if isinstance(atom, FieldOf):
-            label = atom.path[-1]
-        elif isinstance(atom, Entered):
-            label = atom.label
-        else:
+        label = _label(atom)
+        if not label:
             return 0.0
         if label not in self._related:
             self._related[label] = self._knowledge.relates(label, self._topics)
@@ -188,8 +220,11 @@ class Splits:
         for low, high in itertools.pairwise(ordered):
             if self._of_rows and not self._answers_change(numbers, low, high):
                 continue
+            if isinstance(atom, Arithmetic) and high <= 0:
+                # The other way round it is a limit above nothing.
+                continue
             test, evidence = self.limit(atom, low, high)
-            add_cost = self._extra(atom)
+            add_cost = _APART_COST if isinstance(atom, Arithmetic) else self._extra(atom)
             if evidence.fact is None:
                 cost = 2.0 + add_cost
             else:
@@ -253,6 +288,39 @@ def _sources(test: Test) -> frozenset[str]:
     if isinstance(test, Exceeds):
         return frozenset({str(test.left)})
     return frozenset(str(p) for p in parts(test) if isinstance(p, Parameter | FieldOf | Entered))
+
+
+def _comparable(left: Expression, right: Expression, pairs: Sequence[tuple[str | None, str | None]]) -> bool:
+    """Whether somebody may ask which of two sources is more.
+
+    Both are dates, or numbers with as many decimals.
+    """
+    if not all(isinstance(_plain_source(side), FieldOf | Parameter | Entered) for side in (left, right)):
+        return False
+    kinds = {_written(text) for pair in pairs for text in pair if text is not None}
+    return len(kinds) == 1 and None not in kinds
+
+
+def _written(text: str) -> str | None:
+    """How a number or a date is written; None for what is neither."""
+    if parse_date(text) is not None:
+        return "date"
+    value = number(text)
+    return None if value is None else str(value.as_tuple().exponent)
+
+
+def _label(source: Expression) -> str:
+    """What a page calls a source; empty for what no page shows."""
+    source = _plain_source(source)
+    if isinstance(source, FieldOf):
+        return source.path[-1]
+    return source.label if isinstance(source, Entered) else ""
+
+
+def _plain_source(source: Expression) -> Expression:
+    while isinstance(source, Convert):
+        source = source.of
+    return source
 
 
 def _plain(value: Decimal) -> str:

@@ -106,6 +106,14 @@ class Reading:
     unknown: int = 0
     size: int = 0
 
+    def texts(self) -> Iterator[str]:
+        """Everything that differs from page to page: what it says, and what is entered."""
+        yield from self.slots.values()
+        yield from self.controls.values()
+        for rows in self.rows.values():
+            for row in rows:
+                yield from row.texts()
+
     @property
     def fit(self) -> float:
         """Share of the page and the template that correspond, 0 to 1."""

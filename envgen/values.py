@@ -23,6 +23,10 @@ _DATE_FORMATS = (
     "%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d %b %Y", "%d %B %Y",
     "%b %d, %Y", "%B %d, %Y", "%Y/%m/%d", "%d-%m-%Y",
 )  # fmt: skip
+_DAY_FIRST = ("%d/%m/%Y", *(layout for layout in _DATE_FORMATS if layout != "%d/%m/%Y"))
+_SLASHED = re.compile(r"(?<![\d/])(\d{1,2})/(\d{1,2})/\d{4}(?![\d/])")
+DAY_FIRST = "day first"
+"""The conversion of a date such as 03/04/2026, the third of April, into one that says so itself."""
 
 
 @lru_cache(maxsize=65536)
@@ -59,12 +63,16 @@ def number(text: str) -> Decimal | None:
 
 
 @lru_cache(maxsize=16384)
-def parse_date(text: str) -> tuple[date, str] | None:
-    """The date a text says and the format it is in, or None."""
+def parse_date(text: str, day_first: bool = False) -> tuple[date, str] | None:
+    """The date a text says and the format it is in, or None.
+
+    Args:
+        day_first: What ``03/04/2026`` begins with, which it does not say itself.
+    """
     text = text.strip()
     if not 8 <= len(text) <= 18 or not any(c.isdigit() for c in text):
         return None
-    for layout in _DATE_FORMATS:
+    for layout in _layouts(day_first):
         found = date_in(text, layout)
         if found is not None:
             return found, layout
@@ -79,13 +87,30 @@ def date_in(text: str, layout: str) -> date | None:
         return None
 
 
-def date_layout(texts: Iterable[str]) -> str | None:
-    """The format in which all of these texts are dates: what one leaves open, another may say."""
+def date_layout(texts: Iterable[str], day_first: bool = False) -> str | None:
+    """The format in which all of these texts are dates: what one leaves open, another may say.
+
+    Args:
+        day_first: See :func:`parse_date`; where the texts say it themselves, that counts.
+    """
     said = list(texts)
     if not said or parse_date(said[0]) is None:
         return None
-    fitting = (way for way in _DATE_FORMATS if all(date_in(text, way) is not None for text in said))
-    return next(fitting, None)
+    layouts = _layouts(day_first)
+    return next((way for way in layouts if all(date_in(text, way) is not None for text in said)), None)
+
+
+def begins_with_day(texts: Iterable[str]) -> bool:
+    """Whether dates such as 03/04/2026 begin with the day where these texts come from.
+
+    Those of which only one reading is a date say so; where none does, they begin with the month.
+    """
+    pairs = {(int(found[1]), int(found[2])) for text in texts for found in _SLASHED.finditer(text)}
+    return sum(first > 12 for first, _ in pairs) > sum(second > 12 for _, second in pairs)
+
+
+def _layouts(day_first: bool) -> tuple[str, ...]:
+    return _DAY_FIRST if day_first else _DATE_FORMATS
 
 
 def compared(one: str, other: str) -> int | None:
@@ -155,6 +180,11 @@ def _dated(layout: str) -> Callable[[str], str | None]:
     return convert
 
 
+def _day_first(text: str) -> str | None:
+    found = date_in(text, "%d/%m/%Y")
+    return None if found is None else found.isoformat()
+
+
 def _split(separator: str, last: bool) -> Callable[[str], str | None]:
     def convert(text: str) -> str | None:
         if separator not in text:
@@ -190,6 +220,7 @@ CONVERSIONS: dict[str, Callable[[str], str | None]] = {
     "number,2": _plain(2, ","),
     "number,0": _plain(0, ","),
     **{f"date {layout}": _dated(layout) for layout in _DATE_FORMATS},
+    DAY_FIRST: _day_first,
     **{f"time {layout}": _timed(layout) for layout in TIME_LAYOUTS},
     "upper": str.upper,
     "lower": str.lower,
@@ -214,7 +245,9 @@ CONVERSIONS: dict[str, Callable[[str], str | None]] = {
     **{f"first {n}": _head(n) for n in (1, 2, 3, 4)},
     **{f"last {n}": _tail(n) for n in (2, 3, 4, 5)},
 }
+_LAST_DAY = date(2026, 12, 31)
 CONVERSION_WORDS = {
+    DAY_FIRST: "as a date",
     "number": "as a plain number",
     "number.2": "with two decimals",
     "number.0": "without decimals",
@@ -222,6 +255,18 @@ CONVERSION_WORDS = {
     "number,0": "with thousands separated",
     "no blanks": "without blanks",
     "digits": "digits only",
+    "trimmed": "without blanks around it",
+    "upper": "in capitals",
+    "lower": "in small letters",
+    "title": "with each word capitalised",
+    **{f"date {layout}": f"written as {_LAST_DAY.strftime(layout)}" for layout in _DATE_FORMATS},
+    "time 24 h": "written as 19:45",
+    "time 12 h": "written as 7:45 PM",
+    **{f"first {n}": f"(its first {n} characters)" for n in (2, 3, 4)},
+    **{f"last {n}": f"(its last {n} characters)" for n in (2, 3, 4, 5)},
+    "first 1": "(its first character)",
+    "first word": "(up to its first blank)",
+    "last word": "(after its last blank)",
     "first word bare": "(its first word)",
     "last word bare": "(its last word)",
 }

@@ -23,6 +23,7 @@ from envgen.expressions import (
     FieldOf,
     Foremost,
     Instruction,
+    Joined,
     Keep,
     Lookup,
     Mapped,
@@ -80,6 +81,10 @@ def in_words(expression: Expression | Test, names: Mapping[str, str] | None = No
         case Arithmetic():
             if expression.how == "days":
                 return f"{say(expression.left)} and {say(expression.right)} days"
+            if expression.how == "between":
+                return f"the days from {say(expression.right)} to {say(expression.left)}"
+            if expression.how == "percent":
+                return f"the per cent by which {say(expression.left)} is more than {say(expression.right)}"
             sign = {"plus": "+", "minus": "−", "times": "×"}[expression.how]
             return f"{say(expression.left)} {sign} {say(expression.right)}"
         case Aggregate():
@@ -95,6 +100,9 @@ def in_words(expression: Expression | Test, names: Mapping[str, str] | None = No
             )
             most = "smallest" if expression.direction == ASCENDING else "largest"
             return f"the one with the {most} “{expression.field}” of {rows}"
+        case Joined():
+            said = (p.text if isinstance(p, Constant) else f"[{say(p)}]" for p in expression.parts)
+            return f"the text {''.join(said)}"
         case Choose():
             return f"if {say(expression.test)} then {say(expression.then)}, else {say(expression.otherwise)}"
         case Equal():

@@ -373,6 +373,7 @@ class Workflow(_Data):
 
     Attributes:
         caseless: Controls in which upper and lower case are the same, as an expert says.
+        day_first: How dates are to be read, see :func:`envgen.values.parse_date`.
         session: What stays the same throughout an episode, with the texts that recordings show.
         session_entities: Which of that names a record, and of what.
     """
@@ -394,6 +395,7 @@ class Workflow(_Data):
     answer: Expression | None = None
     free_fields: tuple[str, ...] = ()
     caseless: tuple[str, ...] = ()
+    day_first: bool = False
     tables: tuple[TableData, ...] = ()
     findings: tuple[Finding, ...] = ()
     longest: int = 30

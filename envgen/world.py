@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 from envgen.kinds import PageKind, Records, Visit, record_slots
 from envgen.linking import Linker
 from envgen.pages import address_pattern, classify, cluster, data_texts, template_of
 from envgen.templates import Reading, read
 from envgen.traces import Page, Trace
+from envgen.values import begins_with_day
 from ingest.action import FILLABLE_ROLES, resolve
 
 
@@ -67,6 +69,11 @@ class World:
         """Every page seen, with its kind."""
         for (page_id, _), reading in self._readings.items():
             yield self.kinds[page_id], reading
+
+    @cached_property
+    def day_first(self) -> bool:
+        """Whether dates such as 03/04/2026 begin with the day, see :func:`envgen.values.begins_with_day`."""
+        return begins_with_day(text for _, reading in self.all_readings() for text in reading.texts())
 
     def _visits(self, trace: Trace) -> list[Visit]:
         visits = []

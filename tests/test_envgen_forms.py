@@ -60,7 +60,7 @@ def test_the_program_passes_fresh_tasks_and_nothing_done_does_not(make: Callable
 
 def test_a_time_is_entered_in_the_fields_own_format_and_the_page_repeats_the_instruction() -> None:
     workflow = compiled(appointment)
-    assert rules(workflow) == ["the instruction's time (time 24 h)"]
+    assert rules(workflow) == ["the instruction's time written as 19:45"]
     env = WorkflowEnv(workflow)
     for task in make_tasks(workflow, "train", 5):
         assert env.reset(task).text.startswith(task.instruction)
