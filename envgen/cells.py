@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -14,6 +15,20 @@ class Table(Protocol):
 
     @property
     def rows(self) -> Sequence[Sequence[str]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TableFact:
+    """A table of a document, ready for look-ups."""
+
+    id: str
+    document: str
+    dated: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def column(self, name: str) -> int:
+        return self.header.index(name)
 
 
 class Cells:

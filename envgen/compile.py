@@ -108,7 +108,9 @@ def compile_workflow(
         caseless=either_case,
         day_first=world.day_first,
         tables=tuple(
-            TableData(id=t.id, header=t.header, rows=t.rows) for t in knowledge.tables if t.id in used
+            TableData(id=t.id, header=t.header, rows=t.rows)
+            for t in (*knowledge.tables, *knowledge.pairs)
+            if t.id in used
         ),
         findings=tuple(findings + models.findings + program.findings + proposals.findings()),
         longest=program.longest,

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 
-from envgen.cells import Cells
+from envgen.bands import Bands, bands
+from envgen.cells import Cells, TableFact
+from envgen.paired import paired
 from envgen.values import number
 from ingest.document import Document
 
@@ -27,20 +29,6 @@ _NUMBER = re.compile(
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+")
 _WINDOW = 40
 _STEM = 5
-
-
-@dataclass(frozen=True, slots=True)
-class TableFact:
-    """A table of a document, ready for look-ups."""
-
-    id: str
-    document: str
-    dated: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def column(self, name: str) -> int:
-        return self.header.index(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +53,16 @@ class Knowledge:
 
     Attributes:
         day_first: How dates are to be read, see :func:`envgen.values.parse_date`.
+        pairs: The documents' tables as they are looked up by two keys, see :mod:`envgen.paired`.
+        bands: What tables say by numbers from here to there.
     """
 
     documents: Sequence[Document] = ()
     day_first: bool = False
     tables: list[TableFact] = field(default_factory=list)
     numbers: list[NumberFact] = field(default_factory=list)
+    pairs: list[TableFact] = field(default_factory=list)
+    bands: list[Bands] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for document in self.documents:
@@ -86,6 +78,8 @@ class Knowledge:
                 table_id += f" ({index + 1})"
             rows = tuple(tuple(cell.strip() for cell in row) for row in table.rows)
             self.tables.append(TableFact(table_id, document.source, dated, header, rows))
+            self.pairs += paired(self.tables[-1])
+            self.bands += bands(self.tables[-1])
             for row in rows:
                 self.numbers += number_facts(" | ".join(row), document.source, dated)
         for sentence in _SENTENCE.split(document.text):
@@ -119,7 +113,7 @@ class Knowledge:
         return len(text) >= 2 and text.lower() in self.vocabulary
 
     def table(self, table_id: str) -> TableFact:
-        return next(table for table in self.tables if table.id == table_id)
+        return next(table for table in (*self.tables, *self.pairs) if table.id == table_id)
 
     @cached_property
     def cells(self) -> Cells:

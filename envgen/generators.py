@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
+from envgen.cells import Cells
 from envgen.draws import like, with_prefix
 from envgen.expressions import (
     Above,
@@ -24,6 +25,8 @@ from envgen.expressions import (
     Expression,
     FieldOf,
     Foremost,
+    Joined,
+    Lookup,
     Parameter,
     Test,
     evaluate,
@@ -121,6 +124,30 @@ class Generator:
             any(True for _ in rows_for(picked.entity, picked.where, asked)) for picked in self._picked
         )
 
+    def _has_entries(
+        self, records: Mapping[str, Mapping[str, Record]], parameters: Mapping[str, str]
+    ) -> bool:
+        """Whether tables have an entry for whatever rules look up by two things of the task's record.
+
+        Each of the two comes from the recordings or the table; not every pair of them is in it.
+        """
+        fields: dict[tuple[str, tuple[str, ...]], str] = {}
+        for root, entity in self.roots.items():
+            own = records[entity].get(parameters.get(root, ""), {})
+            fields |= {(root, (name,)): text for name, text in own.items()}
+        asked = Asked(parameters, fields, self._cells)
+        return not any(
+            evaluate(each.of, asked) is not None and evaluate(each, asked) is None for each in self._by_two
+        )
+
+    @cached_property
+    def _by_two(self) -> list[Lookup]:
+        return [p for p in self.expressions if isinstance(p, Lookup) and isinstance(p.of, Joined)]
+
+    @cached_property
+    def _cells(self) -> Cells:
+        return Cells({table.id: table for table in self.workflow.tables}.__getitem__)
+
     @cached_property
     def _keys(self) -> dict[str, tuple[str, ...]]:
         """What the tables know of each parameter that is looked up in one."""
@@ -184,7 +211,9 @@ class Generator:
         for maker in self._makers.values():
             maker.settle(rng, records)
         self._compare(rng, records, main)
-        if split is not None and not self._has_picked(records, parameters):
+        if split is not None and not (
+            self._has_picked(records, parameters) and self._has_entries(records, parameters)
+        ):
             return None
         told = self.told_apart(parameters, records)
         if split is not None and told and not belongs(told, split):

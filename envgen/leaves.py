@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
+from envgen.bands import Bands
+from envgen.cells import TableFact
 from envgen.documents import Knowledge
 from envgen.explanations import Candidate, Example
 from envgen.expressions import (
@@ -14,14 +17,17 @@ from envgen.expressions import (
     Entered,
     Expression,
     FieldOf,
+    Joined,
     Keep,
     Lookup,
     Mapped,
     Parameter,
     Told,
+    evaluate,
 )
 from envgen.joining import joined, places
-from envgen.values import CONVERSIONS, DAY_FIRST, convert
+from envgen.paired import BETWEEN
+from envgen.values import CONVERSIONS, DAY_FIRST, convert, number
 
 # Shorter texts stand in others by accident.
 _TELLING = 4
@@ -98,6 +104,10 @@ class Leaves:
             self._conversions(atom, values, outputs, add, dated=atom not in plain)
         for table in self._knowledge.tables:
             self._lookups(table.id, outputs, add)
+        for table in self._knowledge.pairs:
+            self._paired_lookups(table, outputs, add)
+        for bands in self._knowledge.bands:
+            self._banded(bands, outputs, add)
         self._maps(outputs, found)
         if not any(candidate.mask == self._all for candidate in found):
             for whole, texts in joined(outputs, [*self._values, *dates, *self._more]):
@@ -157,6 +167,37 @@ class Leaves:
                     add(
                         expression, [None if row is None else row[at] for row in rows], _atom_cost(atom) + 1.0
                     )
+
+    def _paired_lookups(self, table: TableFact, outputs: Sequence[str], add: _Add) -> None:
+        """Look-ups by two things at once, see :mod:`envgen.paired`."""
+        columns = [at for at in range(1, len(table.header)) if {row[at] for row in table.rows} & set(outputs)]
+        if not columns:
+            return
+        where = {row[0].casefold(): row for row in table.rows}
+        sides = [{key.split(BETWEEN)[side] for key in where} for side in (0, 1)]
+        one, other = (
+            [s for s in self._values if sum((v or "").casefold() in known for v in s[1]) * 2 >= len(outputs)]
+            for known in sides
+        )
+        for (left, a), (right, b) in itertools.product(one, other):
+            if left == right:
+                continue
+            keys = [None if x is None or y is None else x + BETWEEN + y for x, y in zip(a, b, strict=True)]
+            rows = [None if key is None else where.get(key.casefold()) for key in keys]
+            of = Joined(parts=(left, Constant(text=BETWEEN), right))
+            cost = 1.0 + _atom_cost(left) + 0.5 * _atom_cost(right)
+            for at in columns:
+                made = Lookup(table=table.id, key_column=table.header[0], column=table.header[at], of=of)
+                add(made, [None if row is None else row[at] for row in rows], cost)
+
+    def _banded(self, bands: Bands, outputs: Sequence[str], add: _Add) -> None:
+        """What a table says by numbers from here to there."""
+        if len(set(bands.texts) & set(outputs)) < 2:
+            return
+        for atom, values in self._values:
+            if all(value is not None and number(value) is not None for value in values):
+                rule = bands.rule(atom)
+                add(rule, [evaluate(rule, e.context) for e in self._examples], 1.0 + _atom_cost(atom))
 
     def _maps(self, outputs: Sequence[str], found: list[Candidate]) -> None:
         """Maps from a category to an answer that repeat themselves often enough to be believed."""

@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from envgen.documents import Knowledge, TableFact
+from envgen.cells import TableFact
+from envgen.documents import Knowledge
 from envgen.explanations import Example, Explanation
 from envgen.expressions import Among, Constant, Expression, Test, evaluate, parts
 from envgen.leaves import Values

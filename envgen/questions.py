@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from envgen.answers import FILE, Answers, question_id
-from envgen.documents import Knowledge, TableFact
+from envgen.cells import TableFact
+from envgen.documents import Knowledge
 from envgen.explanations import Example, Explanation
 from envgen.expressions import (
     Among,

@@ -13,11 +13,11 @@ from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
-_CURRENCY = r"(?:EUR|USD|GBP|CHF|JPY|SEK|NOK|DKK|PLN|CZK|CAD|AUD|INR|CNY|BRL|[$€£¥])"
+CURRENCY = r"(?:EUR|USD|GBP|CHF|JPY|SEK|NOK|DKK|PLN|CZK|CAD|AUD|INR|CNY|BRL|[$€£¥])"
 _NUMBER = re.compile(
-    rf"(?P<sign>[-−(]?)\s*(?:{_CURRENCY}\s*)?(?P<sign2>[-−]?)"
+    rf"(?P<sign>[-−(]?)\s*(?:{CURRENCY}\s*)?(?P<sign2>[-−]?)"
     r"(?P<digits>\d{1,3}(?:[,.' ]\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d+)?)"
-    rf"\s*(?:{_CURRENCY}|%)?\s*\)?"
+    rf"\s*(?:{CURRENCY}|%)?\s*\)?"
 )
 _DATE_FORMATS = (
     "%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d %b %Y", "%d %B %Y",

@@ -13,6 +13,7 @@ from ingest.recording import RecordedStep, Recording, Snapshot
 from ingest.snapshot import Node, render
 
 SUPPLIERS = ("Alder Ltd", "Birch & Co", "Cedar GmbH", "Dogwood SA", "Elm plc")
+REGIONS = ("North", "South", "Overseas")
 FIELDS = ("Value date", "Pay by", "Memo")
 DECISIONS = ("Pay", "Dispute", "Deduct")
 COUNT = 16
@@ -27,6 +28,7 @@ def slashed(day: date) -> str:
 class Invoice:
     number: str
     supplier: str
+    region: str
     billed: int
     ordered: int
     promised: date
@@ -37,6 +39,7 @@ class Invoice:
         return {
             "Number": self.number,
             "Supplier": self.supplier,
+            "Region": self.region,
             "Billed": f"{self.billed / 100:,.2f}",
             "Ordered": f"{self.ordered / 100:,.2f}",
             "Promised": slashed(self.promised),
@@ -95,7 +98,15 @@ def invoices(seed: int, count: int = 6) -> list[Invoice]:
         promised = date(2026, 1, 2) + timedelta(days=rng.randrange(330))
         delivered = promised + timedelta(days=rng.choice([0, 0, 1, 4, 5, 6, 9, 33, -1, -6, -30]))
         found.append(
-            Invoice(f"B-{number}", rng.choice(SUPPLIERS), billed, max(ordered, 100), promised, delivered)
+            Invoice(
+                f"B-{number}",
+                rng.choice(SUPPLIERS),
+                rng.choice(REGIONS),
+                billed,
+                max(ordered, 100),
+                promised,
+                delivered,
+            )
         )
     return found
 

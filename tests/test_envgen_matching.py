@@ -46,8 +46,8 @@ def test_rules_compare_fields_and_read_dates_with_the_day_first() -> None:
         "Pay by": "“Delivered” as a date and “30” days written as 31/12/2026",
         "Memo": "if “Billed” is above “Ordered” then the text Dispute [the instruction's number]: please see "
         "[“Supplier”], else if “Delivered” as a date is above “Promised” as a date then the text Deduct [the "
-        "instruction's number]: please see [“Supplier”], else the text [“Supplier”]/[the instruction's number]"
-        ", delivered [the chosen “Value date” written as 31.12.2026]",
+        "instruction's number]: please see [“Supplier”], else the text [“Supplier”]/[the instruction's "
+        "number], delivered [the chosen “Value date” written as 31.12.2026]",
         "Decision": "if “Billed” is above “Ordered” then “Dispute”, else if “Delivered” as a date is above "
         "“Promised” as a date then “Deduct”, else left as it is",
     }
