@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from envgen.arranged import ASCENDING, DESCENDING, comparisons
-from envgen.explanations import Example
+from envgen.explanations import Example, Values
 from envgen.expressions import (
     Aggregate,
     All,
@@ -28,7 +28,6 @@ from envgen.expressions import (
     evaluate,
 )
 from envgen.expressions import test as holds
-from envgen.leaves import Values
 from envgen.rows import EXACT, ROW, Row, aggregated, calculated, later
 from envgen.values import number, parse_date
 

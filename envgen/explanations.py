@@ -9,6 +9,9 @@ from envgen.documents import NumberFact
 from envgen.examples import Known
 from envgen.expressions import Above, Expression, Test
 
+Values = list[tuple[Expression, list[str | None]]]
+"""Sources with what they are in every example."""
+
 
 @dataclass(frozen=True, slots=True)
 class Example:

@@ -237,7 +237,7 @@ class Generator:
                 if rng.random() < CLOSE:
                     fields: dict[tuple[str, tuple[str, ...]], str]
                     fields = {(root, (name,)): text for name, text in record.items()}
-                    put_beside(rng, part, record, root, Asked({}, fields))
+                    put_beside(rng, part, record, root, Asked({}, fields, self._cells))
 
     def _plant(
         self,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 
-from envgen.bands import Bands
-from envgen.cells import TableFact
 from envgen.documents import Knowledge
-from envgen.explanations import Candidate, Example
+from envgen.explanations import Candidate, Example, Values
 from envgen.expressions import (
+    Above,
     Aggregate,
     Arithmetic,
+    Choose,
     Constant,
     Convert,
     Entered,
@@ -23,16 +22,13 @@ from envgen.expressions import (
     Mapped,
     Parameter,
     Told,
-    evaluate,
 )
 from envgen.joining import joined, places
-from envgen.paired import BETWEEN
-from envgen.values import CONVERSIONS, DAY_FIRST, convert, number
+from envgen.lookups import found_in_tables
+from envgen.values import CONVERSIONS, DAY_FIRST, convert
 
 # Shorter texts stand in others by accident.
 _TELLING = 4
-Values = list[tuple[Expression, list[str | None]]]
-"""Sources with what they are in every example."""
 _Add = Callable[[Expression, Sequence[str | None], float], None]
 
 
@@ -57,6 +53,7 @@ class Leaves:
 
     Args:
         typed: The sources as they are converted, see :func:`as_dates`.
+        looked_up: What tables say of the sources, see :func:`envgen.lookups.looked_up`.
         more: Further sources, for whole answers only: no test asks about them.
     """
 
@@ -65,12 +62,14 @@ class Leaves:
         examples: Sequence[Example],
         values: Values,
         typed: Values,
+        looked_up: Values,
         knowledge: Knowledge,
         more: Values,
     ) -> None:
         self._examples = examples
         self._values = values
         self._typed = typed
+        self._looked_up = looked_up
         self._more = more
         self._knowledge = knowledge
         self._all = (1 << len(examples)) - 1
@@ -102,16 +101,12 @@ class Leaves:
         for atom, values in (*self._values, *dates, *self._more):
             add(atom, values, _atom_cost(atom))
             self._conversions(atom, values, outputs, add, dated=atom not in plain)
-        for table in self._knowledge.tables:
-            self._lookups(table.id, outputs, add)
-        for table in self._knowledge.pairs:
-            self._paired_lookups(table, outputs, add)
-        for bands in self._knowledge.bands:
-            self._banded(bands, outputs, add)
+        for rule, texts in found_in_tables(self._examples, self._values, self._looked_up, self._knowledge):
+            add(rule, texts, _atom_cost(rule))
         self._maps(outputs, found)
         if not any(candidate.mask == self._all for candidate in found):
-            for whole, texts in joined(outputs, [*self._values, *dates, *self._more]):
-                add(whole, texts, 1.0 + sum(0.4 * _atom_cost(part) for part in _known(whole)))
+            for whole, made in joined(outputs, [*self._values, *dates, *self._more]):
+                add(whole, made, 1.0 + sum(0.4 * _atom_cost(part) for part in _known(whole)))
         return sorted(found, key=lambda c: c.cost)
 
     def _own(self, text: str) -> bool:
@@ -143,62 +138,6 @@ class Leaves:
                 cost += 1.0
             add(Convert(how=how, of=atom), converted, _atom_cost(atom) + cost)
 
-    def _lookups(self, table_id: str, outputs: Sequence[str], add: _Add) -> None:
-        table = self._knowledge.table(table_id)
-        wanted = set(outputs)
-        columns = [
-            at for at in range(len(table.header)) if wanted & {row[at] for row in table.rows if row[at]}
-        ]
-        if not columns or len(table.rows) < 2:
-            return
-        for key_at, key_name in enumerate(table.header):
-            keys = [row[key_at].casefold() for row in table.rows]
-            if len(set(keys)) < len(keys) or not key_name:
-                continue
-            where = dict(zip(keys, table.rows, strict=True))
-            for atom, values in self._values:
-                rows = [None if v is None else where.get(v.casefold()) for v in values]
-                if sum(row is not None for row in rows) * 2 < len(rows):
-                    continue
-                for at in columns:
-                    if at == key_at or not table.header[at]:
-                        continue
-                    expression = Lookup(table=table_id, key_column=key_name, column=table.header[at], of=atom)
-                    add(
-                        expression, [None if row is None else row[at] for row in rows], _atom_cost(atom) + 1.0
-                    )
-
-    def _paired_lookups(self, table: TableFact, outputs: Sequence[str], add: _Add) -> None:
-        """Look-ups by two things at once, see :mod:`envgen.paired`."""
-        columns = [at for at in range(1, len(table.header)) if {row[at] for row in table.rows} & set(outputs)]
-        if not columns:
-            return
-        where = {row[0].casefold(): row for row in table.rows}
-        sides = [{key.split(BETWEEN)[side] for key in where} for side in (0, 1)]
-        one, other = (
-            [s for s in self._values if sum((v or "").casefold() in known for v in s[1]) * 2 >= len(outputs)]
-            for known in sides
-        )
-        for (left, a), (right, b) in itertools.product(one, other):
-            if left == right:
-                continue
-            keys = [None if x is None or y is None else x + BETWEEN + y for x, y in zip(a, b, strict=True)]
-            rows = [None if key is None else where.get(key.casefold()) for key in keys]
-            of = Joined(parts=(left, Constant(text=BETWEEN), right))
-            cost = 1.0 + _atom_cost(left) + 0.5 * _atom_cost(right)
-            for at in columns:
-                made = Lookup(table=table.id, key_column=table.header[0], column=table.header[at], of=of)
-                add(made, [None if row is None else row[at] for row in rows], cost)
-
-    def _banded(self, bands: Bands, outputs: Sequence[str], add: _Add) -> None:
-        """What a table says by numbers from here to there."""
-        if len(set(bands.texts) & set(outputs)) < 2:
-            return
-        for atom, values in self._values:
-            if all(value is not None and number(value) is not None for value in values):
-                rule = bands.rule(atom)
-                add(rule, [evaluate(rule, e.context) for e in self._examples], 1.0 + _atom_cost(atom))
-
     def _maps(self, outputs: Sequence[str], found: list[Candidate]) -> None:
         """Maps from a category to an answer that repeat themselves often enough to be believed."""
         for atom, values in self._values:
@@ -226,6 +165,14 @@ def _atom_cost(atom: Expression) -> float:
         return 1.15
     if isinstance(atom, Convert) and atom.how == DAY_FIRST:
         return 0.05 + _atom_cost(atom.of)
+    if isinstance(atom, Lookup):
+        return 1.0 + _atom_cost(atom.of)
+    if isinstance(atom, Joined):
+        one, *_, other = atom.parts
+        return _atom_cost(one) + 0.5 * _atom_cost(other)
+    if isinstance(atom, Choose) and isinstance(atom.test, Above):
+        # What a scale says.
+        return 1.0 + _atom_cost(atom.test.of)
     if isinstance(atom, Arithmetic):
         return 0.9 + _atom_cost(atom.left) + (0.3 if isinstance(atom.right, Constant) else 0.5)
     if isinstance(atom, Aggregate):

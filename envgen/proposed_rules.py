@@ -15,9 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from envgen.cells import TableFact
 from envgen.documents import Knowledge
-from envgen.explanations import Example, Explanation
+from envgen.explanations import Example, Explanation, Values
 from envgen.expressions import Among, Constant, Expression, Test, evaluate, parts
-from envgen.leaves import Values
 from envgen.proposals import Proposals
 from envgen.values import CONVERSIONS, number
 from envgen.words import in_words

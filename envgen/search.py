@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from envgen.derived import derived
 from envgen.documents import Knowledge
-from envgen.explanations import Candidate, Evidence, Example, Explanation, Split
+from envgen.explanations import Candidate, Evidence, Example, Explanation, Split, Values
 from envgen.expressions import (
     Choose,
     Constant,
@@ -31,7 +31,8 @@ from envgen.expressions import (
     replaced,
     test,
 )
-from envgen.leaves import Leaves, Values, as_dates
+from envgen.leaves import Leaves, as_dates
+from envgen.lookups import looked_up
 from envgen.splits import Splits
 from envgen.values import number
 
@@ -90,7 +91,9 @@ class Search:
                 continue
             seen.add(tuple(row))
             self._values.append((atom, row))
-        self._typed = as_dates(self._values) if knowledge.day_first else self._values
+        self._looked_up = looked_up(self._values, knowledge)
+        typed = as_dates(self._values) if knowledge.day_first else self._values
+        self._typed = [*typed, *self._looked_up]
         self._derived: Values = list(derived(examples, self._typed, knowledge.day_first)) if derive else []
         self._spoken = spoken
         self._any_word = False
@@ -131,7 +134,7 @@ class Search:
 
     def _explain(self) -> Explanation:
         self._candidates = Leaves(
-            self._examples, self._values, self._typed, self._knowledge, self._derived
+            self._examples, self._values, self._typed, self._looked_up, self._knowledge, self._derived
         ).candidates()
         if self._of_rows:
             # Which rows are meant is said by what they have in common, not case by case.

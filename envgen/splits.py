@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 from envgen.documents import Knowledge
-from envgen.explanations import Evidence, Example, Split
+from envgen.explanations import Evidence, Example, Split, Values
 from envgen.expressions import (
     Above,
     Among,
@@ -20,6 +20,7 @@ from envgen.expressions import (
     Exists,
     Expression,
     FieldOf,
+    Lookup,
     Parameter,
     Says,
     Shown,
@@ -31,7 +32,6 @@ from envgen.expressions import (
     parts,
 )
 from envgen.expressions import test as holds
-from envgen.leaves import Values
 from envgen.values import FORMATS, compared, convert, number, parse_date
 from envgen.wording import words_of
 
@@ -310,7 +310,9 @@ def _written(text: str) -> str | None:
 
 
 def _label(source: Expression) -> str:
-    """What a page calls a source; empty for what no page shows."""
+    """What a page, or a table, calls a source; empty for what none shows."""
+    if isinstance(source, Lookup):
+        return source.column
     source = _plain_source(source)
     if isinstance(source, FieldOf):
         return source.path[-1]
@@ -318,7 +320,7 @@ def _label(source: Expression) -> str:
 
 
 def _plain_source(source: Expression) -> Expression:
-    while isinstance(source, Convert):
+    while isinstance(source, Convert | Lookup):
         source = source.of
     return source
 

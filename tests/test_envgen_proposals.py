@@ -27,14 +27,18 @@ from serve.proposer import EndpointProposer, private_address
 
 REGIONS = ("North", "South", "East", "West", "Centre")
 DEPOTS = {region: f"{region[0]}D-{41 + 7 * at}" for at, region in enumerate(REGIONS)}
+DOCKS = {depot: f"Q{9 + 4 * at}" for at, depot in enumerate(DEPOTS.values())}
 CUSTOMERS = {
     f"C-{random.Random(f'customer {n}').randrange(1000, 9999)}": random.Random(f"region {n}").choice(REGIONS)
     for n in range(40)
 }
 RULE = {
     "lookup": {
-        "table": 1, "key": "Region", "column": "Depot",
-        "of": {"lookup": {"table": 0, "key": "Customer", "column": "Region", "of": {"source": 0}}},
+        "table": 1, "key": "Depot", "column": "Dock",
+        "of": {"lookup": {
+            "table": 2, "key": "Region", "column": "Depot",
+            "of": {"lookup": {"table": 0, "key": "Customer", "column": "Region", "of": {"source": 0}}},
+        }},
     }
 }  # fmt: skip
 
@@ -44,14 +48,14 @@ def branch(test: Any) -> Any:
 
 
 def dispatch(number: int) -> Recording:
-    """The depot of a customer's region: two tables, one after the other."""
+    """The dock of the depot of a customer's region: three tables, one after the other."""
     customer = list(CUSTOMERS)[number]
     order = f"{random.Random(f'order {number}').randrange(100_000, 999_999)}"
-    fields = (Node("textbox", "Order"), Node("textbox", "Customer"), Node("textbox", "Depot"))
+    fields = (Node("textbox", "Order"), Node("textbox", "Customer"), Node("textbox", "Dock"))
     form = Form(lambda _: [Node("heading", "Dispatch"), *fields, Node("button", "Send")])
     form.do(f'fill textbox "Order": {order}')
     form.do(f'fill textbox "Customer": {customer}')
-    form.do(f'fill textbox "Depot": {DEPOTS[CUSTOMERS[customer]]}')
+    form.do(f'fill textbox "Dock": {DOCKS[DEPOTS[CUSTOMERS[customer]]]}')
     form.do('click button "Send"')
     return form.recording("dispatch", number, f"Dispatch order {order} of {customer}.")
 
@@ -60,6 +64,7 @@ def documents() -> list[Document]:
     tables = (
         Table(name="Customers", header=("Customer", "Region"), rows=tuple(CUSTOMERS.items())),
         Table(name="Depots", header=("Region", "Depot"), rows=tuple(DEPOTS.items())),
+        Table(name="Docks", header=("Depot", "Dock"), rows=tuple(DOCKS.items())),
     )
     return [Document(id="d1", source="depots.xlsx", media_type="text/markdown", text="", tables=tables)]
 
@@ -111,7 +116,7 @@ def test_a_rule_the_search_cannot_find_is_taken_when_every_recording_agrees_and_
     ("said", "reason"),
     [
         ({"lookup": {**RULE["lookup"], "of": {"source": 0}}}, "are other ones"),
-        ({"text": DEPOTS["North"]}, "are other ones"),
+        ({"text": DOCKS[DEPOTS["North"]]}, "are other ones"),
         ({"source": 99}, "no source 99"),
         ({"source": True}, "no source True"),
         ({"lookup": {**RULE["lookup"], "column": "Phone"}}, "no column 'Phone'"),
@@ -139,12 +144,12 @@ def test_a_rule_that_only_lists_the_recordings_is_dropped() -> None:
     said: Any = {"text": "?"}
     for customer in list(CUSTOMERS)[:12]:
         test = {"one_of": {"of": {"source": 0}, "texts": [customer]}}
-        said = {"if": {"test": test, "then": {"text": DEPOTS[CUSTOMERS[customer]]}, "else": said}}
+        said = {"if": {"test": test, "then": {"text": DOCKS[DEPOTS[CUSTOMERS[customer]]]}, "else": said}}
     _, record = compiled(Written(rules=[said]))
     assert "nested" in record[0].reason
     by_depot: dict[str, list[str]] = {}
     for customer in list(CUSTOMERS)[:12]:
-        by_depot.setdefault(DEPOTS[CUSTOMERS[customer]], []).append(customer)
+        by_depot.setdefault(DOCKS[DEPOTS[CUSTOMERS[customer]]], []).append(customer)
     said = {"text": "?"}
     for depot, customers in by_depot.items():
         test = {"one_of": {"of": {"source": 0}, "texts": customers}}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Callable
+from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
 from envgen_matching import REGIONS, SUPPLIERS, case, record, right
@@ -46,6 +47,11 @@ SCALE = Table(
     ),
 )
 COMPILED = 12
+Rule = Callable[[dict[str, str]], dict[str, str]]
+
+
+def _amount(text: str) -> Decimal:
+    return Decimal(text.replace(",", ""))
 
 
 def policy(table: Table) -> list[Document]:
@@ -58,7 +64,7 @@ def by_account(shown: dict[str, str]) -> dict[str, str]:
 
 
 def by_amount(shown: dict[str, str]) -> dict[str, str]:
-    billed = Decimal(shown["Billed"].replace(",", ""))
+    billed = _amount(shown["Billed"])
     who = (
         "Clerk"
         if billed <= 500
@@ -107,6 +113,77 @@ def test_a_scale_is_known_beyond_what_recordings_show() -> None:
     assert by_clerks
     for number in by_clerks:
         assert replay(found, trace(record(number, by_amount), parser)).score.passed
+
+
+TERMS = Table(
+    name="Terms",
+    header=("Supplier", "Limit", "Owner", "Rate"),
+    rows=tuple(
+        (supplier, limit, owner, rate)
+        for supplier, limit, owner, rate in zip(
+            SUPPLIERS,
+            ("500.00", "2,000.00", "3,500.00", "5,000.00", "7,000.00"),
+            ("Ann", "Bob", "Cyd", "Dan", "Eve"),
+            ("0.02", "0.05", "0.1", "0.03", "0.01"),
+            strict=True,
+        )
+    ),
+)
+DESKS = Table(
+    name="Desks",
+    header=("Owner", "Desk"),
+    rows=tuple((row[2], f"D-{17 * at + 3}") for at, row in enumerate(TERMS.rows)),
+)
+
+
+def terms(shown: dict[str, str]) -> dict[str, str]:
+    (row,) = (row for row in TERMS.rows if row[0] == shown["Supplier"])
+    return dict(zip(TERMS.header, row, strict=True))
+
+
+def over_own_limit(shown: dict[str, str]) -> dict[str, str]:
+    over = _amount(shown["Billed"]) > _amount(terms(shown)["Limit"])
+    return {**right(shown), "Memo": "Checked", "Decision": "Dispute" if over else "Pay"}
+
+
+def desk_of_owner(shown: dict[str, str]) -> dict[str, str]:
+    return {**right(shown), "Memo": dict(DESKS.rows)[terms(shown)["Owner"]], "Decision": "Pay"}  # type: ignore[arg-type]
+
+
+def share(shown: dict[str, str]) -> dict[str, str]:
+    part = _amount(shown["Billed"]) * Decimal(terms(shown)["Rate"])
+    return {**right(shown), "Memo": f"{part.quantize(Decimal('0.01'), ROUND_HALF_UP)}", "Decision": "Pay"}
+
+
+LIMIT, OWNER, RATE = (
+    f"“{name}” in policy.docx: Terms where “Supplier” is “Supplier”" for name in TERMS.header[1:]
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "field", "said"),
+    [
+        (over_own_limit, "Decision", f"if “Billed” is above {LIMIT} then “Dispute”, else left as it is"),
+        (desk_of_owner, "Memo", f"“Desk” in policy.docx: Desks where “Owner” is {OWNER}"),
+        (share, "Memo", f"“Billed” × {RATE}"),
+    ],
+)
+def test_rules_go_on_from_what_a_table_says(rule: Rule, field: str, said: str) -> None:
+    recordings, parser = [record(number, rule) for number in range(28)], Parser()
+    (policies,) = policy(TERMS)
+    documents = [policies.model_copy(update={"tables": (TERMS, DESKS)})]
+    found = compile_workflow(recordings[:16], documents, parser=parser)
+    assert rules(found)[field] == said
+    for one in recordings[16:]:
+        assert replay(found, trace(one, parser)).score.passed
+    env = WorkflowEnv(found)
+    for task in make_tasks(found, "test", 20):
+        env.reset(task)
+        (key,) = task.parameters.values()
+        (records,) = env.instance.records.values()
+        shown = records[key]
+        for write in env.expected.writes:
+            assert dict(write.values)[field] == rule(shown)[field], shown
 
 
 _ENDS = {"a": ((500, False), (3000, False)), "b": ((500, True), (3000, False)), "c": ((500, True),)}
