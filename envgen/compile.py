@@ -19,6 +19,8 @@ from envgen.modelling import Modeller
 from envgen.options import complete_options
 from envgen.program import Program, Programmer
 from envgen.proposals import Proposals
+from envgen.proposed_checks import second_opinion
+from envgen.proposed_distractors import with_distractors
 from envgen.proposed_wordings import propose_wordings
 from envgen.spelling import caseless
 from envgen.traces import Parser, Trace, trace
@@ -77,17 +79,22 @@ def compile_workflow(
     worked_on = {r for loop in loops for r in loop.worked}
     findings += _about_recordings(recordings, traces, instructions, behaviour, world, worked_on)
     either_case = caseless(world, behaviour, program.plans, given, program.findings)
-    findings += _unasked(given)
     expressions = list(_expressions(models, program, writes))
     wordings = propose_wordings(proposals, instructions, expressions)
-    used = {p.table for e in expressions for p in parts(e) if isinstance(p, Lookup)}
+    told = [*expressions, *(check.test for check in program.checks)]
+    used = {p.table for e in told for p in parts(e) if isinstance(p, Lookup)}
     pages = [complete_options(page, program.plans, knowledge) for page in models.pages]
     first = next(t.start for t in traces if t.start is not None)
     session: dict[str, list[str]] = {}
     for fields in world.session.values():
         for name, text in fields.items():
             session.setdefault(name, []).append(text)
-    return Workflow(
+    entities = with_distractors(
+        proposals,
+        entity_models(world, references(world), instructions, expressions, knowledge, program.worked),
+        expressions,
+    )
+    workflow = Workflow(
         name=recordings[0].workflow,
         recordings=tuple(t.recording for t in traces),
         start=world.page_id(first),
@@ -95,9 +102,7 @@ def compile_workflow(
         or tuple(dict.fromkeys(t.instruction for t in traces)),
         parameters=tuple(parameter_models(instructions)),
         pages=tuple(pages),
-        entities=tuple(
-            entity_models(world, references(world), instructions, expressions, knowledge, program.worked)
-        ),
+        entities=tuple(entities),
         session=tuple((name, tuple(dict.fromkeys(texts))) for name, texts in session.items()),
         session_entities=tuple((name, to) for (of, name), to in references(world).items() if of == SESSION),
         writes=tuple(writes),
@@ -112,9 +117,12 @@ def compile_workflow(
             for t in (*knowledge.tables, *knowledge.pairs)
             if t.id in used
         ),
-        findings=tuple(findings + models.findings + program.findings + proposals.findings()),
         longest=program.longest,
     )
+    doubts = second_opinion(workflow, program.checks, given)
+    findings += _unasked(given)
+    told_all = (*findings, *models.findings, *program.findings, *doubts, *proposals.findings())
+    return workflow.model_copy(update={"findings": told_all})
 
 
 def _unasked(answers: Answers) -> list[Finding]:

@@ -15,6 +15,8 @@ from envgen.workflow import Entity, FieldModel
 
 Record = dict[str, str]
 _TRIES = 400
+# How often a record that no task is about has a text that is easily taken for another one.
+_ALIKE = 0.4
 
 
 class Maker:
@@ -86,6 +88,8 @@ class Maker:
                 record[name] = like(rng, samples, self._day_first)
             if model.known and rng.random() < known:
                 record[name] = rng.choice(model.known)
+            if model.alike and not target and rng.random() < _ALIKE:
+                record[name] = rng.choice(model.alike)
         for name, model in self.fields.items():
             if name not in record and not model.optional:
                 # Rows tell less than pages: what only pages show is borrowed from another record.

@@ -83,13 +83,13 @@ def adapted(env: WorkflowEnv, action: Action) -> Action | None:
     return action
 
 
-def _worked_on(env: WorkflowEnv) -> tuple[str, str] | None:
-    """Entity and key of the record that the work is about, where it is about one."""
+def _worked_on(env: WorkflowEnv) -> tuple[str, str, Foremost | None] | None:
+    """Entity and key of the record that the work is about, if it is about one, and the rule that names it."""
     for root, entity in env.instance.roots.items():
-        return entity, env.instance.parameters[root]
+        return entity, env.instance.parameters[root], None
     for plan in env.workflow.plans:
         if isinstance(plan.key, Foremost) and (key := evaluate(plan.key, env.context)) is not None:
-            return plan.key.entity, key
+            return plan.key.entity, key, plan.key
     return None
 
 
@@ -103,7 +103,7 @@ def _aimed_at(env: WorkflowEnv, key: str) -> WorkflowEnv:
         aimed = replace(instance, parameters={**instance.parameters, root: key})
     else:
         # For the rule it is the only one, and says what the right one says.
-        entity, right = about
+        entity, right, _ = about
         aimed = replace(
             instance, records={**instance.records, entity: {key: instance.records[entity][right]}}
         )
@@ -117,14 +117,13 @@ def _others(env: WorkflowEnv, rng: random.Random) -> list[str]:
     about = _worked_on(env)
     if about is None:
         return []
-    keys = [key for key in env.state.records[about[0]] if key != about[1]]
+    entity, right, rule = about
+    keys = [key for key in env.state.records[entity] if key != right]
     rng.shuffle(keys)
-    for plan in env.workflow.plans:
-        if isinstance(plan.key, Foremost):
-            # Those beside it in the order, which a hurried reader takes for the first.
-            rule, records = plan.key, env.instance.records[about[0]]
-            order = in_order([about[1], *keys], records, rule.field, rule.by, rule.direction)
-            keys.sort(key=lambda key: abs(order.index(key) - order.index(about[1])))
+    if rule is not None:
+        # Those beside it in the order, which a hurried reader takes for the first.
+        order = in_order([right, *keys], env.instance.records[entity], rule.field, rule.by, rule.direction)
+        keys.sort(key=lambda key: abs(order.index(key) - order.index(right)))
     return keys[:_OTHERS_TRIED]
 
 

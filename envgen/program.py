@@ -34,7 +34,8 @@ from envgen.kinds import PageKind
 from envgen.loop_rules import LoopRules
 from envgen.loops import Loop
 from envgen.proposals import Proposals
-from envgen.proposed_rules import propose_rule
+from envgen.proposed_checks import Check, propose_checks
+from envgen.proposed_rules import propose_exit, propose_rule
 from envgen.questions import ENOUGH, Questions, contradiction
 from envgen.rows import ROW
 from envgen.search import Search
@@ -60,6 +61,7 @@ class Program:
     findings: list[Finding] = field(default_factory=list)
     longest: int = 0
     worked: dict[str, set[str]] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
 
 
 class Programmer:
@@ -241,6 +243,15 @@ class Programmer:
             rules.append(self._entry(kind, node.id, present, earlier))
             earlier.append(Entered(control=f"{kind.id}.{node.id}", label=kind.label_of(node.id)))
         self._questions.page_done(page_title(kind))
+        if rules:
+            self._program.checks += propose_checks(
+                self._proposals,
+                kind.id,
+                f"“{page_title(kind)}”",
+                [self._context(stay) for stay in found],
+                self._atoms(found, earlier),
+                self._knowledge,
+            )
         return rules
 
     def _entry(
@@ -292,13 +303,16 @@ class Programmer:
             return None
         found = propose_rule(self._proposals, where, examples, atoms, self._knowledge)
         if found is not None and found.expression is not None:
-            self._questions.confirm(
-                f"Proposed: {where}",
-                f"{where}: no rule was found, and a language model proposed this one: "
-                f"{in_words(found.expression)}. All {len(examples)} entries agree with it. Is it right?",
-                f"{kind.id}.{node}",
-            )
+            self._to_confirm(where, in_words(found.expression), len(examples), f"{kind.id}.{node}")
         return found
+
+    def _to_confirm(self, where: str, rule: str, count: int, control: str = "") -> None:
+        self._questions.confirm(
+            f"Proposed: {where}",
+            f"{where}: no rule was found, and a language model proposed this one: {rule}. All {count} "
+            "recorded ones agree with it. Is it right?",
+            control,
+        )
 
     def _unexplained(
         self, kind: PageKind, node: str, where: str, control: str, examples: Sequence[Example]
@@ -371,6 +385,12 @@ class Programmer:
         result = Search(
             examples, atoms, self._knowledge, self._messages(found), self._written(), spoken=called
         ).run()
+        where = f"How “{page_title(kind)}” is left"
+        if result.expression is None and contradiction(examples) is None:
+            proposed = propose_exit(self._proposals, where, examples, atoms, self._knowledge, called)
+            if proposed is not None and proposed.expression is not None:
+                self._to_confirm(where, in_words(proposed.expression), len(examples))
+                result = proposed
         if result.expression is None:
             counts = Counter(kind.nodes[e.output].label() or e.output for e in examples)
             self._program.findings.append(
@@ -387,10 +407,9 @@ class Programmer:
             )
         rule = result.expression
         if rule is not None:
-            where = f"How “{page_title(kind)}” is left"
             self._program.findings += contradicted(where, result, examples, self._knowledge, labels=called)
             rule, reasons = self._questions.settled(
-                f"How “{page_title(kind)}” is left",
+                where,
                 result,
                 examples,
                 labels={node.id: node.label() or node.role for node in kind.template.walk()},

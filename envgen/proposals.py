@@ -8,6 +8,7 @@ record, when a single one contradicts it. Compilation works without one.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ TRANSCRIPT = "proposer.json"
 _TOLD = 400
 _MOST_BYTES = 65_536
 
-Kind = Literal["rule", "instruction"]
+Kind = Literal["rule", "instruction", "distractor", "check"]
 
 
 class Proposer(Protocol):
@@ -93,12 +94,14 @@ class Proposals:
     Attributes:
         proposer: None: nobody is asked, and nothing is proposed.
         wordings: How many further instructions it is asked for.
+        more: Whether it is asked for what no rule depends on as well: checks and distractors.
         record: Every proposal so far.
         failed: Why it is not asked any more; a proposer that does not answer costs no rule.
     """
 
     proposer: Proposer | None = None
     wordings: int = 0
+    more: bool = False
     record: list[Proposal] = field(default_factory=list)
     failed: str = ""
 
@@ -177,5 +180,5 @@ def _list(said: str, key: str) -> list[Any] | None:
 
 
 def _counted(record: list[Proposal]) -> str:
-    counts = {kind: sum(p.kind == kind for p in record) for kind in ("rule", "instruction")}
-    return " and ".join(f"{n} {kind}{'s' * (n != 1)}" for kind, n in counts.items() if n)
+    counts = Counter(proposal.kind for proposal in record)
+    return " and ".join(f"{n} {kind}{'s' * (n != 1)}" for kind, n in counts.items())

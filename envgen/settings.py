@@ -32,7 +32,7 @@ class EnvgenSettings(BaseModel):
         documents: Whether questions are made from the documents.
         closed_book: Whether the base model is asked them without documents, where it is installed: what it
             knows anyway is left out. Takes about a minute on two cores.
-        proposer: A language model that may propose rules and instructions; none is asked by default.
+        proposer: A language model that may propose, see :mod:`envgen.proposals`; none is asked by default.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -155,7 +155,7 @@ def _workflow(run: Run, work: _Work, proposer: Proposer | None, wordings: int, p
     """Compile and prove one workflow: whether it is published."""
     name = work.name
     progress(f"{name}: compiling {len(work.recordings)} recordings")
-    proposals = Proposals(proposer, wordings)
+    proposals = Proposals(proposer, wordings, more=True)
     try:
         workflow = work.compiled(proposals)
     except InputError as error:

@@ -237,6 +237,7 @@ class FieldModel(_Data):
         reference: The entity whose key it holds.
         limits: Numbers that rules compare it with.
         known: Further values rules know (keys of look-up tables).
+        alike: Made-up values for records that no task is about, easily taken for recorded ones.
     """
 
     name: str
@@ -245,6 +246,7 @@ class FieldModel(_Data):
     reference: str = ""
     limits: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
 
 
 class Entity(_Data):

@@ -47,7 +47,7 @@ base = {base}
 # documents = true
 # Those that the base model answers without documents are left out (asking takes a minute or two).
 # closed_book = true
-# A language model in the client's network that may propose rules and wordings: see docs/envgen.md.
+# A language model in the client's network that may propose rules, wordings and checks: see docs/envgen.md.
 # [envgen.proposer]
 # url = "http://127.0.0.1:8000/v1"
 # model = "name"

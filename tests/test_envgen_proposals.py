@@ -14,9 +14,11 @@ from envgen_forms import Form
 from local_server import Handler, listening
 
 from envgen.compile import compile_workflow
+from envgen.environment import WorkflowEnv
 from envgen.proposals import Proposal, Proposals, Proposer
 from envgen.settings import Endpoint
 from envgen.stage import build, load_gate, load_workflow
+from envgen.tasks import make_tasks
 from fde.cli.main import main
 from fde.engagement import Engagement
 from fde.errors import InputError, WorkError
@@ -58,6 +60,23 @@ def dispatch(number: int) -> Recording:
     form.do(f'fill textbox "Dock": {DOCKS[DEPOTS[CUSTOMERS[customer]]]}')
     form.do('click button "Send"')
     return form.recording("dispatch", number, f"Dispatch order {order} of {customer}.")
+
+
+def by_rail(customer: str) -> bool:
+    return DOCKS[DEPOTS[CUSTOMERS[customer]]] in list(DOCKS.values())[:2]
+
+
+def send(number: int) -> Recording:
+    """The same form, sent by road or by rail, as the dock has it."""
+    customer = list(CUSTOMERS)[number]
+    order = f"{random.Random(f'order {number}').randrange(100_000, 999_999)}"
+    fields = (Node("textbox", "Order"), Node("textbox", "Customer"))
+    buttons = (Node("button", "By road"), Node("button", "By rail"))
+    form = Form(lambda _: [Node("heading", "Dispatch"), *fields, *buttons])
+    form.do(f'fill textbox "Order": {order}')
+    form.do(f'fill textbox "Customer": {customer}')
+    form.do(f'click button "{"By rail" if by_rail(customer) else "By road"}"')
+    return form.recording("send", number, f"Send order {order} of {customer}.")
 
 
 def documents() -> list[Document]:
@@ -110,6 +129,33 @@ def test_a_rule_the_search_cannot_find_is_taken_when_every_recording_agrees_and_
     assert any("language model proposed" in f.text and f.id for f in questions)
     assert not any(f.kind == "unexplained" for f in questions)
     assert "Customer | Region" in proposer.prompts[0] and "entered: " in proposer.prompts[0]
+
+
+def test_a_way_to_leave_a_page_that_the_search_cannot_find_may_be_proposed() -> None:
+    recordings = [send(number) for number in range(14)]
+    alone = compile_workflow(recordings, documents())
+    assert any(f.kind == "branch" for f in alone.findings)
+    # The docks are the third table here: nothing that was entered is in one of them.
+    dock = json.loads(json.dumps(RULE))
+    dock["lookup"]["table"], dock["lookup"]["of"]["lookup"]["table"] = 2, 1
+    test = {"one_of": {"of": dock, "texts": list(DOCKS.values())[:2]}}
+    said = {"if": {"test": test, "then": {"text": "By rail"}, "else": {"text": "By road"}}}
+    proposals = Proposals(Written(rules=[said]))
+    workflow = compile_workflow(recordings, documents(), proposals=proposals)
+    assert [(p.kind, p.reason) for p in proposals.record] == [("rule", "")]
+    assert not any(f.kind == "branch" for f in workflow.findings)
+    assert any("language model proposed" in f.text for f in workflow.findings if f.severity == "question")
+    env, seen = WorkflowEnv(workflow), set()
+    for task in make_tasks(workflow, "test", 10):
+        env.reset(task)
+        while (action := env.next_action()) is not None and action.verb != "done":
+            if action.verb == "click":
+                assert action.target is not None
+                seen.add(action.target.name)
+                assert (action.target.name == "By rail") == by_rail(task.parameters["customer"])
+            env.step(action)
+        assert env.score() is not None
+    assert seen == {"By road", "By rail"}
 
 
 @pytest.mark.parametrize(
@@ -255,7 +301,9 @@ def test_the_stage_asks_an_endpoint_and_keeps_what_stands(tmp_path: Path) -> Non
         assert load_gate(run, "dispatch").reasons == ()
         assert rule_of(load_workflow(run, "dispatch")).kind == "lookup"
         record = json.loads((run.path / "dispatch" / "proposals.json").read_text())
-        assert {(p["kind"], bool(p["reason"])) for p in record} == {("rule", False), ("instruction", True)}
+        assert {(p["kind"], bool(p["reason"])) for p in record} == {
+            ("rule", False), ("check", True), ("instruction", True),
+        }  # fmt: skip
         again = build(made, proposer=lambda endpoint: EndpointProposer(endpoint, made))
         assert again.id == run.id and len(asked) == count
         # Killed before its end: what was answered is not asked again.

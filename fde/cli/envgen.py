@@ -36,7 +36,7 @@ def build(ctx: typer.Context, accept_risk: AcceptRiskOption = None, as_json: Jso
 
     An environment whose verifier misses the bar is not published: exit code 1. The environment of
     questions is called documents; [envgen] in fde.toml leaves it out. A language model that [envgen.proposer]
-    names may propose rules and instructions; each is tested, or dropped.
+    names may propose rules, instructions, distractors and checks; each is tested, or dropped.
 
     Example: fde envgen build
     """
