@@ -12,9 +12,11 @@ from typing import Any
 
 from envgen.expressions import Expression, FieldOf, Test, parts
 from envgen.proposals import Proposals
+from envgen.proposed_forms import list_form
 from envgen.workflow import Entity, FieldModel
 
 _MOST = 12
+_LONGEST = 120
 _SHOWN = 20
 _FEWEST = 3
 # How much longer than the longest recorded text one may be.
@@ -64,14 +66,10 @@ def _with(proposals: Proposals, entity: Entity, field: FieldModel) -> FieldModel
         return field
     about = f"“{field.name}” of {entity.name} records"
     prompt = _TASK.format(entity=entity.name, field=field.name, texts="\n".join(texts[:_SHOWN]), most=_MOST)
-    form = {
-        "type": "object",
-        "properties": {"texts": {"type": "array", "items": {"type": "string"}, "maxItems": _MOST}},
-        "required": ["texts"],
-        "additionalProperties": False,
-    }
     standing: list[str] = []
-    for said in proposals.asked("distractor", about, prompt, form, "texts")[:_MOST]:
+    for said in proposals.asked("distractor", about, prompt, list_form("texts", _MOST, _LONGEST), "texts")[
+        :_MOST
+    ]:
         reason = _refused(said, [*texts, *standing])
         if reason:
             proposals.drop("distractor", about, said, reason)

@@ -46,7 +46,8 @@ def _object(**properties: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-_RULE, _TEST, _STRING = {"$ref": "#/$defs/rule"}, {"$ref": "#/$defs/test"}, {"type": "string"}
+_RULE, _TEST = {"$ref": "#/$defs/rule"}, {"$ref": "#/$defs/test"}
+_STRING = {"type": "string", "maxLength": 120}
 _NUMBER, _HOW = {"type": "integer"}, {"enum": ["plus", "minus", "times", "percent", "days", "between"]}
 _YES = {"type": "boolean"}
 _LANGUAGE: dict[str, Any] = {
@@ -75,6 +76,12 @@ _LANGUAGE: dict[str, Any] = {
         },
     },
 }
+
+
+def list_form(key: str, most: int, longest: int) -> dict[str, Any]:
+    """The JSON schema of an answer: a list of texts named ``key``."""
+    texts = {"type": "array", "items": {"type": "string", "maxLength": longest}, "maxItems": most}
+    return _object(**{key: texts})
 
 
 def form(key: str, what: Literal["rule", "test"], most: int) -> dict[str, Any]:

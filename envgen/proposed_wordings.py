@@ -14,6 +14,7 @@ from typing import Any
 from envgen.expressions import Expression, Instruction, Says, Test, parts
 from envgen.instructions import Instructions, match_template
 from envgen.proposals import Proposals
+from envgen.proposed_forms import list_form
 
 _MOST_CHARACTERS = 300
 _LEAST_WORDS = 3
@@ -54,14 +55,7 @@ def propose_wordings(
         count=count,
         holes=", ".join(f"{{{name}}}" for name in holes) or "nothing",
     )
-    form = {
-        "type": "object",
-        "properties": {
-            "instructions": {"type": "array", "items": {"type": "string"}, "maxItems": count},
-        },
-        "required": ["instructions"],
-        "additionalProperties": False,
-    }
+    form = list_form("instructions", count, _MOST_CHARACTERS)
     about = "the instruction"
     standing: list[str] = []
     for said in proposals.asked("instruction", about, prompt, form, "instructions")[:count]:

@@ -20,6 +20,7 @@ from envgen.expressions import (
     Constant,
     Convert,
     Entered,
+    Equal,
     Exceeds,
     Expression,
     FieldOf,
@@ -35,6 +36,7 @@ from envgen.expressions import (
 )
 from envgen.expressions import test as holds
 from envgen.limits import Limits, evidence_words
+from envgen.splits import called
 from envgen.words import in_words
 from envgen.workflow import Finding
 
@@ -106,11 +108,12 @@ class Questions:
     ) -> None:
         """Few recordings do not show every case: ask whether a rule by cases, or a fixed one, is whole.
 
-        Copies and look-ups fit different values; about all of those of a page one question is enough.
+        Copies and look-ups fit different values; about all of those of a page one question is enough. Of
+        rules that ask several things which no document speaks of, some fit many recordings by accident.
         """
         count = len({example.context.recording for example in examples})
         fixed = isinstance(expression, Constant | Keep) and control
-        if count >= ENOUGH:
+        if count >= ENOUGH * max(1, self._unspoken(expression, examples)):
             return
         if not (fixed or isinstance(expression, Choose | Foremost)):
             if control:
@@ -121,6 +124,23 @@ class Questions:
             f"{where}: {count} recordings fit this rule: {_worded(expression, labels)}. Is that all of it?",
             control,
         )
+
+    def _unspoken(self, expression: Expression, examples: Sequence[Example]) -> int:
+        """How much a rule asks that no document relates to its answers."""
+        answers = list(dict.fromkeys(example.output for example in examples))
+        found = set()
+        for part in parts(expression):
+            if isinstance(part, Among):
+                known = all(self._knowledge.relates(text, answers) for text in part.texts)
+            elif isinstance(part, Equal | Exceeds):
+                sides = [called(part.left), called(part.right)]
+                # One thing compared on two records is the most natural there is.
+                known = sides[0] == sides[1] or self._knowledge.relates(sides[0], [sides[1], *answers])
+            else:
+                continue
+            if not known:
+                found.add(part)
+        return len(found)
 
     def page_done(self, title: str) -> None:
         """All entries of a page are explained: ask once about those that copy or look up."""

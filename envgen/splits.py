@@ -166,12 +166,12 @@ class Splits:
     def _comparing(self, left: Expression, right: Expression) -> float:
         """What asking which of two is more costs: less where documents speak of both."""
         entered = sum(isinstance(_plain_source(side), Entered) for side in (left, right))
-        known = self._knowledge.relates(_label(left), [_label(right)])
+        known = self._knowledge.relates(called(left), [called(right)])
         return (1.0 if known else 1.6) + 0.1 * entered
 
     def _extra(self, atom: Expression) -> float:
         """What asking about a source costs more than asking about one the documents relate to the answer."""
-        label = _label(atom)
+        label = called(atom)
         if not label:
             return 0.0
         if label not in self._related:
@@ -309,7 +309,7 @@ def _written(text: str) -> str | None:
     return None if value is None else str(value.as_tuple().exponent)
 
 
-def _label(source: Expression) -> str:
+def called(source: Expression) -> str:
     """What a page, or a table, calls a source; empty for what none shows."""
     if isinstance(source, Lookup):
         return source.column

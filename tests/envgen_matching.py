@@ -16,7 +16,7 @@ SUPPLIERS = ("Alder Ltd", "Birch & Co", "Cedar GmbH", "Dogwood SA", "Elm plc")
 REGIONS = ("North", "South", "Overseas")
 FIELDS = ("Value date", "Pay by", "Memo")
 DECISIONS = ("Pay", "Dispute", "Deduct")
-COUNT = 16
+COUNT = 22
 _TERM = timedelta(days=30)
 
 

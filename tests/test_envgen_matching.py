@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cache
@@ -31,7 +32,7 @@ from envgen.values import begins_with_day, date_layout, parse_date
 from envgen.workflow import Workflow
 from ingest.action import Action
 
-COMPILED = 12
+COMPILED = 16
 Rule = Callable[[dict[str, str]], dict[str, str]]
 
 
@@ -139,6 +140,17 @@ def test_what_no_recording_shows_exactly_at_a_limit_is_asked() -> None:
     settled = compile_workflow(recordings, answers=answers)
     assert "“Billed” is at least “Ordered”" in rules(settled)["Decision"]
     assert not [f for f in settled.findings if f.kind == "equal"]
+
+
+@pytest.mark.parametrize("trial", range(10))
+def test_answers_that_go_by_nothing_are_never_explained_in_silence(trial: int) -> None:
+    def guessed(shown: dict[str, str]) -> dict[str, str]:
+        decision = random.Random(f"{trial} {shown['Number']}").choice(["Pay", "Dispute"])
+        return {**right(shown), "Memo": "Checked", "Decision": decision}
+
+    found = compile_workflow([record(100 * trial + number, guessed) for number in range(12)])
+    asked = [f for f in found.findings if f.severity == "question" and "“Decision”" in f.text]
+    assert asked, rules(found)["Decision"]
 
 
 def test_other_dates_say_what_a_date_begins_with() -> None:
