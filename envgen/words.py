@@ -80,7 +80,9 @@ def in_words(expression: Expression | Test, names: Mapping[str, str] | None = No
             return f"by {say(expression.of)}: {pairs}"
         case Arithmetic():
             if expression.how == "days":
-                return f"{say(expression.left)} and {say(expression.right)} days"
+                right = expression.right
+                days = right.text if isinstance(right, Constant) else say(right)
+                return f"{say(expression.left)} plus {days} days"
             if expression.how == "between":
                 return f"the days from {say(expression.right)} to {say(expression.left)}"
             if expression.how == "percent":

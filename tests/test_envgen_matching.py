@@ -44,7 +44,7 @@ def matched() -> Workflow:
 def test_rules_compare_fields_and_read_dates_with_the_day_first() -> None:
     assert rules(matched()) == {
         "Value date": "“Delivered” as a date",
-        "Pay by": "“Delivered” as a date and “30” days written as 31/12/2026",
+        "Pay by": "“Delivered” as a date plus 30 days written as 31/12/2026",
         "Memo": "if “Billed” is above “Ordered” then the text Dispute [the instruction's number]: please see "
         "[“Supplier”], else if “Delivered” as a date is above “Promised” as a date then the text Deduct [the "
         "instruction's number]: please see [“Supplier”], else the text [“Supplier”]/[the instruction's "

@@ -37,7 +37,7 @@ def test_rules_count_and_add_up_the_rows_that_the_task_is_about() -> None:
     assert found["Total"].startswith(f"the sum of “Amount” over {rows}")
     assert found["Largest"].startswith(f"the largest of “Amount” over {rows}")
     assert found["Fee"] == "the chosen “Total” × “0.025”"
-    assert " and “14” days" in found["Due"]
+    assert " plus 14 days" in found["Due"]
 
 
 def test_every_recording_replays_in_what_the_others_compile_to() -> None:
