@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -120,6 +121,12 @@ class Knowledge:
         """The tables' cells."""
         return Cells(self.table)
 
+    @cached_property
+    def _by_value(self) -> tuple[list[Decimal], list[int]]:
+        """The numbers' values in order, with where each stands in ``numbers``."""
+        order = sorted(range(len(self.numbers)), key=lambda at: self.numbers[at].value)
+        return [self.numbers[at].value for at in order], order
+
     @staticmethod
     def on_topic(fact: NumberFact, topics: Iterable[str]) -> bool:
         """Whether the sentence of a number speaks of one of the topics."""
@@ -134,11 +141,13 @@ class Knowledge:
         wording says which side the limit itself is on, then one of a later document.
         """
         wanted = tuple(topics)
+        values, order = self._by_value
+        near = sorted(order[bisect_left(values, low) : bisect_right(values, high)])
         found = [
             fact
-            for fact in self.numbers
-            if (low <= fact.value < high and fact.inclusive is not True)
-            or (low < fact.value <= high and fact.inclusive is not False)
+            for fact in (self.numbers[at] for at in near)
+            if (fact.value < high and fact.inclusive is not True)
+            or (low < fact.value and fact.inclusive is not False)
         ]
         return sorted(
             found, key=lambda f: (self.on_topic(f, wanted), f.inclusive is not None, f.dated), reverse=True

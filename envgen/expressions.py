@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from envgen.arranged import foremost
-from envgen.rows import Row, aggregated, calculated, days_between, later
+from envgen.rows import Row, aggregated, later, worked_out
 from envgen.values import FORMATS, compared, convert, number
 
 
@@ -368,12 +368,9 @@ def _calculated(expression: Arithmetic, context: Context) -> str | None:
     texts = evaluate(expression.left, context), evaluate(expression.right, context)
     if expression.how == "days":
         return None if texts[0] is None or texts[1] is None else later(texts[0], int(texts[1]))
-    if expression.how == "between":
-        return None if texts[0] is None or texts[1] is None else days_between(texts[0], texts[1])
-    left, right = (None if text is None else number(text) for text in texts)
-    if left is None or right is None:
+    if texts[0] is None or texts[1] is None:
         return None
-    return calculated(expression.how, left, right, expression.places)
+    return worked_out(expression.how, texts[0], texts[1], expression.places)
 
 
 def rows_for(entity: str, where: Test | None, context: Context) -> Iterator[tuple[str, Mapping[str, str]]]:

@@ -49,6 +49,14 @@ def days_between(later: str, earlier: str) -> str | None:
     return None if dates[0] is None or dates[1] is None else str((dates[0][0] - dates[1][0]).days)
 
 
+def worked_out(how: str, left: str, right: str, places: int) -> str | None:
+    """What two texts come to, see :class:`envgen.expressions.Arithmetic`; None for other texts."""
+    if how == "between":
+        return days_between(left, right)
+    one, other = number(left), number(right)
+    return None if one is None or other is None else calculated(how, one, other, places)
+
+
 def later(text: str, days: int) -> str | None:
     """A date so many days after another, written as that one is; None for what is no date."""
     found = parse_date(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import cached_property
 
 from envgen.documents import Knowledge
 from envgen.explanations import Evidence, Example, Split, Values
@@ -28,15 +29,16 @@ from envgen.expressions import (
     Told,
     Valid,
     Written,
-    evaluate,
     parts,
 )
 from envgen.expressions import test as holds
+from envgen.rows import worked_out
 from envgen.values import FORMATS, compared, convert, number, parse_date
 from envgen.wording import words_of
 
 _CATEGORIES = 12
 _SEVERAL = 2
+_DATE = "date"
 # Two sources are some distance apart by accident sooner than one is above a limit.
 _APART_COST = 0.5
 _Results = Sequence[bool | None]
@@ -135,33 +137,48 @@ class Splits:
         Of all the numbers of a record some are above others by accident: those compared are written alike,
         and either comes out several times.
         """
-        for left, a in self._typed:
-            for right, b in self._typed:
-                pairs = list(zip(a, b, strict=True))
-                if left is right or any(None in pair for pair in pairs):
-                    continue
-                # Of two fields one order is enough: what is not above is the same or below.
-                compares = str(left) < str(right) and _comparable(left, right, pairs)
-                if self._of_row(left) if self._of_rows else compares:
-                    orders = [compared(x, y) for x, y in pairs if x is not None and y is not None]
-                    cost = 1.0 if self._of_rows else self._comparing(left, right)
-                    for inclusive in (False, True):
-                        results = [None if o is None else o > 0 or (inclusive and o == 0) for o in orders]
-                        if self._of_rows or _SEVERAL <= sum(map(bool, results)) <= len(orders) - _SEVERAL:
-                            add(Exceeds(left=left, right=right, inclusive=inclusive), results, cost)
+        pairs = (
+            (
+                (one, other)
+                for one, other in itertools.permutations(self._typed, 2)
+                if self._of_row(one[0]) and None not in one[1] and None not in other[1]
+            )
+            if self._of_rows
+            else itertools.combinations(sorted(self._measured, key=str), 2)
+        )
+        for (left, a, *kind), (right, b, *other) in pairs:
+            if kind != other:
+                continue
+            orders = [compared(x or "", y or "") for x, y in zip(a, b, strict=True)]
+            cost = 1.0 if self._of_rows else self._comparing(left, right)
+            for inclusive in (False, True):
+                results = [None if o is None else o > 0 or (inclusive and o == 0) for o in orders]
+                if self._of_rows or _SEVERAL <= sum(map(bool, results)) <= len(orders) - _SEVERAL:
+                    add(Exceeds(left=left, right=right, inclusive=inclusive), results, cost)
 
     def _apart(self, add: _Add) -> None:
         """How much one number, or date, is above another."""
-        for (left, a), (right, b) in itertools.permutations(self._typed, 2):
-            pairs = list(zip(a, b, strict=True))
-            if self._of_rows and not (self._of_row(left) or self._of_row(right)):
+        for (left, a, kind), (right, b, other) in itertools.permutations(self._measured, 2):
+            if kind != other or (self._of_rows and not (self._of_row(left) or self._of_row(right))):
                 continue
-            if any(None in pair for pair in pairs) or not _comparable(left, right, pairs):
-                continue
-            dates = parse_date(a[0] or "") is not None
-            for how in ("between",) if dates else ("minus", "percent"):
+            for how in ("between",) if kind == _DATE else ("minus", "percent"):
                 of = Arithmetic.model_validate({"how": how, "left": left, "right": right, "places": 2})
-                self._limits(of, [evaluate(of, example.context) for example in self._examples], add)
+                self._limits(of, [worked_out(how, x, y, 2) for x, y in zip(a, b, strict=True)], add)
+
+    @cached_property
+    def _measured(self) -> list[tuple[Expression, list[str], str]]:
+        """Sources of which somebody may ask which is more, with what they are, and how that is written.
+
+        Dates, and numbers with as many decimals each time.
+        """
+        found = []
+        for atom, texts in self._typed:
+            known = [text for text in texts if text is not None]
+            kinds = {_written(text) for text in known} if len(known) == len(texts) else {None}
+            kind = kinds.pop() if len(kinds) == 1 else None
+            if kind is not None and isinstance(_plain_source(atom), FieldOf | Parameter | Entered):
+                found.append((atom, known, kind))
+        return found
 
     def _comparing(self, left: Expression, right: Expression) -> float:
         """What asking which of two is more costs: less where documents speak of both."""
@@ -231,7 +248,9 @@ class Splits:
                 cost = 0.9 if evidence.fact.inclusive is not None else 1.2
                 if not self._knowledge.on_topic(evidence.fact, self._topics):
                     cost += 0.3 + add_cost
-            add(test, [holds(test, e.context) for e in self._examples], cost, evidence)
+            limit = Decimal(test.limit)
+            above = [n is not None and (n >= limit if test.inclusive else n > limit) for n in numbers]
+            add(test, above, cost, evidence)
 
     def _answers_change(self, numbers: Sequence[Decimal | None], low: Decimal, high: Decimal) -> bool:
         """Whether examples with two neighbouring numbers have different answers.
@@ -290,21 +309,10 @@ def _sources(test: Test) -> frozenset[str]:
     return frozenset(str(p) for p in parts(test) if isinstance(p, Parameter | FieldOf | Entered))
 
 
-def _comparable(left: Expression, right: Expression, pairs: Sequence[tuple[str | None, str | None]]) -> bool:
-    """Whether somebody may ask which of two sources is more.
-
-    Both are dates, or numbers with as many decimals.
-    """
-    if not all(isinstance(_plain_source(side), FieldOf | Parameter | Entered) for side in (left, right)):
-        return False
-    kinds = {_written(text) for pair in pairs for text in pair if text is not None}
-    return len(kinds) == 1 and None not in kinds
-
-
 def _written(text: str) -> str | None:
     """How a number or a date is written; None for what is neither."""
     if parse_date(text) is not None:
-        return "date"
+        return _DATE
     value = number(text)
     return None if value is None else str(value.as_tuple().exponent)
 
