@@ -113,7 +113,7 @@ class Questions:
         """
         count = len({example.context.recording for example in examples})
         fixed = isinstance(expression, Constant | Keep) and control
-        if count >= ENOUGH * max(1, self._unspoken(expression, examples)):
+        if count >= ENOUGH and len(examples) >= ENOUGH * self._unspoken(expression, examples):
             return
         if not (fixed or isinstance(expression, Choose | Foremost)):
             if control:
