@@ -6,11 +6,13 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from functools import cached_property
 
 from envgen.bands import Bands, bands
 from envgen.cells import Cells, TableFact
+from envgen.days import DayFact, day_facts, fits
 from envgen.paired import paired
 from envgen.values import number
 from ingest.document import Document
@@ -62,6 +64,7 @@ class Knowledge:
     day_first: bool = False
     tables: list[TableFact] = field(default_factory=list)
     numbers: list[NumberFact] = field(default_factory=list)
+    days: list[DayFact] = field(default_factory=list)
     pairs: list[TableFact] = field(default_factory=list)
     bands: list[Bands] = field(default_factory=list)
 
@@ -83,8 +86,10 @@ class Knowledge:
             self.bands += bands(self.tables[-1])
             for row in rows:
                 self.numbers += number_facts(" | ".join(row), document.source, dated)
+                self.days += day_facts(" | ".join(row), document.source, self.day_first)
         for sentence in _SENTENCE.split(document.text):
             self.numbers += number_facts(sentence.strip(), document.source, dated)
+            self.days += day_facts(sentence.strip(), document.source, self.day_first)
 
     @cached_property
     def _passages(self) -> list[frozenset[str]]:
@@ -127,9 +132,15 @@ class Knowledge:
         order = sorted(range(len(self.numbers)), key=lambda at: self.numbers[at].value)
         return [self.numbers[at].value for at in order], order
 
+    def days_within(self, low: date, high: date, topics: Iterable[str] = ()) -> list[DayFact]:
+        """Dates that could be a limit between two seen ones, the best supported first."""
+        wanted = tuple(topics)
+        found = [fact for fact in self.days if fits(fact, low, high)]
+        return sorted(found, key=lambda f: (self.on_topic(f, wanted), f.inclusive is not None), reverse=True)
+
     @staticmethod
-    def on_topic(fact: NumberFact, topics: Iterable[str]) -> bool:
-        """Whether the sentence of a number speaks of one of the topics."""
+    def on_topic(fact: NumberFact | DayFact, topics: Iterable[str]) -> bool:
+        """Whether the sentence of a number or a date speaks of one of the topics."""
         said = frozenset(_words(fact.sentence))
         wanted = [frozenset(_words(text)) for text in topics]
         return any(words and words <= said for words in wanted)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from envgen.answers import FILE, Answers, question_id
-from envgen.documents import NumberFact, number_facts
+from envgen.days import day_facts, fits
+from envgen.documents import Knowledge, NumberFact, number_facts
 from envgen.explanations import Evidence, Example
-from envgen.expressions import Above, Exceeds, Parameter, evaluate
-from envgen.values import compared, number
+from envgen.expressions import Above, Constant, Exceeds, Parameter, evaluate
+from envgen.values import compared, number, parse_date
 from envgen.words import in_words
 from envgen.workflow import Finding
 
@@ -21,14 +22,20 @@ class Limits:
 
     Args:
         findings: Where questions and notes are added.
+        knowledge: What documents say of dates.
         answered: Notes an answer that was put in, see :meth:`envgen.questions.Questions.answered`.
     """
 
     def __init__(
-        self, findings: list[Finding], answers: Answers, answered: Callable[[str, str, str, str, str], None]
+        self,
+        findings: list[Finding],
+        answers: Answers,
+        knowledge: Knowledge,
+        answered: Callable[[str, str, str, str, str], None],
     ) -> None:
         self._findings = findings
         self._answers = answers
+        self._knowledge = knowledge
         self._answered = answered
 
     def settled(
@@ -81,6 +88,42 @@ class Limits:
             )
         )
         return evidence
+
+    def since(self, where: str, part: Exceeds, examples: Sequence[Example], control: str) -> Exceeds:
+        """A date from which on it is otherwise: as documents or the expert say, else asked about."""
+        assert isinstance(part.right, Constant)
+        texts = [evaluate(part.left, e.context) for e in examples]
+        days = sorted({found[0] for text in texts if text and (found := parse_date(text)) is not None})
+        (taken, _) = parse_date(part.right.text) or (days[0], "")
+        later = [day for day in days if day > taken or (day == taken and part.inclusive)]
+        low = max((day for day in days if day not in later), default=taken)
+        high = min(later, default=taken)
+        if any(f.day == taken and f.inclusive is not None for f in self._knowledge.days_within(low, high)):
+            return part
+        words = in_words(part.left)
+        name = question_id("limit", where, words, "day")
+        answer, refused = self._answers.to(name), ""
+        if answer is not None:
+            fact = next(day_facts(answer, FILE, self._knowledge.day_first), None)
+            if fact is not None and fits(fact, low, high):
+                self._answered(where, f"the day on {words}", name, answer, control)
+                inclusive = fact.inclusive if fact.inclusive is not None else fact.day > low
+                right = Constant(text=fact.day.isoformat())
+                return part.model_copy(update={"right": right, "inclusive": inclusive})
+            refused = f" The answer “{answer}” is refused: it does not lie between what the recordings show."
+        self._findings.append(
+            Finding(
+                kind="limit",
+                severity="question",
+                id=name,
+                text=f"{where}: from which day on {words} is it otherwise? It lies between {low} and {high}, "
+                f"and no document says. {taken} was taken, and counts as later.{refused}",
+                evidence=(f"latest before: {low}", f"first after: {high}"),
+                how="from DATE, or: after DATE",
+                about=control,
+            )
+        )
+        return part
 
     def exactly(self, where: str, part: Exceeds, examples: Sequence[Example], control: str) -> Exceeds:
         """A comparison that no recording shows at its limit itself: the instruction's wording decides, or the

@@ -57,7 +57,7 @@ class Questions:
         self._answers = answers
         self._knowledge = knowledge
         self._copied: list[str] = []
-        self._limits = Limits(findings, answers, self.answered)
+        self._limits = Limits(findings, answers, knowledge, self.answered)
 
     def settled(
         self,
@@ -90,7 +90,8 @@ class Questions:
                 expression = replaced(expression, evidence.test, settled.test)
             why.append(evidence_words(settled))
         for part in [p for p in parts(expression) if isinstance(p, Exceeds)]:
-            expression = replaced(expression, part, self._limits.exactly(where, part, examples, control))
+            settle = self._limits.since if isinstance(part.right, Constant) else self._limits.exactly
+            expression = replaced(expression, part, settle(where, part, examples, control))
         expression = self._tables(where, expression, examples, control)
         if not any(finding.severity == "question" for finding in self._findings[asked:]):
             self._few(where, expression, examples, control, labels or {})
@@ -132,7 +133,7 @@ class Questions:
         for part in parts(expression):
             if isinstance(part, Among):
                 known = all(self._knowledge.relates(text, answers) for text in part.texts)
-            elif isinstance(part, Equal | Exceeds):
+            elif isinstance(part, Equal | Exceeds) and not isinstance(part.right, Constant):
                 sides = [called(part.left), called(part.right)]
                 # One thing compared on two records is the most natural there is.
                 known = sides[0] == sides[1] or self._knowledge.relates(sides[0], [sides[1], *answers])

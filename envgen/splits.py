@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 
+from envgen.days import first_day
 from envgen.documents import Knowledge
 from envgen.explanations import Evidence, Example, Split, Values
 from envgen.expressions import (
     Above,
     Among,
     Arithmetic,
+    Constant,
     Convert,
     Empty,
     Entered,
@@ -125,6 +127,7 @@ class Splits:
             self._equal(add)
             self._exceeding(add)
             self._apart(add)
+        self._since(add)
         return sorted(found.values(), key=lambda s: s.cost)
 
     def _of_row(self, atom: Expression) -> bool:
@@ -179,6 +182,25 @@ class Splits:
             if kind is not None and isinstance(_plain_source(atom), FieldOf | Parameter | Entered):
                 found.append((atom, known, kind))
         return found
+
+    def _since(self, add: _Add) -> None:
+        """Dates from which on it is otherwise: that documents name, or that likely begin something."""
+        for atom, texts, kind in self._measured:
+            if kind != _DATE or (self._of_rows and not self._of_row(atom)):
+                continue
+            days = [found[0] for text in texts if (found := parse_date(text)) is not None]
+            for low, high in itertools.pairwise(sorted(set(days))):
+                if self._of_rows and not self._answers_change(days, low, high):
+                    continue
+                facts = self._knowledge.days_within(low, high, self._topics)
+                cost, day, inclusive = 2.0 + self._extra(atom), first_day(low, high), True
+                if facts:
+                    day, inclusive = facts[0].day, facts[0].inclusive is not False
+                    cost = 0.9 if facts[0].inclusive is not None else 1.2
+                    if not self._knowledge.on_topic(facts[0], self._topics):
+                        cost += 0.3 + self._extra(atom)
+                since = Exceeds(left=atom, right=Constant(text=day.isoformat()), inclusive=inclusive)
+                add(since, [each > day or (inclusive and each == day) for each in days], cost)
 
     def _comparing(self, left: Expression, right: Expression) -> float:
         """What asking which of two is more costs: less where documents speak of both."""
@@ -252,12 +274,12 @@ class Splits:
             above = [n is not None and (n >= limit if test.inclusive else n > limit) for n in numbers]
             add(test, above, cost, evidence)
 
-    def _answers_change(self, numbers: Sequence[Decimal | None], low: Decimal, high: Decimal) -> bool:
-        """Whether examples with two neighbouring numbers have different answers.
+    def _answers_change(self, values: Sequence[object], low: object, high: object) -> bool:
+        """Whether examples with two neighbouring numbers, or days, have different answers.
 
         A limit elsewhere parts no more than the next of these (Fayyad and Irani 1992, theorem 1).
         """
-        said = {e.output for e, n in zip(self._examples, numbers, strict=True) if n in (low, high)}
+        said = {e.output for e, n in zip(self._examples, values, strict=True) if n in (low, high)}
         return len(said) > 1
 
     def limit(self, atom: Expression, low: Decimal, high: Decimal) -> tuple[Above, Evidence]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 
 import pytest
@@ -23,6 +23,7 @@ from envgen_rules import rules
 
 from envgen.answers import Answer
 from envgen.compile import compile_workflow
+from envgen.days import first_day
 from envgen.environment import WorkflowEnv
 from envgen.gate import gate
 from envgen.replay import replay
@@ -31,8 +32,10 @@ from envgen.traces import Parser, trace
 from envgen.values import begins_with_day, date_layout, parse_date
 from envgen.workflow import Workflow
 from ingest.action import Action
+from ingest.document import Document
 
 COMPILED = 16
+SINCE = "if “Delivered” as a date is {} then “Dispute”, else left as it is"
 Rule = Callable[[dict[str, str]], dict[str, str]]
 
 
@@ -86,6 +89,53 @@ def test_recordings_that_were_not_compiled_replay() -> None:
     for number in range(COMPILED, COUNT):
         found = replay(matched(), trace(record(number), parser))
         assert found.score.passed, (number, found.score.reasons)
+
+
+def from_july(shown: dict[str, str]) -> dict[str, str]:
+    """Another client's rule: other terms hold from July on."""
+    day = datetime.strptime(shown["Delivered"], "%d/%m/%Y").date()
+    return {**right(shown), "Memo": "Checked", "Decision": "Dispute" if day >= date(2026, 7, 1) else "Pay"}
+
+
+def test_a_day_from_which_on_it_is_otherwise_is_asked_about_or_found_in_documents() -> None:
+    recordings, parser = [record(number, from_july) for number in range(36)], Parser()
+    open_ = compile_workflow(recordings[:24], parser=parser)
+    assert rules(open_)["Decision"] == SINCE.format("at least “2026-07-01”")
+    (asked,) = (f for f in open_.findings if f.kind == "limit")
+    assert asked.severity == "question" and "from which day on" in asked.text
+    for answer, said in (
+        ("from 30 June 2026", "at least “2026-06-30”"),
+        ("after 30/06/2026", "above “2026-06-30”"),
+    ):
+        settled = compile_workflow(recordings[:24], answers={asked.id: answer}, parser=parser)
+        assert rules(settled)["Decision"] == SINCE.format(said)
+    refused = compile_workflow(recordings[:24], answers={asked.id: "from 1 January 2020"}, parser=parser)
+    assert any("is refused" in f.text for f in refused.findings if f.kind == "limit")
+    text = (
+        "Deliveries until 30/06/2026 are paid, later ones disputed. The contract was signed on 12 March 2026."
+    )
+    policy = Document(id="d1", source="policy.docx", media_type="text/markdown", text=text)
+    told = compile_workflow(recordings[:24], [policy], parser=parser)
+    assert "is above “2026-06-30”" in rules(told)["Decision"]
+    assert not any(f.kind == "limit" and f.severity == "question" for f in told.findings)
+    for one in recordings[24:]:
+        assert replay(told, trace(one, parser)).score.passed
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "day"),
+    [
+        ("2025-11-20", "2026-02-03", "2026-01-01"),
+        ("2026-02-03", "2026-05-09", "2026-04-01"),
+        ("2026-05-03", "2026-06-20", "2026-06-01"),
+        ("2026-05-05", "2026-05-13", "2026-05-11"),
+        ("2026-05-05", "2026-05-06", "2026-05-06"),
+    ],
+)
+def test_something_likely_begins_with_a_year_a_quarter_a_month_or_a_week(
+    low: str, high: str, day: str
+) -> None:
+    assert first_day(date.fromisoformat(low), date.fromisoformat(high)).isoformat() == day
 
 
 def _less(shown: dict[str, str], name: str, by: str) -> dict[str, str]:

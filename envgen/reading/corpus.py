@@ -11,6 +11,7 @@ from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict
 
+from envgen.days import DATE
 from envgen.retrieval import Index, words
 from envgen.values import parse_date
 from ingest.document import Document, Table
@@ -27,9 +28,6 @@ _CELL = 120
 _NAME = 90
 _HEADING = re.compile(r"(#{1,6})\s+(.*)")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
-_DATE = re.compile(
-    r"\b(?:\d{4}-\d{2}-\d{2}|\d{1,2}\.\d{1,2}\.\d{4}|\d{1,2} [A-Z][a-z]+ \d{4}|[A-Z][a-z]+ \d{1,2}, \d{4})\b"
-)
 # A document says of what date it is at its beginning.
 _HEAD = 300
 
@@ -182,7 +180,7 @@ def make_corpus(documents: Sequence[Document]) -> Corpus:
 def _dated(document: Document) -> str:
     if document.dated:
         return document.dated
-    for match in _DATE.finditer(document.text[:_HEAD]):
+    for match in DATE.finditer(document.text[:_HEAD]):
         found = parse_date(match[0])
         if found is not None:
             day: date = found[0]
