@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 """Three workflows learned one after the other: how much of the earlier ones is left.
 
-Each is learned from the compiled program's demonstrations, from where the one before ended, once by
-imitation and once by self-distillation (SDFT), with as many updates. After each, success on the dev tasks
-of every workflow so far is measured, greedy. Forgetting is the success right after a workflow was learned
-minus the success at the end, over the earlier workflows.
+The first is learned by imitation of the compiled program, with a share of the updates (`follow`) in which
+the model learns to do what it is shown: one model, with which both ways begin. From there the others are
+learned from the same demonstrations, once by imitation and once by self-distillation (SDFT), with as many
+updates at the same rate; nothing of an earlier workflow is seen again. After each, greedy success on the
+dev tasks of every workflow so far is measured. Forgetting is the success right after a workflow was learned
+minus the success at the end, the mean over the earlier workflows.
 
-    python benchmarks/forgetting.py [--engagement DIR] [--updates N] [--tasks N] [--warm N] [--quick] [--json]
+    python benchmarks/forgetting.py [--engagement DIR] [--first N] [--updates N] [--rate R] [--tasks N]
+                                    [--keep DIR] [--quick] [--json]
 
-The engagement must have compiled workflows (`fde envgen build`); it is not changed.
+The engagement must have compiled workflows (`fde envgen build`); it is not changed. What was done is kept in
+`--keep`, if given: the same command goes on from there.
 """
 
 from __future__ import annotations
@@ -28,31 +32,35 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.training import machine, row  # noqa: E402
 
 COPIED = ("envgen", "redact")
+WAYS = ("imitation", "sdft")
 
 
 def main() -> None:
     """Measure, and print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engagement", type=Path, default=ROOT / "demo", help="default: the quickstart's")
-    parser.add_argument("--updates", type=int, default=120, help="updates for each workflow")
-    parser.add_argument("--warm", type=int, default=15, help="updates by imitation before them, for both")
+    parser.add_argument("--first", type=int, default=120, help="updates for the first workflow, for both")
+    parser.add_argument("--follow", type=float, default=0.25, help="share of these that learn to follow")
+    parser.add_argument("--updates", type=int, default=80, help="updates for each later workflow")
+    parser.add_argument("--rate", type=float, default=2e-3, help="learning rate of these")
     parser.add_argument("--tasks", type=int, default=20, help="dev tasks of each workflow")
-    parser.add_argument(
-        "--quick", action="store_true", help="a tenth of the work: that it runs, not a figure"
-    )
+    parser.add_argument("--keep", type=Path, help="folder for what is trained, to go on from")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="one way alone")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the work: that it runs, no figure")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
     if options.quick:
-        options.updates, options.warm, options.tasks = 4, 2, 2
+        options.first, options.updates, options.tasks = 4, 4, 2
     if not (options.engagement / "stages" / "envgen" / "latest").is_file():
         sys.exit(
             f"{options.engagement} has no compiled workflows: run make demo, or name another --engagement."
         )
     with tempfile.TemporaryDirectory(prefix="fde-bench-") as scratch:
-        copy = Path(scratch) / "client"
-        for stage in COPIED:
-            shutil.copytree(options.engagement / "stages" / stage, copy / "stages" / stage)
-        shutil.copy(options.engagement / "fde.toml", copy / "fde.toml")
+        copy = (options.keep or Path(scratch)) / "client"
+        if not copy.exists():
+            for stage in COPIED:
+                shutil.copytree(options.engagement / "stages" / stage, copy / "stages" / stage)
+            shutil.copy(options.engagement / "fde.toml", copy / "fde.toml")
         results = measure(copy, options)
     if options.json:
         print(json.dumps({"machine": machine(), "results": results}, indent=1))
@@ -63,27 +71,34 @@ def main() -> None:
 
 
 def measure(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Both ways, on the same workflows in the same order."""
+    """The ways, on the same workflows in the same order."""
     from fde.engagement import Engagement
 
     engagement = Engagement(folder)
     names = sorted(path.parent.name for path in engagement.latest("envgen").path.glob("*/workflow.json"))
-    found = {how: _sequence(engagement, names, how, options) for how in ("imitation", "sdft")}
+    found = {how: _sequence(engagement, names, how, options) for how in options.ways}
     rows = []
     for how, table in found.items():
         for index, after in enumerate(table):
             for name, success in after.items():
                 rows.append(row(f"{how}: {name} after learning {names[index]}", success, "%", None, None))
+    learned = {how: fmean(table[i][names[i]] for i in range(1, len(names))) for how, table in found.items()}
     lost = {how: _forgotten(table, names) for how, table in found.items()}
-    learned = {how: fmean(table[i][name] for i, name in enumerate(names)) for how, table in found.items()}
-    rows.append(
-        row("sdft: success right after learning", learned["sdft"], "%", "imitation", learned["imitation"])
-    )
-    rows.append(
-        row(
-            "sdft: forgotten of the earlier workflows", lost["sdft"], "points", "imitation", lost["imitation"]
+    for what, unit, values in (
+        ("success right after learning, later workflows", "%", learned),
+        ("forgotten of the earlier workflows", "points", lost),
+    ):
+        how, *others = values
+        peer = others[0] if others else None
+        rows.append(
+            row(
+                f"{peer or how}: {what}",
+                values[peer or how],
+                unit,
+                how if peer else None,
+                values[how] if peer else None,
+            )
         )
-    )
     return rows
 
 
@@ -96,37 +111,41 @@ def _sequence(
     start = None
     table = []
     for index, name in enumerate(names):
-        common: dict[str, Any] = {
-            "workflow": name,
-            "demonstrations": "program",
-            "dev_times": 0,
-            "max_actions": 20,
-        }
-        if index == 0:
-            # A model that does nothing right yet has no work of its own to learn on.
-            warm = train_sft(engagement, name=f"warm-{how}", updates=options.warm, **common)
-            start = warm
-        run = train_sft(
-            engagement, name=f"{how}-{index}", start=start, updates=options.updates, objective=how, **common
+        settings: dict[str, Any] = {"updates": options.first, "follow": options.follow}
+        if index:
+            settings = {"updates": options.updates, "rate": options.rate, "objective": how}
+        start = train_sft(
+            engagement,
+            name=f"{how}-{index}" if index else "first",
+            workflow=name,
+            start=start,
+            demonstrations="program",
+            dev_times=0,
+            max_actions=20,
+            **settings,
         )
-        start = run
-        table.append({each: _success(engagement, run, each, options.tasks) for each in names[: index + 1]})
+        table.append({each: _success(engagement, start, each, options.tasks) for each in names[: index + 1]})
+        print(f"{how}: {table[-1]}", file=sys.stderr, flush=True)
     return table
 
 
 def _success(engagement: Any, run: Any, workflow: str, tasks: int) -> float:
-    """Greedy success on a workflow's dev tasks, in percent."""
+    """Greedy success on a workflow's dev tasks, in percent; measured once for each run."""
     from fde import config as settings
     from serve.engine.local import LocalEngine
     from serve.prompt import Prompt
     from train.evaluation import evaluate
     from train.workflow import open_source
 
-    engine = LocalEngine.load(settings.section(engagement, "model", settings.ModelSettings).base)
-    engine.load_adapter(run.path / "adapter")
-    source = open_source(engagement, workflow)
-    found = evaluate(engine, source, Prompt(engine.tokenizer), source.tasks("dev", tasks, 0), 20)
-    return 100 * (found.success or 0.0)
+    known = engagement.root / "success" / f"{run.id}-{workflow}-{tasks}.json"
+    if not known.exists():
+        engine = LocalEngine.load(settings.section(engagement, "model", settings.ModelSettings).base)
+        engine.load_adapter(run.path / "adapter")
+        source = open_source(engagement, workflow)
+        found = evaluate(engine, source, Prompt(engine.tokenizer), source.tasks("dev", tasks, 0), 20)
+        known.parent.mkdir(exist_ok=True)
+        known.write_text(json.dumps(100 * (found.success or 0.0)))
+    return float(json.loads(known.read_text()))
 
 
 def _forgotten(table: list[dict[str, float]], names: list[str]) -> float:

@@ -99,11 +99,13 @@ class Sft(Train):
         seconds_of: Earlier training stages whose seconds, added up, are the budget: for a
             comparison at equal time.
         objective, teacher, ema, skip: Imitation, or distillation on the model's own work.
+        follow: Share of the updates of imitation in which the model learns to do what it is shown.
     """
 
     demonstrations: Literal["recordings", "program", "both"] | None = None
     count: int | None = Field(default=None, ge=1)
     objective: Literal["imitation", "sdft", "distil"] | None = None
+    follow: float | None = Field(default=None, ge=0, lt=1)
     teacher: str | None = None
     ema: float | None = Field(default=None, ge=0, le=1)
     skip: int | None = Field(default=None, ge=0)

@@ -26,6 +26,7 @@ from serve.engine.local import LocalEngine
 from serve.episodes import Group
 from serve.prompt import Prompt
 from train.algorithms import sft
+from train.follow import shown
 from train.lessons import kind_of, said_lines
 from train.loss import Divergence
 from train.settings import SftConfig
@@ -93,16 +94,7 @@ class Shown:
         self.average = trained.snapshot()
 
     def context(self, scene: Scene, tree: Tree, first: int) -> Tree:
-        shared = len(self.prompt.shared_tokens())
-        hint = "\nAn expert did this here:\n" + "\n".join(scene.lines) + "\nNow do the same."
-        told = self.prompt.added_to_first(tree.tokens[0][shared:first], hint)
-        moved = shared + len(told) - first
-        tokens = [*tree.tokens[0][:shared], *told, *tree.tokens[0][first:]]
-        targets = [
-            (place, replace(target, decision=replace(target.decision, offset=target.decision.offset + moved)))
-            for place, target in tree.targets
-        ]
-        return Tree([-1], [0], [tokens], [None], targets)
+        return shown(self.prompt, tree, first, scene.lines)
 
     @contextmanager
     def used(self) -> Iterator[LocalEngine]:

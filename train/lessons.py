@@ -88,6 +88,39 @@ class Demonstrated:
         self.visits.restore(state)
 
 
+class ByTurns:
+    """Two kinds of demonstrations, each in updates of its own.
+
+    Args:
+        share: Of the updates that are the second's.
+    """
+
+    rule: Divergence | None = None
+
+    def __init__(self, first: Demonstrated, second: Demonstrated, share: float) -> None:
+        self.both, self.share = (first, second), share
+        self.tokens = first.tokens + second.tokens
+        self.probe = first.probe
+        self._now = first
+
+    def batch(self, step: int) -> tuple[list[Tree], int]:
+        self._now = self.both[int((step + 1) * self.share) > int(step * self.share)]
+        return self._now.batch(step)
+
+    def learned(self, losses: Sequence[float]) -> None:
+        self._now.learned(losses)
+
+    def state(self) -> dict[str, Any]:
+        return {"both": [each.state() for each in self.both]}
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {}
+
+    def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        for each, saved in zip(self.both, state["both"], strict=True):
+            each.restore(saved, tensors)
+
+
 def kind_of(engine: LocalEngine, tokens: Sequence[int]) -> str:
     """What a scene is about: its page's heading, without the numbers that vary."""
     text: str = engine.tokenizer.decode(tokens)

@@ -29,6 +29,8 @@ class SftConfig:
         objective: ``imitation`` makes what was demonstrated likely. The others train on what the model itself
             does (:mod:`train.distil`): ``sdft`` towards the same model that is shown the demonstration,
             ``distil`` towards a larger model.
+        follow: Share of the updates of ``imitation`` in which the model learns to do what it is shown,
+            whatever that is (:mod:`train.follow`): a start from which ``sdft`` can teach a small model.
         teacher: The larger model, for ``distil``.
         ema: Share by which the teacher of ``sdft`` follows the model after each update.
         skip: Tokens at the beginning of each scene's answer that ``sdft`` leaves out.
@@ -49,6 +51,7 @@ class SftConfig:
     demonstrations: Demonstrations = "both"
     count: int = 48
     objective: Objective = "imitation"
+    follow: float = 0.0
     teacher: str | None = None
     ema: float = 0.01
     skip: int = 0

@@ -23,7 +23,8 @@ from train.algorithms import sft
 from train.begin import Beginning
 from train.distil import Larger, OnPolicy, Shown
 from train.evaluation import evaluate
-from train.lessons import Demonstrated, Lessons
+from train.follow import random_scenes
+from train.lessons import ByTurns, Demonstrated, Lessons
 from train.probe import Probe
 from train.record import Point, Recorder
 from train.samples import shown
@@ -171,7 +172,12 @@ def _lessons(
 ) -> Lessons:
     """What the settings say to learn from."""
     if config.objective == "imitation":
-        return Demonstrated(trained, demonstration_trees(engine, source, config, prompt), config)
+        told = Demonstrated(trained, demonstration_trees(engine, source, config, prompt), config)
+        if not config.follow:
+            return told
+        tasks = source.tasks("train", config.count, config.seed)
+        followed = Demonstrated(trained, random_scenes(engine, source, prompt, tasks), config)
+        return ByTurns(told, followed, config.follow)
     if config.objective == "sdft":
         return OnPolicy(engine, source, prompt, config, Shown(engine, trained, prompt, config.ema))
     teacher = LocalEngine.load(config.teacher or "", device=str(engine.body.device))
@@ -198,6 +204,13 @@ def check_objective(config: SftConfig) -> None:
     if config.objective != "imitation" and started_by_torchrun():
         raise InputError(
             f"objective {config.objective}: it is trained on one device.", "Leave out --devices."
+        )
+    if not 0 <= config.follow < 1:
+        raise InputError(f"follow {config.follow}: not possible.", "Known: 0 <= follow < 1.")
+    if config.follow and (config.objective != "imitation" or config.demonstrations == "recordings"):
+        raise InputError(
+            f"follow {config.follow}: what is followed is random work in an environment, by imitation.",
+            "Leave out objective, and use --demonstrations program or both.",
         )
     if not 0 < config.ema <= 1 or config.skip < 0:
         raise InputError(
