@@ -4,9 +4,10 @@
 The first is learned by imitation of the compiled program, with a share of the updates (`follow`) in which
 the model learns to do what it is shown: one model, with which both ways begin. From there the others are
 learned from the same demonstrations, once by imitation and once by self-distillation (SDFT), with as many
-updates at the same rate; nothing of an earlier workflow is seen again. After each, greedy success on the
-dev tasks of every workflow so far is measured. Forgetting is the success right after a workflow was learned
-minus the success at the end, the mean over the earlier workflows.
+updates at the same rate; nothing of an earlier workflow is seen again. After each, every workflow so far is
+measured on dev tasks, greedy: whole tasks done, and scenes (pages on the program's way, each begun afresh)
+done exactly as the program does them, which says more where hardly any whole task is. Forgetting is what was
+right after a workflow was learned minus what is at the end, the mean over the earlier workflows.
 
     python benchmarks/forgetting.py [--engagement DIR] [--first N] [--updates N] [--rate R] [--tasks N]
                                     [--keep DIR] [--quick] [--json]
@@ -33,6 +34,7 @@ from benchmarks.training import machine, row  # noqa: E402
 
 COPIED = ("envgen", "redact")
 WAYS = ("imitation", "sdft")
+MAX_ACTIONS = 20
 
 
 def main() -> None:
@@ -82,30 +84,20 @@ def measure(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
         for index, after in enumerate(table):
             for name, success in after.items():
                 rows.append(row(f"{how}: {name} after learning {names[index]}", success, "%", None, None))
-    learned = {how: fmean(table[i][names[i]] for i in range(1, len(names))) for how, table in found.items()}
-    lost = {how: _forgotten(table, names) for how, table in found.items()}
-    for what, unit, values in (
-        ("success right after learning, later workflows", "%", learned),
-        ("forgotten of the earlier workflows", "points", lost),
-    ):
-        how, *others = values
-        peer = others[0] if others else None
-        rows.append(
-            row(
-                f"{peer or how}: {what}",
-                values[peer or how],
-                unit,
-                how if peer else None,
-                values[how] if peer else None,
-            )
-        )
+    for what in ("tasks", "scenes"):
+        for how, table in found.items():
+            learned = fmean(table[i][f"{name}, {what}"] for i, name in enumerate(names) if i)
+            rows.append(row(f"{how}: {what} right after learning, later ones", learned, "%", None, None))
+        for how, table in found.items():
+            lost = _forgotten(table, [f"{name}, {what}" for name in names])
+            rows.append(row(f"{how}: {what} forgotten of earlier workflows", lost, "points", None, None))
     return rows
 
 
 def _sequence(
     engagement: Any, names: list[str], how: str, options: argparse.Namespace
 ) -> list[dict[str, float]]:
-    """Success in percent on every workflow so far, after each of them was learned."""
+    """What is right in percent of every workflow so far, after each of them was learned."""
     from train.sft import train_sft
 
     start = None
@@ -121,31 +113,59 @@ def _sequence(
             start=start,
             demonstrations="program",
             dev_times=0,
-            max_actions=20,
+            max_actions=MAX_ACTIONS,
             **settings,
         )
-        table.append({each: _success(engagement, start, each, options.tasks) for each in names[: index + 1]})
+        measured = [_measured(engagement, start, each, options.tasks) for each in names[: index + 1]]
+        table.append({key: value for each in measured for key, value in each.items()})
         print(f"{how}: {table[-1]}", file=sys.stderr, flush=True)
     return table
 
 
-def _success(engagement: Any, run: Any, workflow: str, tasks: int) -> float:
-    """Greedy success on a workflow's dev tasks, in percent; measured once for each run."""
+def _measured(engagement: Any, run: Any, workflow: str, tasks: int) -> dict[str, float]:
+    """Whole tasks and scenes done on a workflow's dev tasks, in percent; measured once for each run."""
     from fde import config as settings
     from serve.engine.local import LocalEngine
     from serve.prompt import Prompt
     from train.evaluation import evaluate
     from train.workflow import open_source
 
-    known = engagement.root / "success" / f"{run.id}-{workflow}-{tasks}.json"
+    known = engagement.root / "measured" / f"{run.id}-{workflow}-{tasks}.json"
     if not known.exists():
         engine = LocalEngine.load(settings.section(engagement, "model", settings.ModelSettings).base)
         engine.load_adapter(run.path / "adapter")
-        source = open_source(engagement, workflow)
-        found = evaluate(engine, source, Prompt(engine.tokenizer), source.tasks("dev", tasks, 0), 20)
+        source, prompt = open_source(engagement, workflow), Prompt(engine.tokenizer)
+        dev = source.tasks("dev", tasks, 0)
+        whole = evaluate(engine, source, prompt, dev, MAX_ACTIONS).success or 0.0
+        values = {f"{workflow}, tasks": 100 * whole}
+        values[f"{workflow}, scenes"] = 100 * _scenes(engine, source, prompt, dev)
         known.parent.mkdir(exist_ok=True)
-        known.write_text(json.dumps(100 * (found.success or 0.0)))
-    return float(json.loads(known.read_text()))
+        known.write_text(json.dumps(values))
+    found: dict[str, float] = json.loads(known.read_text())
+    return found
+
+
+def _scenes(engine: Any, source: Any, prompt: Any, tasks: list[Any]) -> float:
+    """Share of the scenes on the program's way that the model does line by line as the program."""
+    from serve.agent import run_episodes
+    from train.lessons import said_lines
+    from train.source import program_demonstrations
+    from train.starts import Midway, Start
+
+    starts, lines = {}, []
+    for group in program_demonstrations(source, engine.grammar, prompt, tasks):
+        for number, tokens in enumerate(group.scenes(group.episodes[0])):
+            start = Start(group.task, number, whole=False)
+            starts[start.as_task.id] = start
+            lines.append(said_lines(prompt, tokens))
+    groups = run_episodes(
+        engine,
+        [start.as_task for start in starts.values()],
+        lambda task: Midway(source.session(task), starts[task.id]),
+        prompt=prompt,
+        max_actions=MAX_ACTIONS,
+    )
+    return fmean(group.episodes[0].actions == said for group, said in zip(groups, lines, strict=True))
 
 
 def _forgotten(table: list[dict[str, float]], names: list[str]) -> float:
