@@ -96,9 +96,10 @@ def foremost(records: Mapping[str, Mapping[str, str]], field: str, by: str, way:
 def _values(
     keys: Iterable[str], records: Mapping[str, Mapping[str, str]], field: str, by: str
 ) -> dict[str, Any]:
-    """What each record is compared by, None where it is no such value."""
+    """What each record is compared by, None where it is no such value or not known."""
     key_of = sort_key(by)
-    return {key: key_of(records[key].get(field, "")) for key in keys}
+    texts = {key: records[key].get(field) for key in keys}
+    return {key: None if text is None else key_of(text) for key, text in texts.items()}
 
 
 def order_said(view: ListView, arranged: Arranged) -> str:

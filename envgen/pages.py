@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from envgen.align import Aligner, Instance, masked, own_text
-from envgen.templates import CONTROL_ROLES, TemplateNode, read
+from envgen.templates import CONTROL_ROLES, MESSAGE_ROLES, TemplateNode, read
 from envgen.texts import without_order
 from envgen.traces import Page, Trace
+from envgen.views import Named, changes, parts_of, signature
 from ingest.snapshot import Node
 
 # Pages this alike in structure are one kind; the same address pattern counts towards it.
@@ -73,7 +74,7 @@ def _texts(node: Node) -> Iterator[str]:
 
 def _collect(node: Node, found: Features, data: Data, in_row: bool) -> None:
     for child in node.children:
-        if child.role in _FRAME_ROLES:
+        if child.role in _FRAME_ROLES or (child.role in MESSAGE_ROLES and not _holds_fields(child)):
             continue
         labelled = child.name or (child.value or "" if child.role not in CONTROL_ROLES else "")
         strong = child.role in _STRONG_ROLES and (not in_row or child.role in ("columnheader", "rowheader"))
@@ -86,10 +87,14 @@ def _collect(node: Node, found: Features, data: Data, in_row: bool) -> None:
             text = own_text(child)
             words = [w for w in masked(text).split() if "0" not in w]
             found[child.role, words[0] if words and text not in data else ""] = 2
-        elif child.role not in ("option", "alert", "status", "text"):
+        elif child.role not in ("option", "text"):
             found[child.role, ""] = _ROLE_WEIGHT
         if child.role not in CONTROL_ROLES:
             _collect(child, found, data, in_row or child.role in ("row", "listitem"))
+
+
+def _holds_fields(node: Node) -> bool:
+    return any(inner.role in CONTROL_ROLES for inner in node.walk())
 
 
 def alike(a: Features, b: Features) -> float:
@@ -116,7 +121,37 @@ def cluster(traces: Sequence[Trace], data: Data) -> list[Kind]:
                     kinds.append(kind)
                 placed[key] = kind
             kind.members.append((trace.recording, page))
-    return kinds
+    return _views(kinds, traces, placed, data)
+
+
+def _views(
+    kinds: Sequence[Kind], traces: Sequence[Trace], placed: Mapping[tuple[str, Node], Kind], data: Data
+) -> list[Kind]:
+    """The kinds with those taken apart that a click turns from one view to another."""
+    known: dict[Node, Named] = {}
+
+    def named(node: Node) -> Named:
+        if node not in known:
+            known[node] = frozenset(k for k, weight in features(node, data).items() if weight > 1 and k[1])
+        return known[node]
+
+    def kind_of(page: Page) -> Kind:
+        return placed[address_pattern(page.path), page.node]
+
+    blocks: dict[int, list[Named]] = {}
+    for before, after, block in changes(traces, named):
+        if kind_of(before) is kind_of(after):
+            blocks.setdefault(id(kind_of(before)), []).append(block)
+    found: list[Kind] = []
+    for kind in kinds:
+        parts = parts_of(blocks.get(id(kind), ()))
+        views: dict[tuple[bool, ...], Kind] = {}
+        for recording, page in kind.members:
+            shown = signature(named(page.node), parts)
+            view = views.setdefault(shown, Kind(kind.address, features=kind.features))
+            view.members.append((recording, page))
+        found += views.values()
+    return found
 
 
 def _all_pages(trace: Trace) -> list[Page]:

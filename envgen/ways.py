@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from envgen.behaviour import Behaviour
+from envgen.behaviour import ENTRY_VERBS, Behaviour
 from envgen.kinds import Visit
 from envgen.loops import Loop
 from envgen.world import World
@@ -49,6 +49,12 @@ def _left(stay: Stay, behaviour: Behaviour) -> bool:
     return (last.recording, last.index) in behaviour.writes
 
 
+def _passed_over(stay: Stay, following: Stay) -> bool:
+    """Whether another record was only looked at, beside the list from which the next one was opened."""
+    opened = stay.leaving.row is not None and stay.page == following.page
+    return opened and not any(visit.verb in ENTRY_VERBS for visit in stay.visits)
+
+
 def way(world: World, behaviour: Behaviour, recording: str, loops: Sequence[Loop] = ()) -> list[Stay]:
     """The stays that led to the last write, detours taken out.
 
@@ -70,6 +76,8 @@ def way(world: World, behaviour: Behaviour, recording: str, loops: Sequence[Loop
             del segment[index + 1 :]
             segment[index] = Stay(recording, stay.page, stay.key, [*segment[index].visits, *stay.visits])
         else:
+            if segment and _passed_over(segment[-1], stay):
+                segment.pop()
             segment.append(stay)
         if _left(stay, behaviour):
             found += segment
