@@ -102,6 +102,7 @@ class Historian:
         world = self._world
         records: Records = {}
         told: dict[tuple[str, str], str] = {}
+        entered: dict[str, str] = {}
         writes: set[str] = set()
         found: list[Known] = []
         parameters = self._instructions.values.get(recording, {})
@@ -109,19 +110,22 @@ class Historian:
         for visit in world.visits[recording]:
             world.note(records, visit.page, visit.reading)
             self._hear(told, visit.page, visit.reading)
+            here = {f"{visit.page}.{c}": text for c, text in visit.reading.controls.items()}
+            # What is on this page comes first: it is the likelier source.
+            entered = here | {c: text for c, text in entered.items() if c not in here}
             known = Known(
                 recording,
                 visit.index,
                 self._knowledge,
                 parameters,
-                controls={f"{visit.page}.{c}": text for c, text in visit.reading.controls.items()},
+                controls=entered,
                 messages=dict(told),
                 writes=frozenset(writes),
                 words=words,
                 instruction=self._instructed[recording],
                 seen={entity: {k: dict(r) for k, r in by.items()} for entity, by in records.items()},
             )
-            self._task_fields(known, records)
+            self._task_fields(known, records, visit.index)
             found.append(known)
             write = self._writes.get((recording, visit.index))
             if write:
@@ -137,15 +141,18 @@ class Historian:
                     if slot in reading.slots:
                         told[page, slot] = reading.slots[slot]
 
-    def _task_fields(self, known: Known, records: Records) -> None:
+    def _task_fields(self, known: Known, records: Records, moment: int) -> None:
         for root, entity in self._instructions.roots().items():
             key = known.parameters.get(root)
             if key is not None:
                 self.reach(known.fields, records, root, entity, key, ())
-        self._session_fields(known, records)
+        self._session_fields(known, records, moment)
 
-    def _session_fields(self, known: Known, records: Records) -> None:
+    def _session_fields(self, known: Known, records: Records, moment: int) -> None:
+        since = self._world.since[known.recording]
         for name, text in self._world.session.get(known.recording, {}).items():
+            if since.get(name, 0) > moment:
+                continue
             known.fields["", (name,)] = text
             named = self._references.get(("", name))
             if named:
@@ -202,5 +209,5 @@ class Historian:
             key = visit.reading.rows[visit.rows_id][visit.row].slots.get(rows.key_slot, "")
             records = self._world.records[visit.recording]
             self.reach(known.fields, records, PAGE_ROOT + rows.entity, rows.entity, key, ())
-        self._session_fields(known, self._world.records[visit.recording])
+        self._session_fields(known, self._world.records[visit.recording], visit.index + after)
         return known

@@ -25,6 +25,7 @@ from envgen.expressions import (
 )
 from envgen.ground import NO, YES, Ground, Models, distinct, page_title
 from envgen.kinds import PageKind, Visit
+from envgen.paging import NEXT, PREVIOUS
 from envgen.search import Search
 from envgen.workflow import Exit, Finding, Hidden, Outcome, PagePlan, RecordRule
 
@@ -72,6 +73,9 @@ class Exits:
             targets = {v.next_page for v in visits}
             if verb != "click" or len(node.name) != 1 or not node.label() or visits[0].row is not None:
                 continue
+            if NEXT.search(node.label()) or PREVIOUS.search(node.label()):
+                # Where these lead depends on where one is.
+                continue
             key = (node.role, node.label())
             writes = any((v.recording, v.index) in self._ground.behaviour.writes for v in visits)
             target = self._ground.world.kinds[next(iter(targets))]
@@ -98,7 +102,14 @@ class Exits:
         refusals: list[tuple[int, list[Visit]]] = []
         for index, ((page, record, shows, write), found) in enumerate(ordered):
             outcomes.append(
-                Outcome(page=page, record=record, shows=tuple(sorted(shows)), write=write, seen=len(found))
+                Outcome(
+                    page=page,
+                    record=record,
+                    shows=tuple(sorted(shows)),
+                    write=write,
+                    keeps=page == kind.id and not write and _kept(found),
+                    seen=len(found),
+                )
             )
             refused = any((v.recording, v.index) in self._ground.behaviour.refused for v in found)
             (refusals if refused else plain).append((index, found))
@@ -254,6 +265,17 @@ class Exits:
         return Hidden(
             name=name, share=share, control=f"{kind.id}.{best}" if best else "", accepted=expression
         )
+
+
+def _kept(visits: Sequence[Visit]) -> bool:
+    """Whether what was entered on a page still stood there afterwards, wherever anything was."""
+    entered = [
+        (visit.reading.controls, visit.next_reading.controls)
+        for visit in visits
+        if visit.before_key == visit.after_key
+        and any(text not in ("", "off") for text in visit.reading.controls.values())
+    ]
+    return len(entered) > 0 and all(before == after for before, after in entered)
 
 
 def without_mistakes(models: Models, plans: Sequence[PagePlan], contexts: dict[str, list[Known]]) -> None:

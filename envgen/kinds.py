@@ -25,6 +25,7 @@ class PageKind:
         inherits: The page shows the record opened before, without saying its key.
         session: Slot to field for what is the same on all pages of a recording (who is signed in).
         echoes: Slots that repeat the instruction.
+        repeats: Slots that repeat what was entered before, wherever they were seen.
         next: The link that shows the record after this one, where they are shown one at a time.
     """
 
@@ -40,6 +41,7 @@ class PageKind:
     nodes: dict[str, TemplateNode] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     echoes: set[str] = field(default_factory=set)
+    repeats: set[str] = field(default_factory=set)
     next: str = ""
     previous: str = ""
 
@@ -47,6 +49,11 @@ class PageKind:
     def turns(self) -> set[str]:
         """The links that show another record on the same page."""
         return {node for node in (self.next, self.previous) if node}
+
+    @property
+    def told_again(self) -> set[str]:
+        """Slots that are data of no record: what they say was said before."""
+        return self.echoes | self.repeats
 
     def __post_init__(self) -> None:
         self.nodes = {node.id: node for node in self.template.walk()}

@@ -203,11 +203,28 @@ class Modeller:
                 expression = self._slot_source(kind, slot, seen)
                 if expression is not None:
                     found.append((slot, expression))
+                elif seen:
+                    self._ground.models.findings.append(
+                        Finding(
+                            kind="not modelled",
+                            severity="warning",
+                            text=f"Nothing seen explains what “{kind.labels.get(slot) or node.role}” on "
+                            f"“{page_title(kind)}” says; it is left empty.",
+                            evidence=tuple(
+                                dict.fromkeys(f"{s.visit.recording}: {s.reading.slots[slot]}" for s in seen)
+                            )[:6],
+                        )
+                    )
         return found
 
     def _slot_source(self, kind: PageKind, slot: str, seen: Sequence[Seen]) -> Expression | None:
         entered = dict.fromkeys(c for s in seen for c in s.context.controls if "#" not in c)
         atoms: list[Expression] = [Entered(control=c, label=self._control_label(c)) for c in entered]
+        if slot in kind.repeats:
+            examples = distinct([Example(s.context, s.reading.slots[slot]) for s in seen])
+            result = Search(examples, atoms, self._ground.knowledge, equalities=False, max_leaves=1).run()
+            if result.expression is not None:
+                return result.expression
         atoms += page_atoms(seen)
         # Pages may repeat what the task is about.
         atoms += [Parameter(name=n) for n in dict.fromkeys(n for s in seen for n in s.context.parameters)]

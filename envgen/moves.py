@@ -165,11 +165,11 @@ def _leave(app: Application, found: Exit, place: Place, name: str) -> str:
         return not_modelled(app)
     if outcome.write:
         _write(app, outcome.write, place.row)
-    if outcome.page == state.page and outcome.shows and not outcome.write:
+    if outcome.page == state.page and (outcome.shows or outcome.keeps) and not outcome.write:
         state.messages = frozenset(outcome.shows)
         _say(app, outcome)
         return ""
-    state.submitted = state.drafts if state.drafts else state.submitted
+    state.submitted = state.submitted | state.drafts
     if target.entity:
         state.bound[target.entity] = key
     view = app.facts.lists[outcome.page].get(place.rows)

@@ -83,6 +83,22 @@ def _nodes_of(page: PageModel, view: ListView) -> Iterator[TemplateNode]:
     return (node for node in rows.walk() if node.kind == "control")
 
 
+def _openers(page: PageModel) -> Iterator[tuple[str, tuple[str, str]]]:
+    """What stands in a message of a page: the message, and what shows it there."""
+    shown = {
+        message: found.node
+        for found in page.exits
+        for outcome in found.outcomes
+        for message in outcome.shows
+        if outcome.page == page.id and not outcome.write and not outcome.hidden
+    }
+    for node in page.template.walk():
+        if node.id in shown:
+            within = {inner.id for inner in node.walk()}
+            if shown[node.id] not in within:
+                yield from ((inner, (node.id, shown[node.id])) for inner in within)
+
+
 def in_row(control: str, key: str) -> str:
     """What is entered in a record's row stands in the drafts under this name."""
     return f"{control}@{key}" if key else control
@@ -127,6 +143,7 @@ class Facts:
         self.row_conditions = {(p.id, v.rows): dict(v.conditions) for p in workflow.pages for v in p.lists}
         self.list_fields = {(p.id, v.rows): dict(v.fields) for p in workflow.pages for v in p.lists}
         self.exits = {p.id: {(e.node, e.verb): e for e in p.exits} for p in workflow.pages}
+        self._openers = {p.id: dict(_openers(p)) for p in workflow.pages}
         self.hidden = {h.name: h for h in workflow.hidden}
         self.plans = {plan.page: plan for plan in workflow.plans}
         self.writes = {w.id: w for w in workflow.writes}
@@ -134,6 +151,14 @@ class Facts:
         self._caseless = self._labelled(workflow.caseless)
         self.key_fields = {e.name: e.key_field for e in workflow.entities}
         self.cells = Cells({t.id: t for t in workflow.tables}.__getitem__)
+
+    def reached(self, page: str, node: str, messages: Collection[str]) -> str:
+        """What has to be clicked to come to a node: itself, or what shows the message that it is in."""
+        opener = self._openers[page].get(node)
+        while opener is not None and opener[0] not in messages:
+            node = opener[1]
+            opener = self._openers[page].get(node)
+        return node
 
     def _labelled(self, controls: Collection[str]) -> frozenset[tuple[str, str]]:
         """Kind of write and label of controls, as changes name them."""

@@ -239,6 +239,8 @@ class Teacher:
         if plan.exit is None:
             return None
         node = evaluate(plan.exit, env.context)
+        if node is not None:
+            node = self._facts.reached(plan.page, node, env.state.messages)
         page = self._facts.pages[plan.page]
         links = dict(plan.links)
         view = next((v for v in page.lists if node in self._row_nodes(page, v)), None)

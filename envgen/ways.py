@@ -71,6 +71,10 @@ def way(world: World, behaviour: Behaviour, recording: str, loops: Sequence[Loop
             # Records that are shown one at a time are turned over until the right one comes.
             continue
         places = [(s.page, s.key) for s in segment]
+        if segment and found and (found[-1].page, found[-1].key) == (stay.page, stay.key) not in places:
+            # Gone back to a form that had been sent, from where nothing was: it is sent again.
+            segment = [found.pop()]
+            places = [(stay.page, stay.key)]
         if (stay.page, stay.key) in places:
             index = places.index((stay.page, stay.key))
             del segment[index + 1 :]

@@ -141,6 +141,7 @@ class Outcome(_Data):
         record: Which record it shows.
         shows: Messages (optional nodes) that appear on it.
         write: The write that happens, "" for none.
+        keeps: Whether the page stays as it is, with what is entered on it.
     """
 
     hidden: str = ""
@@ -148,6 +149,7 @@ class Outcome(_Data):
     record: RecordRule = "same"
     shows: tuple[str, ...] = ()
     write: str = ""
+    keeps: bool = False
     seen: int = 0
 
 

@@ -31,9 +31,11 @@ class World:
         self._readings: dict[tuple[str, int], Reading] = {}
         self.visits: dict[str, list[Visit]] = {t.recording: self._visits(t) for t in traces}
         self._find_echoes()
+        self._find_repeats()
         Linker(self).run()
         self.session: dict[str, dict[str, str]] = {t.recording: {} for t in traces}
         self._find_session()
+        self.since = {recording: dict(self._first_said(visits)) for recording, visits in self.visits.items()}
         self.prefilled: dict[tuple[str, str], str] = {}
         self._find_prefilled()
         self._name_fields()
@@ -115,6 +117,24 @@ class World:
             if len(set(said)) > 1 and all(text == told for text, told in said):
                 self.kinds[page].echoes.add(slot)
 
+    def _find_repeats(self) -> None:
+        """Slots of summaries: they only ever say what had been entered on another page by then."""
+        said: dict[tuple[str, str], bool] = defaultdict(lambda: True)
+        for visits in self.visits.values():
+            entered: dict[str, str] = {}
+            for visit in visits:
+                for page, reading in ((visit.page, visit.reading), (visit.next_page, visit.next_reading)):
+                    for slot in record_slots(self.kinds[page].template):
+                        if slot in reading.slots:
+                            told = entered.get(reading.slots[slot], page)
+                            said[page, slot] = said[page, slot] and told != page
+                    if page == visit.page and visit.target and visit.verb in ("fill", "select", "check"):
+                        target = visit.moment.action.target
+                        entered[visit.value or (target.name if target is not None else "")] = page
+        for (page, slot), repeated in said.items():
+            if repeated:
+                self.kinds[page].repeats.add(slot)
+
     def _find_session(self) -> None:
         """Slots whose text never changes within a recording belong to nobody's record."""
         texts: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -124,7 +144,7 @@ class World:
                 for page, reading in ((visit.page, visit.reading), (visit.next_page, visit.next_reading)):
                     kind = self.kinds[page]
                     for slot in record_slots(kind.template, everywhere=True):
-                        if slot in reading.slots and slot != kind.key_slot and slot not in kind.echoes:
+                        if slot in reading.slots and slot != kind.key_slot and slot not in kind.told_again:
                             texts[page, slot][recording].add(reading.slots[slot])
                             keyed[page, slot] = bool(kind.entity)
         fixed = {place: {r: next(iter(t)) for r, t in by.items()} for place, by in texts.items()
@@ -147,6 +167,18 @@ class World:
         for name, by in chosen.items():
             for recording, text in by.items():
                 self.session[recording][name] = text
+
+    def _first_said(self, visits: Sequence[Visit]) -> Iterator[tuple[str, int]]:
+        """From which moment on a recording's pages had said what stays the same throughout it."""
+        said: set[str] = set()
+        for visit in visits:
+            for at, page, reading in (
+                (visit.index, visit.page, visit.reading),
+                (visit.index + 1, visit.next_page, visit.next_reading),
+            ):
+                shown = {n for slot, n in self.kinds[page].session.items() if slot in reading.slots} - said
+                said |= shown
+                yield from ((name, at) for name in shown)
 
     def _find_prefilled(self) -> None:
         """Text fields that stand filled in when a recording begins, otherwise in others: data of the case."""
@@ -205,7 +237,7 @@ class World:
         if kind.entity and kind.key_slot in reading.slots:
             key = reading.slots[kind.key_slot]
             for slot in record_slots(kind.template):
-                if slot in reading.slots and slot not in kind.session and slot not in kind.echoes:
+                if slot in reading.slots and slot not in kind.session and slot not in kind.told_again:
                     values[kind.entity][page, "", slot].setdefault((recording, key), reading.slots[slot])
         for rows_id, rows in kind.lists.items():
             for row in reading.rows.get(rows_id, ()):
