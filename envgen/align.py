@@ -39,6 +39,20 @@ _SAME_DATA = 1.1
 _SENTENCE = 4
 
 
+class Data(frozenset[str]):
+    """Texts that are data.
+
+    Attributes:
+        cells: Those that stand in cells of tables.
+        instructions: By recording; pages that show a ticket repeat it.
+        entered: By recording, what was typed in it; summaries repeat that.
+    """
+
+    cells: frozenset[str] = frozenset()
+    instructions: Mapping[str, str] = {}
+    entered: Mapping[str, frozenset[str]] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One page of the kind, and the recording it is from."""
@@ -75,15 +89,12 @@ class Aligner:
     """Builds one template.
 
     Args:
-        data: Texts known to be data (values of records).
-        instructions: By recording; a text that repeats it is one hole.
+        data: Texts known to be data (values of records); a text that repeats the instruction or something
+            typed is one hole.
     """
 
-    def __init__(
-        self, instances: Sequence[Instance], data: frozenset[str], instructions: Mapping[str, str]
-    ) -> None:
+    def __init__(self, instances: Sequence[Instance], data: Data) -> None:
         self._instances = instances
-        self._instructions = instructions
         self._data = data
         self._wandering: set[str] = set()
         self._alone: set[int] = set()
@@ -135,8 +146,12 @@ class Aligner:
         )
 
     def _pattern(self, texts: dict[int, str], slot: str) -> Pattern:
-        told = {i: self._instructions.get(self._instances[i].recording) for i in texts}
-        if len(set(texts.values())) > 1 and all(" ".join(t.split()) == told[i] for i, t in texts.items()):
+        recordings = {i: self._instances[i].recording for i in texts}
+        told, typed = self._data.instructions, self._data.entered
+        if len(set(texts.values())) > 1 and (
+            all(" ".join(t.split()) == told.get(recordings[i]) for i, t in texts.items())
+            or all(t in typed.get(recordings[i], ()) for i, t in texts.items())
+        ):
             return ("", slot, "")
         return induce(texts.values(), slot)
 
@@ -178,7 +193,7 @@ class Aligner:
         distinct: dict[Node, Instance] = {}
         for instance in instances:
             distinct.setdefault(instance.node, instance)
-        inner = Aligner(list(distinct.values()), self._data, self._instructions)
+        inner = Aligner(list(distinct.values()), self._data)
         inner._count = self._count
         row = inner.template()
         self._count = inner._count

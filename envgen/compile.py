@@ -73,7 +73,9 @@ def compile_workflow(
     models = Modeller(world, behaviour, historian, contexts, knowledge, loops).run()
     given = Answers(dict(answers or {}))
     proposals = proposals or Proposals()
-    program = Programmer(world, behaviour, instructions, contexts, knowledge, given, proposals, loops).run()
+    program = Programmer(
+        world, behaviour, instructions, contexts, knowledge, given, proposals, references(world), loops
+    ).run()
     without_mistakes(models, program.plans, contexts)
     writes = find_write_kinds(world, behaviour, contexts, knowledge, loops)
     worked_on = {r for loop in loops for r in loop.worked}

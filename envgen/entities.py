@@ -97,6 +97,7 @@ def entity_models(
                 )
                 + tuple(sorted(worked.get(name, ()))),
                 count=(min(counts), max(counts)),
+                fixed=name in world.fixed,
                 at_once=_at_once(world, name, instructions),
             )
         )

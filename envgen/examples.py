@@ -100,7 +100,8 @@ class Historian:
     def contexts(self, recording: str) -> list[Known]:
         """One context per moment: what the expert had seen before acting."""
         world = self._world
-        records: Records = {}
+        # Set tables are known to whoever works here, looked at or not.
+        records: Records = {e: {k: dict(r) for k, r in rows.items()} for e, rows in world.fixed.items()}
         told: dict[tuple[str, str], str] = {}
         entered: dict[str, str] = {}
         writes: set[str] = set()

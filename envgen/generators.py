@@ -272,6 +272,9 @@ class Generator:
         self, rng: random.Random, entity: str, maker: Maker, records: dict[str, dict[str, Record]]
     ) -> None:
         """Other records around the task's, and the task's at a random place among them or their pages."""
+        if maker.entity.fixed:
+            records[entity] = {s[maker.entity.key_field]: dict(s) for s in maker.entity.samples}
+            return
         low, high = self.entities[entity].count
         size = max(
             (v.page_size or 0 for p in self.workflow.pages for v in p.lists if v.entity == entity), default=0

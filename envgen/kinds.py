@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from envgen.templates import Reading, TemplateNode
@@ -133,9 +134,10 @@ def record_slots(template: TemplateNode, *, everywhere: bool = False) -> list[st
         everywhere: Also those of the page's frame (banner, navigation).
     """
     found: list[str] = []
+    labels = slot_labels(template)
 
     def walk(node: TemplateNode) -> None:
-        if node.kind == "rows" or node.role in _MESSAGES:
+        if node.kind == "rows" or (node.role in _MESSAGES and not _is_output(node, labels)):
             return
         if not everywhere and node.role in ("navigation", "banner", "contentinfo"):
             return
@@ -147,6 +149,11 @@ def record_slots(template: TemplateNode, *, everywhere: bool = False) -> list[st
 
     walk(template)
     return found
+
+
+def _is_output(node: TemplateNode, labels: Mapping[str, str]) -> bool:
+    """Whether what could be a message is always there, under a label: the result of a calculation."""
+    return node.role == "status" and not node.optional and any(labels.get(slot) for slot in node.slots())
 
 
 def slot_labels(template: TemplateNode) -> dict[str, str]:

@@ -89,10 +89,9 @@ def _enter(app: Application, control: Control, place: Place, action: Action) -> 
 
 
 def _one_of(app: Application, control: Control) -> None:
-    """Radio buttons of a page side by side exclude each other."""
-    for other in app.facts.pages[app.state.page].controls:
-        if other.role == "radio" and other.id != control.id:
-            app.state.drafts[other.id] = "off"
+    """Radio buttons of a group exclude each other."""
+    for other in app.facts.choices.get(control.id, ()):
+        app.state.drafts[other] = "off"
 
 
 def _dependents(app: Application, control: Control) -> None:

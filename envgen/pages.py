@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from envgen.align import Aligner, Instance, masked, own_text
+from envgen.align import Aligner, Data, Instance, masked, own_text
 from envgen.templates import CONTROL_ROLES, MESSAGE_ROLES, TemplateNode, read
 from envgen.texts import without_order
 from envgen.traces import Page, Trace
@@ -21,18 +21,6 @@ _OTHER_ADDRESS = -0.1
 _FRAME_ROLES = frozenset({"banner", "navigation", "contentinfo"})
 _ROLE_WEIGHT = 0.25
 _STRONG_ROLES = CONTROL_ROLES | {"button", "columnheader", "tab", "term", "rowheader"}
-
-
-class Data(frozenset[str]):
-    """Texts that are data.
-
-    Attributes:
-        cells: Those that stand in cells of tables.
-        instructions: By recording; pages that show a ticket repeat it.
-    """
-
-    cells: frozenset[str] = frozenset()
-    instructions: Mapping[str, str] = {}
 
 
 Features = dict[tuple[str, str], float]
@@ -172,7 +160,7 @@ def _closest(kinds: Sequence[Kind], own: Features, address: str) -> Kind | None:
 def template_of(kind: Kind, data: Data) -> TemplateNode:
     """The template of a kind of page."""
     distinct: dict[tuple[str, Node], None] = dict.fromkeys((rec, page.node) for rec, page in kind.members)
-    return Aligner([Instance(rec, node) for rec, node in distinct], data, data.instructions).template()
+    return Aligner([Instance(rec, node) for rec, node in distinct], data).template()
 
 
 def classify(templates: Sequence[tuple[str, str, TemplateNode]], page: Page) -> tuple[str, float] | None:
@@ -201,6 +189,10 @@ def data_texts(traces: Sequence[Trace]) -> Data:
             if moment.action.verb == "fill" and moment.action.value:
                 found.add(moment.action.value)
     data = Data(found)
+    data.entered = {
+        t.recording: frozenset(m.action.value or "" for m in t.moments if m.action.verb == "fill")
+        for t in traces
+    }
     data.cells = frozenset(cells)
     data.instructions = {trace.recording: " ".join(trace.instruction.split()) for trace in traces}
     return data

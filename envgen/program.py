@@ -7,7 +7,7 @@ left are what the program has to explain.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from envgen.answers import Answers
@@ -76,6 +76,7 @@ class Programmer:
         knowledge: Knowledge,
         answers: Answers,
         proposals: Proposals,
+        references: Mapping[tuple[str, str], str],
         loops: Sequence[Loop] = (),
     ) -> None:
         self._world = world
@@ -89,7 +90,10 @@ class Programmer:
         self._program = Program()
         # What is opened because it comes first in an order.
         self._first: set[str] = set()
-        self._questions = Questions(self._program.findings, answers, knowledge)
+        named = [
+            (name, frozenset(world.fixed[to])) for (_, name), to in references.items() if to in world.fixed
+        ]
+        self._questions = Questions(self._program.findings, answers, knowledge, named)
         self._rules = LoopRules(
             world, behaviour, contexts, knowledge, answers, self._questions, self._program.findings
         )

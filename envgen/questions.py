@@ -50,12 +50,20 @@ class Questions:
     Args:
         findings: Where questions and notes are added.
         knowledge: Where tables from answers are added.
+        all_there_is: Fields that name rows of a set table, with all of its keys.
     """
 
-    def __init__(self, findings: list[Finding], answers: Answers, knowledge: Knowledge) -> None:
+    def __init__(
+        self,
+        findings: list[Finding],
+        answers: Answers,
+        knowledge: Knowledge,
+        all_there_is: Sequence[tuple[str, frozenset[str]]] = (),
+    ) -> None:
         self._findings = findings
         self._answers = answers
         self._knowledge = knowledge
+        self._all_there_is = all_there_is
         self._copied: list[str] = []
         self._limits = Limits(findings, answers, knowledge, self.answered)
 
@@ -213,6 +221,8 @@ class Questions:
         self, where: str, expression: Expression, examples: Sequence[Example], control: str
     ) -> Expression:
         for part in [p for p in parts(expression) if isinstance(p, Mapped)]:
+            if self._whole(part):
+                continue
             table = self._table(where, part.of, dict(part.pairs), control)
             if table is not None:
                 expression = replaced(expression, part, table)
@@ -228,6 +238,14 @@ class Questions:
             if table is not None:
                 expression = replaced(expression, chain, table)
         return expression
+
+    def _whole(self, mapped: Mapped) -> bool:
+        """Whether a map says what is entered for every value that there is."""
+        known = {key for key, _ in mapped.pairs}
+        if isinstance(mapped.of, Entered):
+            return known == {"on", "off"}
+        of = mapped.of.path[-1:] if isinstance(mapped.of, FieldOf) else ()
+        return any(known >= texts for name, texts in self._all_there_is if (name,) == of)
 
     def _table(
         self, where: str, source: Expression, pairs: dict[str, str], control: str, texts: tuple[str, ...] = ()

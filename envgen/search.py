@@ -150,7 +150,7 @@ class Search:
             return Explanation(best.expression, best.cost, rivals=rivals[:3])
         learned = whole[0] if whole else None
         # A learned map says nothing about values nobody recorded: any cheaper rule is better.
-        self._candidates = [c for c in self._candidates if c is not learned]
+        self._candidates = [c for c in self._candidates if c not in whole]
         self._all_splits = self._tests.splits(any_word=self._any_word)
         tree = self._best_tree()
         if tree is not None and self._lists(tree[1]):

@@ -83,6 +83,22 @@ def _nodes_of(page: PageModel, view: ListView) -> Iterator[TemplateNode]:
     return (node for node in rows.walk() if node.kind == "control")
 
 
+def _choices(page: PageModel) -> list[set[str]]:
+    """The radio buttons of each group, and those of no group together."""
+    found: dict[str, set[str]] = {}
+
+    def walk(node: TemplateNode, group: str) -> None:
+        if node.role in ("group", "radiogroup"):
+            group = node.id
+        if node.role == "radio":
+            found.setdefault(group, set()).add(f"{page.id}.{node.id}")
+        for child in node.children:
+            walk(child, group)
+
+    walk(page.template, "")
+    return list(found.values())
+
+
 def _openers(page: PageModel) -> Iterator[tuple[str, tuple[str, str]]]:
     """What stands in a message of a page: the message, and what shows it there."""
     shown = {
@@ -143,6 +159,7 @@ class Facts:
         self.row_conditions = {(p.id, v.rows): dict(v.conditions) for p in workflow.pages for v in p.lists}
         self.list_fields = {(p.id, v.rows): dict(v.fields) for p in workflow.pages for v in p.lists}
         self.exits = {p.id: {(e.node, e.verb): e for e in p.exits} for p in workflow.pages}
+        self.choices = {c: group - {c} for p in workflow.pages for group in _choices(p) for c in group}
         self._openers = {p.id: dict(_openers(p)) for p in workflow.pages}
         self.hidden = {h.name: h for h in workflow.hidden}
         self.plans = {plan.page: plan for plan in workflow.plans}

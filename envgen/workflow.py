@@ -258,6 +258,7 @@ class Entity(_Data):
         samples: Recorded records, each a map of the fields that were seen.
         targets: Keys of the records that the experts' tasks were about.
         count: Records in an instance: smallest and largest seen.
+        fixed: Whether all recordings that show them show the same: every instance has these.
         at_once: Share of the recordings in which a list showed the task's record without
             searching or paging; None where there was no list to see it on.
     """
@@ -268,6 +269,7 @@ class Entity(_Data):
     samples: tuple[dict[str, str], ...]
     targets: tuple[str, ...] = ()
     count: tuple[int, int]
+    fixed: bool = False
     at_once: float | None = None
 
 

@@ -41,6 +41,7 @@ class World:
         self._name_fields()
         self._follow_keys()
         self.records: dict[str, Records] = {t.recording: self._collect(t.recording) for t in traces}
+        self.fixed: Records = self._find_fixed()
 
     # Reading
 
@@ -128,8 +129,9 @@ class World:
                         if slot in reading.slots:
                             told = entered.get(reading.slots[slot], page)
                             said[page, slot] = said[page, slot] and told != page
-                    if page == visit.page and visit.target and visit.verb in ("fill", "select", "check"):
-                        target = visit.moment.action.target
+                    target = visit.moment.action.target
+                    picked = target is not None and target.role == "option"
+                    if page == visit.page and (visit.verb in ("fill", "select", "check") or picked):
                         entered[visit.value or (target.name if target is not None else "")] = page
         for (page, slot), repeated in said.items():
             if repeated:
@@ -284,6 +286,16 @@ class World:
             for page, reading in pages:
                 self.note(found, page, reading)
         return {entity: dict(records) for entity, records in found.items()}
+
+    def _find_fixed(self) -> Records:
+        """Lists that nothing is opened from and that say the same whoever looked at them: set tables."""
+        opened = {kind.entity for kind in self.kinds.values()}
+        shown: dict[str, list[dict[str, dict[str, str]]]] = defaultdict(list)
+        for records in self.records.values():
+            for entity, rows in records.items():
+                if entity not in opened and len(rows) > 1:
+                    shown[entity].append(rows)
+        return {e: seen[0] for e, seen in shown.items() if len(seen) > 1 and all(r == seen[0] for r in seen)}
 
     def note(self, found: Records, page: str, reading: Reading) -> None:
         """Add what one page says about records; what is known already stays."""
