@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from envgen.orders import in_one_order
 from envgen.templates import CONTROL_ROLES, ENTERED_STATES, MESSAGE_ROLES, TemplateNode, entered, text_below
 from envgen.texts import Pattern, induce, tokens, without_order
+from ingest.action import FILLABLE_ROLES
 from ingest.snapshot import Node
 
 # A different name makes these another element, unless the name is data.
@@ -114,7 +115,7 @@ class Aligner:
     def _node(self, nodes: dict[int, Node], *, optional: bool) -> TemplateNode:
         node_id = self._next_id()
         first = next(iter(nodes.values()))
-        control = first.role in CONTROL_ROLES
+        control = first.role in CONTROL_ROLES and not all(map(_only_read, nodes.values()))
         distinct = {id(node): node for node in nodes.values()}.values()
         from_text = not control and all(
             node.children and node.name and node.name == text_below(node) for node in distinct
@@ -374,6 +375,12 @@ class Aligner:
         if masked(text) == masked(known) and text != known:
             return True
         return text in self._data and known in self._data
+
+
+def _only_read(node: Node) -> bool:
+    """Whether nothing can be typed into a field: it says something."""
+    fixed = node.state("readonly") is not None or node.state("disabled") is not None
+    return node.role in FILLABLE_ROLES and fixed
 
 
 def _worded_alike(role: str, text: str, known: str) -> bool:

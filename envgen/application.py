@@ -17,6 +17,7 @@ from envgen.paging import neighbour
 from envgen.render import PageRenderer, Rendered
 from envgen.rows import Row
 from envgen.state import Facts, State, StateContext, in_row
+from envgen.suggestions import fitting, pool
 from envgen.workflow import Control, Filter, ListView, PageModel
 from ingest.action import CHECKABLE_ROLES
 
@@ -149,6 +150,12 @@ class Application:
             if part == view.previous:
                 return self.arranged(page, view).offset > 0
         model = self.facts.pages[page]
+        own = self.facts.controls.get(f"{page}.{part}")
+        if own is not None and own.suggests is not None:
+            return bool(self.suggested(own.suggests.field))
+        field = f"{page}.{part.removesuffix(':expanded')}"
+        if part.endswith(":expanded") and field in self.facts.suggests:
+            return bool(self.suggested(field))
         if part in (model.next, model.previous):
             return self.turned(model, part == model.next) is not None
         condition = self.facts.conditions[page].get(part)
@@ -166,11 +173,26 @@ class Application:
         return self.state.drafts.get(in_row(control.id, key), "")
 
     def options_in(self, control: Control) -> tuple[str, ...]:
+        if control.suggests is not None:
+            return self.suggested(control.suggests.field)
         if not control.options_by:
             return self.instance.options.get(control.id, control.options)
         by = self.state.drafts.get(control.options_by, "")
         shown = self.instance.offered.get((control.id, by))
         return shown if shown is not None else self.facts.options_for[control.id].get(by, control.options)
+
+    def suggested(self, field: str) -> tuple[str, ...]:
+        """What is offered to complete what is typed in a field; nothing where it was picked."""
+        given = self.facts.suggests[field]
+        typed = self.state.drafts.get(field, "")
+        if given.suggests is None or not typed or not self.typed_only(field):
+            return ()
+        return fitting(pool(given.suggests, self.instance.records), given.suggests.fits, typed)
+
+    def typed_only(self, field: str) -> bool:
+        """Whether what is in a field was typed where it can be picked from a list."""
+        given, drafts = self.facts.suggests.get(field), self.state.drafts
+        return given is not None and drafts.get(given.id, "") != drafts.get(field, "")
 
     def rows_of(self, page: str, rows: str) -> Sequence[tuple[str, Record]]:
         """Key and record of each row a list shows now."""
@@ -243,6 +265,10 @@ class Application:
                 del state.drafts[control.id]
                 empty = "off" if control.role in CHECKABLE_ROLES else ""
                 state.drafts |= {in_row(control.id, key): empty for key in state.records[view.entity]}
+        for completed, given in self.facts.suggests.items():
+            if completed in state.drafts:
+                # What stands there from the beginning was picked before.
+                state.drafts[given.id] = state.drafts[completed]
         for view in model.lists:
             chosen = [f.node for f in view.filters if not f.clicked]
             begun = tuple((node, state.drafts.get(f"{page}.{node}", "")) for node in sorted(chosen))

@@ -12,9 +12,11 @@ from envgen.arrangements import Arrangements, arrangements
 from envgen.kinds import PageKind, Visit
 from envgen.list_readings import ListReadings
 from envgen.paging import NEXT, PREVIOUS
+from envgen.suggestions import suggestions
 from envgen.templates import MESSAGE_ROLES, Reading, TemplateNode
 from envgen.traces import Moment
 from envgen.values import number
+from envgen.workflow import Suggestions
 from envgen.world import World
 from ingest.recording import Effect
 
@@ -49,6 +51,7 @@ class Behaviour:
         messages: Page -> optional nodes that appear because of something done.
         writes: ``(recording, moment)`` -> kind of write, ``<page>.<node>``.
         refused: Moments whose submission was answered with a message.
+        suggests: ``(page, list)`` -> what it offers to complete a field with.
     """
 
     lists: dict[tuple[str, str], ListBehaviour] = field(default_factory=dict)
@@ -56,6 +59,12 @@ class Behaviour:
     writes: dict[tuple[str, int], str] = field(default_factory=dict)
     refused: set[tuple[str, int]] = field(default_factory=set)
     requests: dict[str, list[tuple[Visit, Effect]]] = field(default_factory=dict)
+    suggests: dict[tuple[str, str], Suggestions] = field(default_factory=dict)
+
+    def suggesting(self, page: str) -> set[str]:
+        """The lists of a page that complete a field, and what says that such a field is open."""
+        own = {node: offered.field for (owner, node), offered in self.suggests.items() if owner == page}
+        return {*own, *(f"{control.partition('.')[2]}:expanded" for control in own.values())}
 
     def list_nodes(self, page: str) -> set[str]:
         """Nodes of a page that belong to searching and paging."""
@@ -81,6 +90,7 @@ def observe(world: World) -> Behaviour:
             kind.make_optional({n for n in (behaviour.next, behaviour.previous) if n})
         kind.make_optional(kind.turns)
         found.messages[kind.id] = frozenset(_messages(world, kind))
+        found.suggests |= {(kind.id, node): offered for node, offered in suggestions(world, kind)}
     _find_writes(world, found)
     return found
 

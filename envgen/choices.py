@@ -66,11 +66,15 @@ def _element_choices(
     # What has a name of its own needs no search for others like it.
     unique = equals[role, node.name] == 1 and role != "option"
     target = Target(role=role, name=node.name) if unique else target_of(page, path)
-    if role in FILLABLE_ROLES:
+    options = [option for option in node.walk() if option.role == "option"]
+    if role in FILLABLE_ROLES or (role == "combobox" and not options):
+        # A combobox that offers nothing yet is typed into.
+        if node.state("readonly") is not None:
+            return
         yield Choice(f"fill {target.text()}:", open=True)
     elif role in SELECTABLE_ROLES:
-        for option in node.walk():
-            if option.role == "option" and option.state("disabled") is None:
+        for option in options:
+            if option.state("disabled") is None:
                 yield Choice(Action(verb="select", target=target, value=option.name).text())
     elif role in CHECKABLE_ROLES:
         on = node.state("checked") is not None

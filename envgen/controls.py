@@ -31,7 +31,7 @@ class Controls:
         options: tuple[str, ...] = ()
         varied: tuple[tuple[str, ...], ...] = ()
         by, table = "", None
-        if node.role in SELECTABLE_ROLES:
+        if node.role in SELECTABLE_ROLES and (kind.id, node.id) not in self._ground.behaviour.suggests:
             offered = Counter(s.reading.options.get(node.id, ()) for s in seen)
             if len(offered) == 1:
                 options = next(iter(offered))
@@ -56,6 +56,7 @@ class Controls:
             marks_selected=self._marks_selected(kind, node),
             required=any(key == "required" for key, _ in node.states),
             optional_node=node.optional,
+            suggests=self._ground.behaviour.suggests.get((kind.id, node.id)),
         )
 
     def _option_map(

@@ -45,6 +45,8 @@ class Exits:
                 continue
             if visit.target in behaviour.list_nodes(visit.page) and visit.next_page == visit.page:
                 continue
+            if (visit.page, visit.target) in behaviour.suggests:
+                continue
             self._exits[visit.page, visit.target, visit.verb].append(visit)
         self._shared = self._navigation()
 

@@ -166,7 +166,8 @@ def slot_labels(template: TemplateNode) -> dict[str, str]:
                 continue
             for index in range(1, len(pattern), 2):
                 before = pattern[index - 1].strip().rstrip(":").strip()
-                found.setdefault(pattern[index], before or label)
+                called = node.label() if pattern is node.value else ""
+                found.setdefault(pattern[index], before or called or label)
 
     def walk(node: TemplateNode, label: str, headers: list[str]) -> None:
         own(node, label)

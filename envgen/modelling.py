@@ -147,9 +147,11 @@ class Modeller:
         found: list[tuple[str, Expression]] = []
         behaviour = self._ground.behaviour
         handled = behaviour.messages.get(kind.id, frozenset()) | behaviour.list_nodes(kind.id) | kind.turns
+        handled = handled | behaviour.suggesting(kind.id)
         seen = self._ground.seen[kind.id]
         wanted = [n.id for n in outside_rows(kind.template) if n.optional and n.id not in handled]
-        wanted += [f"{n.id}:{flag}" for n in outside_rows(kind.template) for flag in n.flags]
+        flags = [f"{n.id}:{flag}" for n in outside_rows(kind.template) for flag in n.flags]
+        wanted += [flag for flag in flags if flag not in handled]
         containers = {n.id for n in kind.template.walk() if only_holds_optional(n)}
         for part in wanted:
             if part in containers:

@@ -10,7 +10,7 @@ from envgen.replies import NOT_MODELLED, refusal
 from envgen.rows import Row
 from envgen.state import Write, in_row, of_row
 from envgen.workflow import Control, Exit, ListView, Outcome, WriteKind
-from ingest.action import CHECKABLE_ROLES, FILLABLE_ROLES, SELECTABLE_ROLES, Action, Target
+from ingest.action import CHECKABLE_ROLES, SELECTABLE_ROLES, Action, Target
 
 
 def act(app: Application, look: Look, action: Action) -> str:
@@ -66,7 +66,14 @@ def _enter(app: Application, control: Control, place: Place, action: Action) -> 
     state = app.state
     draft = in_row(control.id, place.row)
     verb, value = action.verb, action.value or ""
-    if verb == "fill" and control.role in FILLABLE_ROLES:
+    if control.suggests is not None:
+        picked = value if verb == "select" else action.target.name if action.target is not None else ""
+        if verb not in ("select", "click") or picked not in app.options_in(control):
+            return False
+        state.drafts |= {control.id: picked, control.suggests.field: picked}
+        state.last_control = control.suggests.field
+        return True
+    if verb == "fill" and control.typed:
         new = " ".join(value.split()) if "\n" in value else value
     elif verb == "select" and control.role in SELECTABLE_ROLES:
         if value not in app.options_in(control):
@@ -233,9 +240,18 @@ def _blocked(app: Application, outcome: Outcome) -> str | None:
             if empty and control.required:
                 # The browser itself keeps the form back; the page says nothing.
                 return ""
+            if outcome.write and not empty and _to_be_picked(app, control):
+                return f"{not_modelled(app)} Nobody sent this form without picking “{control.label}”."
             if empty and not control.sometimes_empty and outcome.write:
                 return f"{not_modelled(app)} Nobody sent this form with “{control.label}” empty."
     return None
+
+
+def _to_be_picked(app: Application, control: Control) -> bool:
+    """Whether what was typed into a field has to be picked from a list, and was not."""
+    given = app.facts.suggests.get(control.id)
+    only = given is not None and given.suggests is not None and given.suggests.only
+    return only and app.typed_only(control.id)
 
 
 def _injected(app: Application) -> str:

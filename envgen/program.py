@@ -241,6 +241,8 @@ class Programmer:
         for node in kind.template.walk():
             if node.kind != "control" or node.id in lists or node.id not in touched:
                 continue
+            if (kind.id, node.id) in self._behaviour.suggests:
+                continue
             present = [s for s in found if node.id in s.leaving.reading.controls]
             if not present:
                 continue

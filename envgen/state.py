@@ -159,6 +159,7 @@ class Facts:
         self.row_conditions = {(p.id, v.rows): dict(v.conditions) for p in workflow.pages for v in p.lists}
         self.list_fields = {(p.id, v.rows): dict(v.fields) for p in workflow.pages for v in p.lists}
         self.exits = {p.id: {(e.node, e.verb): e for e in p.exits} for p in workflow.pages}
+        self.suggests = {c.suggests.field: c for c in self.controls.values() if c.suggests is not None}
         self.choices = {c: group - {c} for p in workflow.pages for group in _choices(p) for c in group}
         self._openers = {p.id: dict(_openers(p)) for p in workflow.pages}
         self.hidden = {h.name: h for h in workflow.hidden}

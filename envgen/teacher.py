@@ -17,7 +17,7 @@ from envgen.render import Place
 from envgen.rows import Row
 from envgen.state import Facts, in_row
 from envgen.workflow import Control, Exit, ListView, PageModel, PagePlan, RowLoop
-from ingest.action import CHECKABLE_ROLES, FILLABLE_ROLES, SELECTABLE_ROLES, Action, Target
+from ingest.action import CHECKABLE_ROLES, SELECTABLE_ROLES, Action, Target
 
 if TYPE_CHECKING:
     from envgen.environment import WorkflowEnv
@@ -214,9 +214,18 @@ class Teacher:
                 continue
             current = env.state.drafts.get(control.id, "")
             if (current or "off") == (wanted or "off"):
-                continue
+                pick = self._pick(env, control, wanted)
+                if pick is None:
+                    continue
+                return pick
             return _enter(control, wanted, place)
         return None
+
+    def _pick(self, env: WorkflowEnv, control: Control, wanted: str) -> Action | None:
+        """What was typed picked from the list that offers it, where it was not yet."""
+        given = self._facts.suggests.get(control.id)
+        place = None if given is None else self._place(env, given)
+        return None if given is None or place is None else _enter(given, wanted, place)
 
     def _wanted(self, env: WorkflowEnv, control: Control, expression: Expression) -> str | None:
         branch = chosen(expression, env.context)
@@ -434,7 +443,7 @@ class Teacher:
 
 
 def _enter(control: Control, wanted: str, target: Target) -> Action | None:
-    if control.role in FILLABLE_ROLES:
+    if control.typed:
         return Action(verb="fill", target=target, value=wanted)
     if control.role in SELECTABLE_ROLES:
         return Action(verb="select", target=target, value=wanted) if wanted else None

@@ -14,6 +14,7 @@ from envgen.expressions import Expression, FieldOf, parts
 from envgen.templates import TemplateNode
 from fde.artifacts import read_json
 from fde.errors import InputError
+from ingest.action import FILLABLE_ROLES
 
 SCHEMA = 1
 FILE = "workflow.json"
@@ -22,6 +23,26 @@ RecordRule = Literal["row", "link", "same", "none", "next", "previous"]
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Suggestions(_Data):
+    """What a list offers for the letters typed into a field, to be picked from.
+
+    Attributes:
+        field: The control that is typed into.
+        options: Everything that recordings show offered.
+        fits: How an option fits what is typed, see :data:`envgen.suggestions.FITS`.
+        known: Whether that explains every list that recordings show.
+        sources: Entity and field of records whose texts are offered too.
+        only: Whether nobody left the page with something that was typed and not picked.
+    """
+
+    field: str
+    options: tuple[str, ...]
+    fits: str
+    known: bool = True
+    sources: tuple[tuple[str, str], ...] = ()
+    only: bool = True
 
 
 class Control(_Data):
@@ -39,6 +60,7 @@ class Control(_Data):
         required: Whether the browser itself refuses to send it empty.
         optional_node: Whether it is not always on the page.
         marks_selected: Whether the chosen option carries ``[selected]`` in snapshots.
+        suggests: What it offers, where it is the list that completes another field.
     """
 
     id: str
@@ -56,6 +78,12 @@ class Control(_Data):
     marks_selected: bool = True
     required: bool = False
     optional_node: bool = False
+    suggests: Suggestions | None = None
+
+    @property
+    def typed(self) -> bool:
+        """Whether text is typed into it: a field, or a combobox that itself offers nothing."""
+        return self.role in FILLABLE_ROLES or (self.role == "combobox" and not self.options)
 
 
 class Sort(_Data):

@@ -44,7 +44,10 @@ class _Writes:
         body, unexplained = explain_body(sent, self.world) if sent else ({}, [])
         rows = next((r for r in kind.lists if any(n.id == node for n in kind.nodes[r].walk())), "")
         within = kind.nodes[rows] if rows else kind.template
-        controls = tuple(f"{page_id}.{n.id}" for n in within.walk() if n.kind == "control")
+        lists = self.behaviour.suggesting(page_id)
+        controls = tuple(
+            f"{page_id}.{n.id}" for n in within.walk() if n.kind == "control" and n.id not in lists
+        )
         return WriteKind(
             id=kind_id,
             page=page_id,
