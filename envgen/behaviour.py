@@ -51,6 +51,7 @@ class Behaviour:
         messages: Page -> optional nodes that appear because of something done.
         writes: ``(recording, moment)`` -> kind of write, ``<page>.<node>``.
         refused: Moments whose submission was answered with a message.
+        superseded: Moments whose submission was made again: gone back to, the form still held what was sent.
         suggests: ``(page, list)`` -> what it offers to complete a field with.
     """
 
@@ -58,6 +59,7 @@ class Behaviour:
     messages: dict[str, frozenset[str]] = field(default_factory=dict)
     writes: dict[tuple[str, int], str] = field(default_factory=dict)
     refused: set[tuple[str, int]] = field(default_factory=set)
+    superseded: set[tuple[str, int]] = field(default_factory=set)
     requests: dict[str, list[tuple[Visit, Effect]]] = field(default_factory=dict)
     suggests: dict[tuple[str, str], Suggestions] = field(default_factory=dict)
 
@@ -92,6 +94,8 @@ def observe(world: World) -> Behaviour:
         found.messages[kind.id] = frozenset(_messages(world, kind))
         found.suggests |= {(kind.id, node): offered for node, offered in suggestions(world, kind)}
     _find_writes(world, found)
+    for visits in world.visits.values():
+        found.superseded |= set(_superseded(visits, found))
     return found
 
 
@@ -197,6 +201,19 @@ def _find_writes(world: World, found: Behaviour) -> None:
         found.requests.setdefault(kind, []).extend((visit, e) for e in sent)
     if not any_request:
         _writes_by_end(world, found)
+
+
+def _superseded(visits: Sequence[Visit], found: Behaviour) -> Iterator[tuple[str, int]]:
+    """Submissions of a form that was gone back to, as the form itself says, and sent again."""
+    for at, visit in enumerate(visits):
+        kind = found.writes.get((visit.recording, visit.index))
+        sent, following = visit.reading.controls, visits[at + 1 :]
+        if kind is None or visit.row is not None or all(text in ("", "off") for text in sent.values()):
+            continue
+        back = next((v for v in following if v.page == visit.page), None)
+        again = any(found.writes.get((v.recording, v.index)) == kind for v in following)
+        if back is not None and again and (back.before_key, back.reading.controls) == (visit.before_key, sent):
+            yield visit.recording, visit.index
 
 
 def _writes_by_end(world: World, found: Behaviour) -> None:

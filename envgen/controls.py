@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from envgen.behaviour import ENTRY_VERBS, mapping_of, shown_messages
 from envgen.explanations import Example
-from envgen.expressions import Expression, FieldOf
+from envgen.expressions import Entered, Expression, FieldOf, evaluate
 from envgen.ground import Ground, Seen
 from envgen.kinds import PageKind, Visit
 from envgen.search import Search
@@ -108,6 +108,9 @@ class Controls:
                 examples.append(Example(context, visit.next_reading.controls[node.id]))
         if not examples or all(not e.output or e.output == "off" for e in examples):
             return None
+        own = Entered(control=f"{kind.id}.{node.id}", label=kind.label_of(node.id))
+        if all((e.output or "off") == (evaluate(own, e.context) or "off") for e in examples):
+            return own
         keys = dict.fromkeys(key for e in examples for key in e.context.fields)
         atoms: list[Expression] = [FieldOf(root=root, path=path) for root, path in keys]
         result = Search(examples, atoms, self._ground.knowledge, equalities=False, max_leaves=2).run()

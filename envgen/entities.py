@@ -46,7 +46,10 @@ def references(world: World) -> dict[tuple[str, str], str]:
                         texts[entity, name].add(text)
     for (entity, name), said in texts.items():
         for other, known in keys.items():
-            if other != entity and len(said) >= 3 and len(said & known) * 2 > len(said):
+            named = len(said) >= 3 and len(said & known) * 2 > len(said)
+            # Few texts may name rows of a set table, where all of them do.
+            named = named or (other in world.fixed and len(said) > 1 and said <= known)
+            if other != entity and named:
                 found.setdefault((entity, name), other)
     for name in dict.fromkeys(name for fields in world.session.values() for name in fields):
         asked = {recording: fields.get(name, "") for recording, fields in world.session.items()}

@@ -364,6 +364,17 @@ def evaluate(expression: Expression, context: Context) -> str | None:
     return None
 
 
+def uncharted(expression: Expression, context: Context) -> bool:
+    """Whether a map learned from recordings is asked for a value that none of them shows."""
+    branch = chosen(expression, context)
+    return any(
+        isinstance(part, Mapped)
+        and (value := evaluate(part.of, context)) is not None
+        and value not in dict(part.pairs)
+        for part in (() if branch is None else parts(branch))
+    )
+
+
 def _calculated(expression: Arithmetic, context: Context) -> str | None:
     texts = evaluate(expression.left, context), evaluate(expression.right, context)
     if expression.how == "days":

@@ -80,6 +80,8 @@ def _enter(app: Application, control: Control, place: Place, action: Action) -> 
             return False
         new = value
     elif control.role in CHECKABLE_ROLES and verb in ("check", "uncheck", "click"):
+        if control.role == "radio" and verb == "uncheck":
+            return False
         on = state.drafts.get(draft, "") == "on"
         new = "off" if verb == "uncheck" or (verb == "click" and on and control.role != "radio") else "on"
     else:
@@ -175,7 +177,8 @@ def _leave(app: Application, found: Exit, place: Place, name: str) -> str:
         state.messages = frozenset(outcome.shows)
         _say(app, outcome)
         return ""
-    state.submitted = state.submitted | state.drafts
+    another = target.entity and key != state.bound.get(target.entity)
+    state.submitted = state.drafts if another else state.submitted | state.drafts
     if target.entity:
         state.bound[target.entity] = key
     view = app.facts.lists[outcome.page].get(place.rows)
@@ -274,7 +277,8 @@ def _write(app: Application, kind: str, row: str) -> None:
     model = app.facts.writes[kind]
     key = row if model.rows else state.bound.get(model.entity, "")
     values = app.facts.sent(kind, key, state.drafts, lambda node: app.present(model.page, node))
-    state.writes = (*state.writes, Write(kind, model.entity, key, values))
+    earlier = [w for w in state.writes if not (model.again and (w.kind, w.key) == (kind, key))]
+    state.writes = (*earlier, Write(kind, model.entity, key, values))
     for entity, changed in _changed(app, model, key):
         if changed not in state.records.get(entity, {}):
             continue

@@ -164,7 +164,8 @@ def held_out(
     """Compile without one recording and replay it, for up to three recordings in turn.
 
     Only a recording whose every kind of page, exit and message another one shows as well can
-    be held out: what nobody else shows, the others cannot teach.
+    be held out: what nobody else shows, the others cannot teach. A refusal has to be shown by two others:
+    one alone says hardly ever what was refused.
     """
     traces = {r.id: trace(r, parser) for r in recordings}
     usable = [r for r in recordings if traces[r.id].moments]
@@ -172,7 +173,7 @@ def held_out(
         return []
     shown = _shown(World([traces[r.id] for r in usable]))
     counts = Counter(thing for things in shown.values() for thing in things)
-    common = [r for r in usable if all(counts[thing] > 1 for thing in shown[r.id])]
+    common = [r for r in usable if all(counts[t] > 1 + (t[0] == "refused") for t in shown[r.id])]
     step = max(1, len(common) // _HELD_OUT)
     found = []
     for one in common[step // 2 :: step][:_HELD_OUT]:
@@ -198,10 +199,9 @@ def _shown(world: World) -> dict[str, set[tuple[str, ...]]]:
                 ("page", visit.next_page),
                 (visit.verb, visit.page, visit.target),
             }
-            things |= {
-                ("message", visit.next_page, m)
-                for m in messages[visit.next_page] & visit.next_reading.present
-            }
+            said = messages[visit.next_page] & visit.next_reading.present
+            refused = (visit.recording, visit.index) in behaviour.refused
+            things |= {("refused" if refused else "message", visit.next_page, m) for m in said}
         shown[recording] = things
     return shown
 

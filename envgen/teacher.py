@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from envgen.arranged import CLICKED
-from envgen.expressions import Constant, Expression, FieldOf, Keep, chosen, evaluate
+from envgen.expressions import Constant, Expression, FieldOf, Keep, chosen, evaluate, uncharted
 from envgen.render import Place
 from envgen.rows import Row
 from envgen.state import Facts, in_row
@@ -48,6 +48,8 @@ class Teacher:
         need = self._need(env, plan, here)
         if need is not None:
             return self._turn_over(env, need) or self._towards(env, here, need)
+        if any(rule.expression and uncharted(rule.expression, env.context) for rule in plan.entries):
+            return None
         entry = self._entry(env, plan)
         if entry is not None:
             return entry
@@ -218,6 +220,9 @@ class Teacher:
                 if pick is None:
                     continue
                 return pick
+            if control.role == "radio" and wanted != "on":
+                # It goes off when another one of its group goes on.
+                continue
             return _enter(control, wanted, place)
         return None
 

@@ -87,7 +87,7 @@ def _input(node: Node, kind: str, at: Callable[[], str]) -> str:
 def _select(node: Node, at: Callable[[], str]) -> str:
     options = [child for child in node.children if child.role == "option"]
     if not options:
-        # A list that shows its options only when it is open.
+        # A field that offers something only once something is typed.
         return _input(node, "text", at)
     chosen = node.value or next((o.name for o in options if o.state("selected") is not None), None)
     marked = next((i for i, option in enumerate(options) if option.name == chosen), None)

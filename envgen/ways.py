@@ -55,6 +55,15 @@ def _passed_over(stay: Stay, following: Stay) -> bool:
     return opened and not any(visit.verb in ENTRY_VERBS for visit in stay.visits)
 
 
+def _gone_back(found: Sequence[Stay], stay: Stay, behaviour: Behaviour) -> int | None:
+    """Which of the stays so far sent the form that a stay has come back to, to be sent again."""
+    for index in range(len(found) - 1, -1, -1):
+        if (found[index].page, found[index].key) == (stay.page, stay.key):
+            last = found[index].leaving
+            return index if (last.recording, last.index) in behaviour.superseded else None
+    return None
+
+
 def way(world: World, behaviour: Behaviour, recording: str, loops: Sequence[Loop] = ()) -> list[Stay]:
     """The stays that led to the last write, detours taken out.
 
@@ -71,9 +80,10 @@ def way(world: World, behaviour: Behaviour, recording: str, loops: Sequence[Loop
             # Records that are shown one at a time are turned over until the right one comes.
             continue
         places = [(s.page, s.key) for s in segment]
-        if segment and found and (found[-1].page, found[-1].key) == (stay.page, stay.key) not in places:
-            # Gone back to a form that had been sent, from where nothing was: it is sent again.
-            segment = [found.pop()]
+        if (sent := _gone_back(found, stay, behaviour)) is not None:
+            # The form is sent again: what came after it the first time is a detour.
+            segment = [found[sent]]
+            del found[sent:]
             places = [(stay.page, stay.key)]
         if (stay.page, stay.key) in places:
             index = places.index((stay.page, stay.key))

@@ -245,6 +245,7 @@ class WriteKind(_Data):
         updates: Fields of the record that change, and to what: of those in whose rows something is
             entered, where the page has a list of such.
         rows: The list in whose rows it is made, for the row's record; "" where it is made outside of rows.
+        again: Whether it can be gone back to and made anew: the last time counts.
     """
 
     id: str
@@ -257,6 +258,7 @@ class WriteKind(_Data):
     unexplained: tuple[str, ...] = ()
     updates: tuple[tuple[str, Expression], ...] = ()
     rows: str = ""
+    again: bool = False
 
 
 class FieldModel(_Data):

@@ -59,6 +59,7 @@ class _Writes:
             unexplained=tuple(unexplained),
             updates=tuple(self._updates(kind_id, controls)),
             rows=rows,
+            again=any(self.behaviour.writes[moment] == kind_id for moment in self.behaviour.superseded),
         )
 
     def _updates(self, kind_id: str, controls: Sequence[str]) -> Iterator[tuple[str, Expression]]:

@@ -49,7 +49,7 @@ document.addEventListener("change", (event) => {
   if (!element) return;
   if (element.type === "checkbox" || element.type === "radio") act(element.checked ? "check" : "uncheck", element);
   else if (element.tagName === "SELECT") act("select", element, element.selectedOptions[0]?.label ?? "");
-  else act(element.getAttribute("role") === "combobox" ? "select" : "fill", element, element.value);
+  else act("fill", element, element.value);
 });
 document.addEventListener("click", (event) => {
   const element = at(event);
