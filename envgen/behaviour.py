@@ -211,8 +211,8 @@ def _superseded(visits: Sequence[Visit], found: Behaviour) -> Iterator[tuple[str
         if kind is None or visit.row is not None or all(text in ("", "off") for text in sent.values()):
             continue
         back = next((v for v in following if v.page == visit.page), None)
-        again = any(found.writes.get((v.recording, v.index)) == kind for v in following)
-        if back is not None and again and (back.before_key, back.reading.controls) == (visit.before_key, sent):
+        same = back is not None and (back.before_key, back.reading.controls) == (visit.before_key, sent)
+        if same and any(found.writes.get((v.recording, v.index)) == kind for v in following):
             yield visit.recording, visit.index
 
 
