@@ -36,6 +36,7 @@ _STATIC_SHARE = 0.5
 _TELLING = 3
 _COMPARED = 20
 _SAME_DATA = 1.1
+_DIGIT = re.compile(r"\d").search
 # Labels that share so many words are sentences, not names.
 _SENTENCE = 4
 
@@ -265,8 +266,16 @@ class Aligner:
             if role == "rowgroup" or role not in _ROW_ROLES:
                 continue
             if self._varied(groups):
-                found |= {id(c) for g in groups.values() for c in g}
+                found |= {id(c) for g in groups.values() for c in g[self._heads(groups) :]}
         return found
+
+    def _heads(self, groups: dict[int, list[Node]]) -> int:
+        """1 where the siblings begin with a row of titles: the same on every page, with no digit in it."""
+        first = [group[0] for group in groups.values() if group]
+        texts = {own_text(node) for node in first}
+        if len(texts) != 1 or self._recordings(groups) < 2 or any(map(_DIGIT, texts)):
+            return 0
+        return int(all(node.role == "row" and len(node.children) > 1 for node in first))
 
     def _varied(self, groups: dict[int, list[Node]]) -> bool:
         """Whether most of the siblings of a role say something else on other pages."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from envgen.behaviour import ENTRY_VERBS, mapping_of, shown_messages
 from envgen.explanations import Example
 from envgen.expressions import Entered, Expression, FieldOf, evaluate
-from envgen.ground import Ground, Seen
+from envgen.ground import Ground, Seen, page_title
 from envgen.kinds import PageKind, Visit
 from envgen.search import Search
 from envgen.templates import TemplateNode
@@ -114,6 +114,16 @@ class Controls:
         keys = dict.fromkeys(key for e in examples for key in e.context.fields)
         atoms: list[Expression] = [FieldOf(root=root, path=path) for root, path in keys]
         result = Search(examples, atoms, self._ground.knowledge, equalities=False, max_leaves=2).run()
+        if result.expression is None:
+            self._ground.models.findings.append(
+                Finding(
+                    kind="not modelled",
+                    severity="warning",
+                    text=f"Nothing seen explains what stands in “{kind.label_of(node.id)}” when "
+                    f"“{page_title(kind)}” is opened; it is empty then.",
+                    evidence=tuple(f"{e.context.recording}: {e.output or 'nothing'}" for e in examples)[:6],
+                )
+            )
         return result.expression
 
     def _refreshes(self, kind: PageKind, node: TemplateNode) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from envgen.templates import Reading, TemplateNode
-from envgen.texts import without_order
+from envgen.texts import Pattern, without_order
 from envgen.traces import Moment
 
 Records = dict[str, dict[str, dict[str, str]]]
@@ -181,7 +181,14 @@ def slot_labels(template: TemplateNode) -> dict[str, str]:
                 inner = child.children[0]
                 header = [_heads(c) for c in inner.children if c.role == "columnheader"]
                 columns = header or columns
-            if child.role in ("term", "rowheader") or (child.role == "text" and _is_label(child)):
+            if _titles(child, node.children[position + 1 : position + 2]):
+                columns = [_heads(c) for c in child.children]
+            said_by_cell = child.role == "cell" and not columns and _is_title(child)
+            if (
+                child.role in ("term", "rowheader")
+                or said_by_cell
+                or (child.role == "text" and _is_label(child))
+            ):
                 current = _label_text(child) or current
             inner_label = current
             if node.role == "row" and position < len(columns):
@@ -192,6 +199,27 @@ def slot_labels(template: TemplateNode) -> dict[str, str]:
 
     walk(template, "", [])
     return found
+
+
+def _titles(row: TemplateNode, following: Sequence[TemplateNode]) -> bool:
+    """Whether a row of mere cells says what the columns of the rows below it are called."""
+    return (
+        row.role == "row"
+        and bool(following)
+        and following[0].kind == "rows"
+        and len(following[0].children[0].children) == len(row.children)
+        and all(_is_title(cell) or not _label_text(cell) for cell in row.children)
+    )
+
+
+def _is_title(cell: TemplateNode) -> bool:
+    """Whether a cell always says the same, as titles of fields do."""
+    text = _label_text(cell)
+    return all(len(pattern) == 1 for pattern in _patterns(cell)) and 0 < len(text) <= 40 and not is_data(text)
+
+
+def _patterns(node: TemplateNode) -> list[Pattern]:
+    return [p for inner in node.walk() for p in (inner.name, inner.value) if p is not None]
 
 
 def _is_label(node: TemplateNode) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +21,8 @@ _OTHER_ADDRESS = -0.1
 # What frames every page says nothing about its kind; bare roles say little.
 _FRAME_ROLES = frozenset({"banner", "navigation", "contentinfo"})
 _ROLE_WEIGHT = 0.25
+# A table of fewer rows may be there to lay things out.
+_ROWS = 4
 _STRONG_ROLES = CONTROL_ROLES | {"button", "columnheader", "tab", "term", "rowheader"}
 
 
@@ -77,8 +80,19 @@ def _collect(node: Node, found: Features, data: Data, in_row: bool) -> None:
             found[child.role, words[0] if words and text not in data else ""] = 2
         elif child.role not in ("option", "text"):
             found[child.role, ""] = _ROLE_WEIGHT
+        if child.role == "table" and (width := _width(child)):
+            found["table", f"{width} columns"] = 2
         if child.role not in CONTROL_ROLES:
             _collect(child, found, data, in_row or child.role in ("row", "listitem"))
+
+
+def _width(table: Node) -> int:
+    """How many cells most rows of a table without headers have; 0 where it has headers, or hardly any row."""
+    rows = [row for row in table.walk() if row.role == "row"]
+    headed = any(c.role in ("columnheader", "rowheader") for row in rows for c in row.children)
+    if headed or len(rows) < _ROWS:
+        return 0
+    return Counter(len(row.children) for row in rows).most_common(1)[0][0]
 
 
 def _holds_fields(node: Node) -> bool:

@@ -245,6 +245,7 @@ class Programmer:
                 continue
             present = [s for s in found if node.id in s.leaving.reading.controls]
             if not present:
+                self._gone(kind, node.id)
                 continue
             rules.append(self._entry(kind, node.id, present, earlier))
             earlier.append(Entered(control=f"{kind.id}.{node.id}", label=kind.label_of(node.id)))
@@ -259,6 +260,24 @@ class Programmer:
                 self._knowledge,
             )
         return rules
+
+    def _gone(self, kind: PageKind, node: str) -> None:
+        """A field of which nothing is left when its page is: what was entered went elsewhere."""
+        entered = [
+            f"{v.recording}: {v.value or v.verb}"
+            for v in self._world.all_visits()
+            if v.page == kind.id and v.target == node and v.verb in ENTRY_VERBS
+        ]
+        self._program.findings.append(
+            Finding(
+                kind="not modelled",
+                severity="warning",
+                text=f"“{kind.label_of(node)}” on “{page_title(kind)}” is filled in, and gone when the "
+                "page is left: what is entered there is not asked for, and not judged.",
+                evidence=tuple(entered)[:6],
+                about=f"{kind.id}.{node}",
+            )
+        )
 
     def _entry(
         self, kind: PageKind, node: str, found: Sequence[Stay], earlier: Sequence[Entered]

@@ -158,7 +158,8 @@ class PageRenderer:
             said = None if value is None else (value(context) or None)
             if from_text:
                 text = text_below(Node(role, "", None, (), below))
-            if children and not (below or text or said or role in _TOLD_EMPTY):
+            holds = bool(children) or value is not None
+            if holds and not (below or text or said or role in _TOLD_EMPTY):
                 return None
             return Node(role, text, said, shown, below)
 
