@@ -98,7 +98,7 @@ class Historian:
         self._instructed = {t.recording: t.instruction for t in world.traces}
 
     def contexts(self, recording: str) -> list[Known]:
-        """One context per moment: what the expert had seen before acting."""
+        """One context per moment: what the expert had seen before acting; and one of the end."""
         world = self._world
         # Set tables are known to whoever works here, looked at or not.
         records: Records = {e: {k: dict(r) for k, r in rows.items()} for e, rows in world.fixed.items()}
@@ -108,15 +108,18 @@ class Historian:
         found: list[Known] = []
         parameters = self._instructions.values.get(recording, {})
         words = wording(self._instructed[recording], parameters.values())
-        for visit in world.visits[recording]:
-            world.note(records, visit.page, visit.reading)
-            self._hear(told, visit.page, visit.reading)
-            here = {f"{visit.page}.{c}": text for c, text in visit.reading.controls.items()}
+        visits = world.visits[recording]
+        pages = [(visit.page, visit.reading) for visit in visits]
+        pages += [(visit.next_page, visit.next_reading) for visit in visits[-1:]]
+        for index, (page, reading) in enumerate(pages):
+            world.note(records, page, reading)
+            self._hear(told, page, reading)
+            here = {f"{page}.{c}": text for c, text in reading.controls.items()}
             # What is on this page comes first: it is the likelier source.
             entered = here | {c: text for c, text in entered.items() if c not in here}
             known = Known(
                 recording,
-                visit.index,
+                index,
                 self._knowledge,
                 parameters,
                 controls=entered,
@@ -126,9 +129,9 @@ class Historian:
                 instruction=self._instructed[recording],
                 seen={entity: {k: dict(r) for k, r in by.items()} for entity, by in records.items()},
             )
-            self._task_fields(known, records, visit.index)
+            self._task_fields(known, records, index)
             found.append(known)
-            write = self._writes.get((recording, visit.index))
+            write = self._writes.get((recording, index))
             if write:
                 writes.add(write)
         return found

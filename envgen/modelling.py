@@ -114,7 +114,7 @@ class Modeller:
     def _in_rows(self, kind: PageKind, loop: Loop) -> Iterator[tuple[str, Expression]]:
         """What explains when optional parts of a row are there: what the row says then."""
         rows = kind.lists[loop.rows]
-        base = {recording: found[0] for recording, found in self._ground.contexts.items()}
+        base = {recording: found[-1] for recording, found in self._ground.contexts.items()}
         seen = [
             (replace(base[r], fields={(ROW + loop.entity, (name,)): row.slots[slot]
                                       for slot, name in rows.fields.items() if slot in row.slots}), row)
