@@ -95,17 +95,23 @@ def page_atoms(seen: Sequence[Seen]) -> list[Expression]:
 
 def page_title(kind: PageKind) -> str:
     """What a person would call the page: its heading, holes shown as dots."""
-    for node in kind.template.walk():
-        if node.role == "heading":
-            title = (
-                node.label()
-                or " ".join("…" if i % 2 else p for i, p in enumerate(node.children[0].value or ("",)))
-                if node.children
-                else node.label()
-            )
-            if re.sub(r"[…\s]", "", title):
-                return title
-    return f"{kind.entity} …" if kind.entity else kind.address
+    titles = (_said_by(node) for node in _headings(kind.template))
+    found = next((title for title in titles if re.sub(r"[…\s]", "", title)), "")
+    return found or (f"{kind.entity} …" if kind.entity else kind.address)
+
+
+def _headings(template: TemplateNode) -> list[TemplateNode]:
+    """The headings of a page: those of what lies over it before its own, main ones before others."""
+    over = [n for n in template.walk() if n.role in ("dialog", "alertdialog") and not n.optional]
+    inside = {inner.id for node in over for inner in node.walk()}
+    found = [node for node in template.walk() if node.role == "heading"]
+    return sorted(found, key=lambda node: (node.id not in inside, ("level", "1") not in node.states))
+
+
+def _said_by(heading: TemplateNode) -> str:
+    if heading.label() or not heading.children:
+        return heading.label()
+    return " ".join("…" if i % 2 else p for i, p in enumerate(heading.children[0].value or ("",)))
 
 
 def outside_rows(template: TemplateNode) -> list[TemplateNode]:

@@ -87,7 +87,9 @@ class Linker:
         return self._world.kinds[page].nodes[slot.split(".")[0]].role
 
     def _entity_name(self, page: str, rows_id: str, column: str) -> str:
-        return self._unused(self._world.kinds[page].labels.get(column) or f"{page} {rows_id}")
+        kind = self._world.kinds[page]
+        headings = (n.label() for n in kind.template.walk() if n.role == "heading" and len(n.name) == 1)
+        return self._unused(kind.labels.get(column) or next(headings, "") or f"{page} {rows_id}")
 
     def _unused(self, base: str) -> str:
         taken = {kind.entity for kind in self._world.kinds.values()}
