@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from envgen.align import masked
@@ -91,7 +91,9 @@ def observe(world: World) -> Behaviour:
             found.lists[kind.id, rows_id] = behaviour
             kind.make_optional({n for n in (behaviour.next, behaviour.previous) if n})
         kind.make_optional(kind.turns)
-        found.messages[kind.id] = frozenset(_messages(world, kind))
+        found.messages[kind.id] = frozenset(
+            (*_messages(world, kind), *_questions(world, kind, found.list_nodes(kind.id)))
+        )
         found.suggests |= {(kind.id, node): offered for node, offered in suggestions(world, kind)}
     _find_writes(world, found)
     for visits in world.visits.values():
@@ -166,6 +168,30 @@ def _messages(world: World, kind: PageKind) -> Iterable[str]:
     """Optional nodes that come and go by what was done, not by what is shown."""
     for node in kind.template.walk():
         if node.optional and node.role in MESSAGE_ROLES:
+            yield node.id
+
+
+def _questions(world: World, kind: PageKind, lists: Collection[str]) -> Iterator[str]:
+    """Parts without fields that come by a click, and stand on no page that is opened: "Really? Yes, no"."""
+    came: dict[str, set[str]] = defaultdict(set)
+    there = {
+        part for v in world.all_visits() if v.page == kind.id and not v.index for part in v.reading.present
+    }
+    for visit in world.all_visits():
+        if visit.next_page != kind.id:
+            continue
+        stayed = visit.page == kind.id and visit.before_key == visit.after_key
+        clicked = visit.verb == "click" and visit.target and visit.row is None and visit.target not in lists
+        same = visit.reading.controls == visit.next_reading.controls
+        new = visit.next_reading.present - (visit.reading.present if stayed else set())
+        if stayed and clicked and same and not any(e.writes for e in visit.moment.effects):
+            for part in new:
+                came[part].add(visit.recording)
+        else:
+            there |= new
+    for node in kind.template.walk():
+        asked = node.optional and len(came[node.id]) > 1 and node.id not in there and node.role != "listbox"
+        if asked and not any(inner.kind != "plain" for inner in node.walk()):
             yield node.id
 
 
