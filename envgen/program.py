@@ -364,9 +364,12 @@ class Programmer:
         known = self._behaviour.list_nodes(kind.id)
         used = {v.target for v in self._world.all_visits() if v.page == kind.id}
         role = kind.nodes[rule.text].role
+        dialogs = [n for n in kind.template.walk() if n.role in ("dialog", "alertdialog")]
+        # What lies under a dialog is no other way to leave it.
+        over = [n for n in dialogs if any(inner.id == rule.text for inner in n.walk())]
         others = [
             node.label()
-            for node in own_nodes(kind.template)
+            for node in (over[-1].walk() if over else own_nodes(kind.template))
             if node.role == role and node.id not in used | known and len(node.name) == 1 and node.label()
         ]
         if others and len(kind.nodes[rule.text].name) == 1:

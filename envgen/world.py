@@ -148,7 +148,7 @@ class World:
                     for slot in record_slots(kind.template, everywhere=True):
                         if slot in reading.slots and slot != kind.key_slot and slot not in kind.told_again:
                             texts[page, slot][recording].add(reading.slots[slot])
-                            keyed[page, slot] = bool(kind.entity)
+                            keyed[page, slot] = bool(kind.entity) and not kind.inherits
         fixed = {place: {r: next(iter(t)) for r, t in by.items()} for place, by in texts.items()
                  if all(len(t) == 1 for t in by.values())}  # fmt: skip
         chosen: dict[str, dict[str, str]] = {}
