@@ -13,6 +13,8 @@ _MOST_COVERS = 400
 _GROUP = 3
 # Nor are fewer in which so many characters are what was known.
 _TELLING = 12
+# So many characters more are what a change of form has to explain.
+_CHANGED = 2
 _Source = tuple[Expression, Sequence[str | None]]
 _Pieces = Mapping[Expression, Sequence[str | None]]
 _Span = tuple[int, int, Expression]
@@ -76,7 +78,9 @@ def _ways(text: str, index: int, pieces: _Pieces) -> Iterator[tuple[Joined, int]
             end = stop
         parts += [Constant(text=text[end:])] if end < len(text) else []
         if len(parts) > 1:
-            yield Joined(parts=tuple(parts)), sum(stop - start for start, stop, _ in cover)
+            # A piece in another form has to cover more to be the likelier one.
+            told = (stop - start - _CHANGED * isinstance(piece, Convert) for start, stop, piece in cover)
+            yield Joined(parts=tuple(parts)), sum(told)
 
 
 def _put_together(whole: Joined, pieces: _Pieces, index: int) -> str | None:
@@ -86,12 +90,16 @@ def _put_together(whole: Joined, pieces: _Pieces, index: int) -> str | None:
 
 def places(text: str, within: str) -> list[int]:
     """Where a text stands in another as words or numbers of their own."""
-    if len(text) < _SHORTEST:
+    short = len(text) < _SHORTEST
+    if short and not text.isdigit():
         return []
     found = []
     start = within.find(text)
     while start >= 0:
-        if _apart(within, start) and _apart(within, start + len(text)):
+        end = start + len(text)
+        # A single digit is a number only where no letter stands beside it.
+        beside = within[max(start - 1, 0) : start] + within[end : end + 1]
+        if _apart(within, start) and _apart(within, end) and not (short and any(map(str.isalnum, beside))):
             found.append(start)
         start = within.find(text, start + 1)
     return found

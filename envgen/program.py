@@ -309,7 +309,12 @@ class Programmer:
             proposed = self._proposed(kind, node, where, examples, atoms)
             if proposed is None:
                 self._unexplained(kind, node, where, control, examples)
-                return EntryRule(page=kind.id, control=control, expression=None, examples=len(examples))
+                # What is not judged is still entered where every expert entered something.
+                free = control in self._program.free_fields and all(e.output for e in examples)
+                words = Constant(text=examples[0].output) if free else None
+                return EntryRule(
+                    page=kind.id, control=control, expression=words, examples=len(examples), free=free
+                )
             result = proposed
         self._program.findings += contradicted(where, result, examples, self._knowledge, control)
         rule, why = self._questions.settled(where, result, examples, control)

@@ -107,7 +107,7 @@ def _step(workflow: Workflow, plan: PagePlan) -> dict[str, Any]:
             {
                 "label": _label(workflow, rule.control),
                 "cases": []
-                if rule.expression is None
+                if rule.expression is None or rule.free
                 else [(when, _entered(value)) for when, value in cases(rule.expression)],
                 "examples": rule.examples,
                 "why": rule.why,

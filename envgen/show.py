@@ -51,7 +51,8 @@ def _plan(workflow: Workflow, plan: PagePlan) -> Iterator[str]:
     if plan.key is not None:
         yield f"- record: {in_words(plan.key)}"
     for rule in plan.entries:
-        text = "unexplained" if rule.expression is None else in_words(rule.expression)
+        explained = rule.expression if not rule.free else None
+        text = "unexplained" if explained is None else in_words(explained)
         yield f"- **{_label(workflow, rule.control)}**: {text} ({rule.examples} recordings)"
         yield from (f"  - {why}" for why in rule.why)
     if plan.loop is not None:

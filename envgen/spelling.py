@@ -99,7 +99,8 @@ def _lettered(world: World, behaviour: Behaviour, plans: Sequence[PagePlan]) -> 
                 v.value for v in sent if v.target == node
             }
             lettered = any(text.swapcase() != text for text in typed)
-            if rule.expression is None or kind.nodes[node].role not in FILLABLE_ROLES or not lettered:
+            explained = rule.expression is not None and not rule.free
+            if not explained or kind.nodes[node].role not in FILLABLE_ROLES or not lettered:
                 continue
             label = kind.label_of(node)
             if labels[label] == 1 and not _refused_for_case(behaviour, sent, node):

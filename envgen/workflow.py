@@ -314,13 +314,18 @@ class ParameterModel(_Data):
 
 
 class EntryRule(_Data):
-    """What is entered in a control before a page is left."""
+    """What is entered in a control before a page is left.
+
+    Attributes:
+        free: Whether any words will do: ``expression`` is an example of them.
+    """
 
     page: str
     control: str
     expression: Expression | None
     examples: int
     why: tuple[str, ...] = ()
+    free: bool = False
 
 
 class RowLoop(_Data):
