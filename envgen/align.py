@@ -31,6 +31,7 @@ _NAMED_ROLES = CONTROL_ROLES | {
     "clickable",
 }
 _ROW_ROLES = frozenset({"row", "listitem", "article", "treeitem"})
+_CELLS = frozenset({"cell", "rowheader"})
 _STATIC_SHARE = 0.5
 # Shorter entries stand in messages by accident.
 _TELLING = 3
@@ -160,6 +161,17 @@ class Aligner:
     def _children(self, lists: dict[int, tuple[Node, ...]]) -> tuple[TemplateNode, ...]:
         if not any(lists.values()):
             return ()
+        columns = _cells_by_place(lists) or self._columns(lists)
+        found: list[TemplateNode] = []
+        for column in columns:
+            if column.rows is not None:
+                found.append(self._rows(column))
+            else:
+                found += self._variants(column, len(lists))
+        return tuple(found)
+
+    def _columns(self, lists: dict[int, tuple[Node, ...]]) -> list[_Column]:
+        """The children of all pages, aligned."""
         data_rows = self._data_rows(lists)
         self._wandering = self._labels_that_are_data(lists)
         self._alone = self._only_fields(lists)
@@ -177,13 +189,7 @@ class Aligner:
                             column.add(index, child)
                 continue
             seen[signature] = self._merge(columns, index, children, data_rows)
-        found: list[TemplateNode] = []
-        for column in columns:
-            if column.rows is not None:
-                found.append(self._rows(column))
-            else:
-                found += self._variants(column, len(lists))
-        return tuple(found)
+        return columns
 
     def _rows(self, column: _Column) -> TemplateNode:
         node_id = self._next_id()
@@ -384,6 +390,18 @@ class Aligner:
         if masked(text) == masked(known) and text != known:
             return True
         return text in self._data and known in self._data
+
+
+def _cells_by_place(lists: Mapping[int, tuple[Node, ...]]) -> list[_Column]:
+    """The columns of rows that have equally many cells: the same text may stand in any of them."""
+    shapes = {tuple(child.role for child in children) for children in lists.values()}
+    if len(shapes) != 1 or not _CELLS.issuperset(*shapes):
+        return []
+    columns = [_Column(role) for shape in shapes for role in shape]
+    for index, children in lists.items():
+        for column, child in zip(columns, children, strict=True):
+            column.add(index, child)
+    return columns
 
 
 def _only_read(node: Node) -> bool:

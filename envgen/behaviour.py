@@ -114,6 +114,10 @@ def _list_behaviour(world: World, kind: PageKind, rows_id: str) -> ListBehaviour
     for visit in world.all_visits():
         if visit.page != kind.id or visit.next_page != kind.id or not visit.target:
             continue
+        if visit.target in texts and visit.verb == "fill" and _fewer(visit, rows_id):
+            # It is searched while one types.
+            found.search_control = visit.target
+            continue
         if visit.verb not in ("click", "press") or visit.row is not None:
             continue
         label = kind.nodes[visit.target].label()
@@ -152,6 +156,13 @@ def _outside_rows(node: TemplateNode) -> Iterator[TemplateNode]:
     for child in node.children:
         if child.kind != "rows":
             yield from _outside_rows(child)
+
+
+def _fewer(visit: Visit, rows_id: str) -> bool:
+    """Whether something typed left only rows that contain it, and not all of them."""
+    before, after = visit.reading.rows.get(rows_id, []), visit.next_reading.rows.get(rows_id, [])
+    typed = visit.value
+    return bool(typed) and len(after) < len(before) and _answers(visit.next_reading, rows_id, typed)
 
 
 def _answers(after: Reading, rows_id: str, query: str) -> bool:

@@ -27,6 +27,7 @@ class PageKind:
         session: Slot to field for what is the same on all pages of a recording (who is signed in).
         echoes: Slots that repeat the instruction.
         repeats: Slots that repeat what was entered before, wherever they were seen.
+        given: Control to field, for fields of the record that only its form shows.
         next: The link that shows the record after this one, where they are shown one at a time.
     """
 
@@ -43,6 +44,7 @@ class PageKind:
     labels: dict[str, str] = field(default_factory=dict)
     echoes: set[str] = field(default_factory=set)
     repeats: set[str] = field(default_factory=set)
+    given: dict[str, str] = field(default_factory=dict)
     next: str = ""
     previous: str = ""
 

@@ -64,6 +64,7 @@ class Modeller:
             messages=tuple(sorted(self._ground.behaviour.messages.get(kind.id, ()))),
             controls=tuple(self._controls.of(kind)),
             lists=tuple(self._lists(kind)),
+            given=tuple(kind.given.items()),
             next=kind.next,
             previous=kind.previous,
             exits=tuple(self._exits.of(kind)),

@@ -42,6 +42,10 @@ def act(app: Application, look: Look, action: Action) -> str:
     control = app.facts.controls.get(f"{state.page}.{place.node}")
     if control is not None:
         taken = _enter(app, control, place, action)
+        for view in app.facts.pages[state.page].lists if taken else ():
+            if view.search_control == control.node and not view.search_button:
+                _search(app, state.page, view)
+                return ""
         return rearrange(app, control.node) if taken else refusal(page, action)
     if action.verb != "click":
         return refusal(page, action) or NOT_MODELLED

@@ -122,6 +122,9 @@ def instance_of(workflow: Workflow, trace: Trace, reader: Reader, like: str | No
             for slot, name in model.fields:
                 if slot in reading.slots:
                     record.setdefault(name, reading.slots[slot])
+            for control, name in model.given:
+                if control in reading.controls:
+                    record.setdefault(name, reading.controls[control])
     records: dict[str, dict[str, Record]] = {}
     filler = generator.instance(0, "train")
     rng = random.Random(f"replay {trace.recording}")

@@ -214,6 +214,7 @@ class PageModel(_Data):
     """One kind of page.
 
     Attributes:
+        given: Controls that open filled in with a field of the record that nothing else says.
         next: The exit that shows the record after this one, where they are shown one at a time.
     """
 
@@ -229,6 +230,7 @@ class PageModel(_Data):
     messages: tuple[str, ...] = ()
     controls: tuple[Control, ...] = ()
     lists: tuple[ListView, ...] = ()
+    given: tuple[tuple[str, str], ...] = ()
     next: str = ""
     previous: str = ""
     exits: tuple[Exit, ...] = ()

@@ -12,7 +12,7 @@ from envgen.pages import address_pattern, classify, cluster, data_texts, templat
 from envgen.templates import Reading, read
 from envgen.traces import Page, Trace
 from envgen.values import begins_with_day
-from ingest.action import FILLABLE_ROLES, resolve
+from ingest.action import CHECKABLE_ROLES, FILLABLE_ROLES, resolve
 
 
 class World:
@@ -41,6 +41,8 @@ class World:
         self._name_fields()
         self._follow_keys()
         self.records: dict[str, Records] = {t.recording: self._collect(t.recording) for t in traces}
+        if self._find_given():
+            self.records = {t.recording: self._collect(t.recording) for t in traces}
         self.fixed: Records = self._find_fixed()
 
     # Reading
@@ -287,6 +289,29 @@ class World:
                 self.note(found, page, reading)
         return {entity: dict(records) for entity, records in found.items()}
 
+    def _find_given(self) -> bool:
+        """Forms that open filled in with what nothing else says of their record; True where there are any."""
+        opened: dict[tuple[str, str], list[tuple[Visit, str]]] = defaultdict(list)
+        for visit in self.all_visits():
+            kind = self.kinds[visit.next_page]
+            if not visit.after_key or kind.key_slot not in visit.next_reading.slots:
+                continue
+            if (visit.page, visit.before_key) != (visit.next_page, visit.after_key):
+                for control, text in visit.next_reading.controls.items():
+                    if kind.nodes[control].role not in CHECKABLE_ROLES:
+                        opened[kind.id, control].append((visit, text))
+        for (page, control), shown in opened.items():
+            kind, texts = self.kinds[page], {text for _, text in shown}
+            rows = [self.records[v.recording][kind.entity].get(v.after_key, {}) for v, _ in shown]
+            said = any(
+                all(row.get(name) == text for row, (_, text) in zip(rows, shown, strict=True))
+                for name in rows[0]
+            )
+            name = kind.label_of(control)
+            if len(texts) > 1 and all(texts) and not said and name not in kind.fields.values():
+                kind.given[control] = name
+        return any(kind.given for kind in self.kinds.values())
+
     def _find_fixed(self) -> Records:
         """Lists that nothing is opened from and that say the same whoever looked at them: set tables."""
         opened = {kind.entity for kind in self.kinds.values()}
@@ -305,6 +330,10 @@ class World:
             for slot, name in kind.fields.items():
                 if slot in reading.slots:
                     record.setdefault(name, reading.slots[slot])
+            for control, name in kind.given.items():
+                if control in reading.controls:
+                    # As it is first seen: what is entered later is not what the record says.
+                    record.setdefault(name, reading.controls[control])
         for rows_id, rows in kind.lists.items():
             for row in reading.rows.get(rows_id, ()):
                 record = found.setdefault(rows.entity, {}).setdefault(row.slots.get(rows.key_slot, ""), {})
