@@ -7,16 +7,19 @@ from functools import cache
 import pytest
 from envgen_cases import LEVELS, kept
 
+from envgen.align import Aligner, Data, Instance
 from envgen.compile import compile_workflow
 from envgen.environment import NOT_MODELLED, WorkflowEnv
 from envgen.gate import gate
 from envgen.parity import compare
 from envgen.replay import replay
 from envgen.tasks import make_tasks
+from envgen.templates import read
 from envgen.traces import Parser, trace
 from envgen.words import in_words
 from envgen.workflow import PageModel, Workflow
 from ingest.action import Action
+from ingest.snapshot import Node
 
 COMPILED = 12
 
@@ -152,3 +155,19 @@ def test_it_passes_its_gate() -> None:
 def test_the_twin_shows_the_same() -> None:
     found = compare(compiled(), steps=60, seed=2)
     assert found.steps == 60 and not found.different, found
+
+
+# Parts
+
+
+def test_cells_stand_by_their_place_whatever_they_say() -> None:
+    rows = [("Bolt", "66", "39"), ("Nut", "31", "31"), ("Hose", "39", "66"), ("Valve", "42", "13")]
+    pages = [
+        Instance(f"r{at}", Node("row", children=tuple(Node("cell", text) for text in row)))
+        for at, row in enumerate(rows)
+    ]
+    row = Aligner(pages, Data()).template()
+    assert [cell.optional for cell in row.children] == [False] * 3
+    assert [read(row, page.node).slots for page in pages] == [
+        {f"{cell.id}.name": text for cell, text in zip(row.children, texts, strict=True)} for texts in rows
+    ]

@@ -309,6 +309,8 @@ def test_the_first_of_all_is_one_that_is_known() -> None:
     assert foremost({**rows, "z": {"a": "9"}}, "a", "number", "ascending") is None
     assert foremost({**rows, "z": {"a": "?"}}, "a", "number", "ascending") is None
     assert foremost({}, "a", "number", "ascending") is None
+    # What is not known of most of them puts none of them first.
+    assert foremost({"x": {"a": "Gold"}, "y": {}}, "a", "text", "descending") is None
 
 
 def test_one_date_says_in_which_format_the_others_are() -> None:
