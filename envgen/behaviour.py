@@ -345,6 +345,10 @@ def _body_source(name: str, sent: Sequence[tuple[Visit, object]], world: World) 
             best, best_score = f"what is entered in “{label}”", score
     if best:
         return best
+    radios = {node.id: node.label() for node in kind.template.walk() if node.role == "radio"}
+    on = [{radios[n] for n, t in v.reading.controls.items() if n in radios and t == "on"} for v, _ in sent]
+    if all(str(value) in labels for (_, value), labels in zip(sent, on, strict=True)):
+        return "which of " + ", ".join(f"“{label}”" for label in radios.values()) + " is chosen"
     if all(str(value) in (v.before_key, v.after_key) and value for v, value in sent):
         return "the record's key"
     if len({str(value) for _, value in sent}) == 1:

@@ -84,6 +84,11 @@ def test_the_rules_are_those_by_hand() -> None:
     assert "Gold → on" in told["Notify manager"]
 
 
+def test_what_is_sent_is_traced_back_to_the_form() -> None:
+    (write,) = compiled().writes
+    assert dict(write.body)["priority"] == "which of “High”, “Normal” is chosen" and not write.unexplained
+
+
 def test_nothing_is_asked_that_the_recordings_answer() -> None:
     asked = [finding for finding in compiled().findings if finding.severity != "note"]
     # Where the limit is, and whether the sentence's case matters. What every tier means a table says.
