@@ -13,8 +13,6 @@ _MOST_COVERS = 400
 _GROUP = 3
 # Nor are fewer in which so many characters are what was known.
 _TELLING = 12
-# So many characters more are what a change of form has to explain.
-_CHANGED = 2
 _Source = tuple[Expression, Sequence[str | None]]
 _Pieces = Mapping[Expression, Sequence[str | None]]
 _Span = tuple[int, int, Expression]
@@ -78,9 +76,7 @@ def _ways(text: str, index: int, pieces: _Pieces) -> Iterator[tuple[Joined, int]
             end = stop
         parts += [Constant(text=text[end:])] if end < len(text) else []
         if len(parts) > 1:
-            # A piece in another form has to cover more to be the likelier one.
-            told = (stop - start - _CHANGED * isinstance(piece, Convert) for start, stop, piece in cover)
-            yield Joined(parts=tuple(parts)), sum(told)
+            yield Joined(parts=tuple(parts)), sum(stop - start for start, stop, _ in cover)
 
 
 def _put_together(whole: Joined, pieces: _Pieces, index: int) -> str | None:
