@@ -34,7 +34,7 @@ from envgen.expressions import (
 from envgen.leaves import Leaves, as_dates
 from envgen.lookups import looked_up
 from envgen.splits import Splits
-from envgen.values import number
+from envgen.values import folded, number
 
 MAX_LEAVES = 6
 _MAX_STEPS = 60_000
@@ -46,6 +46,7 @@ _RIVAL_MARGIN = 0.3
 _MOST = 0.5
 _FEW = 4
 _LISTED = 4
+_ANY = ("yes", "no", "on", "off")
 
 
 class Search:
@@ -97,7 +98,8 @@ class Search:
         self._derived: Values = list(derived(examples, self._typed, knowledge.day_first)) if derive else []
         self._spoken = spoken
         self._any_word = False
-        topics = [label, *dict.fromkeys(e.output for e in examples)]
+        # Every document says yes and no somewhere: that relates nothing to either.
+        topics = [label, *dict.fromkeys(e.output for e in examples if folded(e.output) not in _ANY)]
         self._tests = Splits(
             examples, self._values, self._typed, knowledge, shown, writes, topics, spoken,
             equalities=equalities, of_rows=of_rows,

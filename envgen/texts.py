@@ -45,10 +45,14 @@ def slots_of(pattern: Pattern) -> tuple[str, ...]:
 
 
 def fill(pattern: Pattern, values: Mapping[str, str]) -> str:
-    """The text of a pattern with its slots filled; a slot without a value is left empty."""
+    """The text of a pattern with its slots filled.
+
+    A slot without a value is left empty, without a blank in its place, as a browser shows it.
+    """
     if len(pattern) == 1:
         return pattern[0]
-    return "".join(part if index % 2 == 0 else values.get(part, "") for index, part in enumerate(pattern))
+    said = "".join(part if index % 2 == 0 else values.get(part, "") for index, part in enumerate(pattern))
+    return said if all(values.get(slot) for slot in pattern[1::2]) else " ".join(said.split())
 
 
 @lru_cache(maxsize=4096)

@@ -170,6 +170,9 @@ def test_patterns_keep_what_is_common() -> None:
     assert induce(["M. Lind", "A. Rahm"], "s") == ("", "s", "")
     pattern = induce(["C-1: Open", "C-22: Closed"], "s")
     assert extract(pattern, "C-3: New") == {"s": "C-3", "s.2": "New"}
+    # As a browser shows it: where nothing stands there is no blank either.
+    said = ("", "s", " is no  invoice.")
+    assert fill(said, {}) == "is no invoice." and fill(said, {"s": "C-3"}) == "C-3 is no  invoice."
     assert fill(pattern, {"s": "C-4", "s.2": "Old"}) == "C-4: Old"
 
 

@@ -11,6 +11,8 @@ import pytest
 from envgen_matching import (
     COUNT,
     FIELDS,
+    REGIONS,
+    SUPPLIERS,
     case,
     late_by_5_days,
     over_by_5_percent,
@@ -93,7 +95,7 @@ def test_recordings_that_were_not_compiled_replay() -> None:
 
 def from_july(shown: dict[str, str]) -> dict[str, str]:
     """Another client's rule: other terms hold from July on."""
-    day = datetime.strptime(shown["Delivered"], "%d/%m/%Y").date()
+    day = as_day(shown["Delivered"])
     return {**right(shown), "Memo": "Checked", "Decision": "Dispute" if day >= date(2026, 7, 1) else "Pay"}
 
 
@@ -138,10 +140,14 @@ def test_something_likely_begins_with_a_year_a_quarter_a_month_or_a_week(
     assert first_day(date.fromisoformat(low), date.fromisoformat(high)).isoformat() == day
 
 
+def as_day(text: str) -> date:
+    return datetime.strptime(text, "%d/%m/%Y").date()
+
+
 def _less(shown: dict[str, str], name: str, by: str) -> dict[str, str]:
     """The same invoice with a field that is a cent, or a day, less."""
     if name == "Delivered":
-        day = datetime.strptime(shown[name], "%d/%m/%Y").date()
+        day = as_day(shown[name])
         return {**shown, name: slashed(day - timedelta(days=int(by)))}
     return {**shown, name: f"{float(shown[name].replace(',', '')) - float(by):,.2f}"}
 
@@ -201,6 +207,22 @@ def test_answers_that_go_by_nothing_are_never_explained_in_silence(trial: int) -
     found = compile_workflow([record(100 * trial + number, guessed) for number in range(12)])
     asked = [f for f in found.findings if f.severity == "question" and "“Decision”" in f.text]
     assert asked, rules(found)["Decision"]
+
+
+def test_what_documents_say_yes_or_no_to_is_no_reason() -> None:
+    def held(shown: dict[str, str]) -> dict[str, str]:
+        late = number_of_days(shown) > 5
+        return {**right(shown), "Memo": "Yes" if late else "No", "Decision": "Pay"}
+
+    def number_of_days(shown: dict[str, str]) -> int:
+        return (as_day(shown["Delivered"]) - as_day(shown["Promised"])).days
+
+    recordings = [record(number, held) for number in range(24)]
+    text = f"No invoice of {SUPPLIERS[0]} is checked. Yes, {SUPPLIERS[1]} is. No exceptions for {REGIONS[0]}."
+    policy = Document(id="d1", source="policy.docx", media_type="text/markdown", text=text)
+    found = rules(compile_workflow(recordings, [policy]))["Memo"]
+    assert found == rules(compile_workflow(recordings))["Memo"]
+    assert "the days from “Promised” as a date to “Delivered” as a date is above 5" in found
 
 
 def test_other_dates_say_what_a_date_begins_with() -> None:
