@@ -66,15 +66,14 @@ def compile_workflow(
     behaviour = observe(world)
     loops = find_loops(world, behaviour)
     instructions = understand(world, amounts=bool(loops))
-    historian = Historian(
-        world, instructions, knowledge, references(world), behaviour.messages, behaviour.writes
-    )
+    refers = references(world)
+    historian = Historian(world, instructions, knowledge, refers, behaviour.messages, behaviour.writes)
     contexts = {t.recording: historian.contexts(t.recording) for t in traces}
     models = Modeller(world, behaviour, historian, contexts, knowledge, loops).run()
     given = Answers(dict(answers or {}))
     proposals = proposals or Proposals()
     program = Programmer(
-        world, behaviour, instructions, contexts, knowledge, given, proposals, references(world), loops
+        world, behaviour, instructions, contexts, knowledge, given, proposals, refers, loops
     ).run()
     without_mistakes(models, program.plans, contexts)
     writes = find_write_kinds(world, behaviour, contexts, knowledge, loops)
@@ -93,7 +92,7 @@ def compile_workflow(
             session.setdefault(name, []).append(text)
     entities = with_distractors(
         proposals,
-        entity_models(world, references(world), instructions, expressions, knowledge, program.worked),
+        entity_models(world, refers, instructions, expressions, knowledge, program.worked),
         expressions,
     )
     workflow = Workflow(
@@ -106,7 +105,7 @@ def compile_workflow(
         pages=tuple(pages),
         entities=tuple(entities),
         session=tuple((name, tuple(dict.fromkeys(texts))) for name, texts in session.items()),
-        session_entities=tuple((name, to) for (of, name), to in references(world).items() if of == SESSION),
+        session_entities=tuple((name, to) for (of, name), to in refers.items() if of == SESSION),
         writes=tuple(writes),
         hidden=tuple(models.hidden),
         plans=tuple(program.plans),

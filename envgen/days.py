@@ -54,13 +54,6 @@ def day_facts(sentence: str, source: str, day_first: bool) -> Iterator[DayFact]:
             yield DayFact(found[0], source, sentence[:300], inclusive)
 
 
-def fits(fact: DayFact, low: date, high: date) -> bool:
-    """Whether a limit there leaves the two days on its sides."""
-    return (low <= fact.day < high and fact.inclusive is not True) or (
-        low < fact.day <= high and fact.inclusive is not False
-    )
-
-
 def first_day(low: date, high: date) -> date:
     """The day in ``(low, high]`` with which something likely begins: a year, a quarter, a month, a week."""
     days = [low + timedelta(days=1 + n) for n in range(min((high - low).days, 800))]

@@ -12,9 +12,9 @@ from functools import cached_property
 
 from envgen.bands import Bands, bands
 from envgen.cells import Cells, TableFact
-from envgen.days import DayFact, day_facts, fits
+from envgen.days import DayFact, day_facts
 from envgen.paired import paired
-from envgen.values import number
+from envgen.values import number, parted
 from ingest.document import Document
 
 # "over 5,000" leaves 5,000 on the lower side, "at least 5,000" on the upper one.
@@ -135,7 +135,7 @@ class Knowledge:
     def days_within(self, low: date, high: date, topics: Iterable[str] = ()) -> list[DayFact]:
         """Dates that could be a limit between two seen ones, the best supported first."""
         wanted = tuple(topics)
-        found = [fact for fact in self.days if fits(fact, low, high)]
+        found = [fact for fact in self.days if parted(fact.day, fact.inclusive, low, high)]
         return sorted(found, key=lambda f: (self.on_topic(f, wanted), f.inclusive is not None), reverse=True)
 
     @staticmethod
@@ -154,12 +154,7 @@ class Knowledge:
         wanted = tuple(topics)
         values, order = self._by_value
         near = sorted(order[bisect_left(values, low) : bisect_right(values, high)])
-        found = [
-            fact
-            for fact in (self.numbers[at] for at in near)
-            if (fact.value < high and fact.inclusive is not True)
-            or (low < fact.value and fact.inclusive is not False)
-        ]
+        found = [f for f in (self.numbers[at] for at in near) if parted(f.value, f.inclusive, low, high)]
         return sorted(
             found, key=lambda f: (self.on_topic(f, wanted), f.inclusive is not None, f.dated), reverse=True
         )

@@ -131,14 +131,21 @@ class Generator:
 
         Each of the two comes from the recordings or the table; not every pair of them is in it.
         """
-        fields: dict[tuple[str, tuple[str, ...]], str] = {}
-        for root, entity in self.roots.items():
-            own = records[entity].get(parameters.get(root, ""), {})
-            fields |= {(root, (name,)): text for name, text in own.items()}
-        asked = Asked(parameters, fields, self._cells)
+        asked = Asked(parameters, self._fields(records, parameters), self._cells)
         return not any(
             evaluate(each.of, asked) is not None and evaluate(each, asked) is None for each in self._by_two
         )
+
+    def _fields(
+        self, records: Mapping[str, Mapping[str, Record]], parameters: Mapping[str, str]
+    ) -> dict[tuple[str, tuple[str, ...]], str]:
+        """What the records say that parameters name, by parameter."""
+        named = ((root, records[of].get(parameters.get(root, ""), {})) for root, of in self.roots.items())
+        return {(root, (name,)): text for root, record in named for name, text in record.items()}
+
+    @cached_property
+    def _compared(self) -> list[Exceeds | Above]:
+        return [p for p in self.expressions if isinstance(p, Exceeds | Above)]
 
     @cached_property
     def _by_two(self) -> list[Lookup]:
@@ -231,7 +238,7 @@ class Generator:
         self, rng: random.Random, records: dict[str, dict[str, Record]], main: Mapping[str, str]
     ) -> None:
         """What rules compare of the task's record is often the same, or nearly."""
-        for part in [p for p in self.expressions if isinstance(p, Exceeds | Above)]:
+        for part in self._compared:
             for root, key in main.items():
                 record = records[self.roots[root]][key]
                 if rng.random() < CLOSE:
@@ -247,10 +254,7 @@ class Generator:
         session: Mapping[str, str],
     ) -> None:
         """Rows to work on, where the work is about rows."""
-        fields: dict[tuple[str, tuple[str, ...]], str] = {("", (n,)): text for n, text in session.items()}
-        for root, entity in self.roots.items():
-            record = records[entity].get(parameters[root], {})
-            fields |= {(root, (name,)): text for name, text in record.items()}
+        fields = {("", (n,)): text for n, text in session.items()} | self._fields(records, parameters)
         for loop in self.row_loops:
             maker = self._makers[loop.entity]
             meant, other = (partial(maker.draw, rng, target=target) for target in (True, False))

@@ -18,7 +18,7 @@ _Pieces = Mapping[Expression, Sequence[str | None]]
 _Span = tuple[int, int, Expression]
 
 
-def joined(outputs: Sequence[str], sources: Sequence[_Source]) -> Iterator[_Source]:
+def joined(outputs: Sequence[str], sources: Sequence[_Source]) -> Iterator[tuple[Joined, list[str | None]]]:
     """Texts put together that are right for all outputs, or for some of them; each output by one at most.
 
     Args:

@@ -43,11 +43,6 @@ def as_dates(values: Values) -> Values:
     return found
 
 
-def _known(whole: Expression) -> list[Expression]:
-    """What a text was put together from."""
-    return [part for part in getattr(whole, "parts", ()) if not isinstance(part, Constant)]
-
-
 class Leaves:
     """Makes the candidates of one search.
 
@@ -106,7 +101,8 @@ class Leaves:
         self._maps(outputs, found)
         if not any(candidate.mask == self._all for candidate in found):
             for whole, made in joined(outputs, [*self._values, *dates, *self._more]):
-                add(whole, made, 1.0 + sum(0.4 * _atom_cost(part) for part in _known(whole)))
+                known = (part for part in whole.parts if not isinstance(part, Constant))
+                add(whole, made, 1.0 + sum(0.4 * _atom_cost(part) for part in known))
         return sorted(found, key=lambda c: c.cost)
 
     def _own(self, text: str) -> bool:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from envgen.answers import FILE, Answers, question_id
-from envgen.days import day_facts, fits
-from envgen.documents import Knowledge, NumberFact, number_facts
+from envgen.days import day_facts
+from envgen.documents import Knowledge, number_facts
 from envgen.explanations import Evidence, Example
 from envgen.expressions import Above, Constant, Exceeds, Parameter, evaluate
-from envgen.values import compared, number, parse_date
+from envgen.values import compared, number, parse_date, parted
 from envgen.words import in_words
 from envgen.workflow import Finding
 
@@ -67,14 +67,14 @@ class Limits:
         refused = ""
         if answer is not None:
             fact = next(iter(number_facts(answer, FILE)), None)
-            if fact is not None and _within(fact, evidence):
+            if fact is not None and parted(fact.value, fact.inclusive, low, high):
                 inclusive = fact.inclusive if fact.inclusive is not None else fact.value == high
                 test = evidence.test.model_copy(
                     update={"limit": f"{fact.value.normalize():f}", "inclusive": inclusive}
                 )
                 self._answered(where, f"the limit on {words}", name, answer, control)
                 return Evidence(test, low, high, fact)
-            refused = f" The answer “{answer}” is refused: it does not lie between what the recordings show."
+            refused = _refused(answer)
         self._findings.append(
             Finding(
                 kind="limit",
@@ -105,12 +105,12 @@ class Limits:
         answer, refused = self._answers.to(name), ""
         if answer is not None:
             fact = next(day_facts(answer, FILE, self._knowledge.day_first), None)
-            if fact is not None and fits(fact, low, high):
+            if fact is not None and parted(fact.day, fact.inclusive, low, high):
                 self._answered(where, f"the day on {words}", name, answer, control)
                 inclusive = fact.inclusive if fact.inclusive is not None else fact.day > low
                 right = Constant(text=fact.day.isoformat())
                 return part.model_copy(update={"right": right, "inclusive": inclusive})
-            refused = f" The answer “{answer}” is refused: it does not lie between what the recordings show."
+            refused = _refused(answer)
         self._findings.append(
             Finding(
                 kind="limit",
@@ -160,6 +160,10 @@ class Limits:
         return part
 
 
+def _refused(answer: str) -> str:
+    return f" The answer “{answer}” is refused: it does not lie between what the recordings show."
+
+
 def evidence_words(evidence: Evidence) -> str:
     """Why a limit is where it is."""
     test: Above = evidence.test
@@ -167,14 +171,6 @@ def evidence_words(evidence: Evidence) -> str:
     if evidence.fact is None:
         return f"limit {test.limit}: {side}; no document names it"
     return f"limit {test.limit}: {side}; {evidence.fact.document}: {evidence.fact.sentence}"
-
-
-def _within(fact: NumberFact, evidence: Evidence) -> bool:
-    """Whether a limit leaves every recording on its side."""
-    low, high = evidence.low, evidence.high
-    return (low <= fact.value < high and fact.inclusive is not True) or (
-        low < fact.value <= high and fact.inclusive is not False
-    )
 
 
 def _recordings(test: Above, examples: Sequence[Example], at: Decimal) -> str:

@@ -67,9 +67,8 @@ def _with(proposals: Proposals, entity: Entity, field: FieldModel) -> FieldModel
     about = f"“{field.name}” of {entity.name} records"
     prompt = _TASK.format(entity=entity.name, field=field.name, texts="\n".join(texts[:_SHOWN]), most=_MOST)
     standing: list[str] = []
-    for said in proposals.asked("distractor", about, prompt, list_form("texts", _MOST, _LONGEST), "texts")[
-        :_MOST
-    ]:
+    form = list_form("texts", _MOST, _LONGEST)
+    for said in proposals.asked("distractor", about, prompt, form, "texts")[:_MOST]:
         reason = _refused(said, [*texts, *standing])
         if reason:
             proposals.drop("distractor", about, said, reason)

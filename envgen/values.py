@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from typing import TypeVar
 
 CURRENCY = r"(?:EUR|USD|GBP|CHF|JPY|SEK|NOK|DKK|PLN|CZK|CAD|AUD|INR|CNY|BRL|[$€£¥])"
 _NUMBER = re.compile(
@@ -27,6 +28,9 @@ _DAY_FIRST = ("%d/%m/%Y", *(layout for layout in _DATE_FORMATS if layout != "%d/
 _SLASHED = re.compile(r"(?<![\d/])(\d{1,2})/(\d{1,2})/\d{4}(?![\d/])")
 DAY_FIRST = "day first"
 """The conversion of a date such as 03/04/2026, the third of April, into one that says so itself."""
+
+
+_Ordered = TypeVar("_Ordered", Decimal, date)
 
 
 @lru_cache(maxsize=65536)
@@ -120,6 +124,15 @@ def compared(one: str, other: str) -> int | None:
         return (dates[0][0] > dates[1][0]) - (dates[0][0] < dates[1][0])
     left, right = number(one), number(other)
     return None if left is None or right is None else (left > right) - (left < right)
+
+
+def parted(limit: _Ordered, inclusive: bool | None, low: _Ordered, high: _Ordered) -> bool:
+    """Whether a limit leaves a value below it and another on or above it.
+
+    Args:
+        inclusive: Whether the limit itself is on the upper side; None where nobody says.
+    """
+    return (low <= limit < high and inclusive is not True) or (low < limit <= high and inclusive is not False)
 
 
 _TIME = re.compile(

@@ -6,6 +6,7 @@ from functools import cache
 
 import pytest
 from envgen_cases import LEVELS, kept
+from envgen_episodes import until
 
 from envgen.align import Aligner, Data, Instance
 from envgen.compile import compile_workflow
@@ -33,17 +34,6 @@ def begun(number: int = 0) -> WorkflowEnv:
     env = WorkflowEnv(compiled())
     env.reset(make_tasks(env.workflow, "train", number + 1)[number])
     return env
-
-
-def until(env: WorkflowEnv, line: str) -> WorkflowEnv:
-    """The program at work until it is about to do this."""
-    for _ in range(env.max_steps):
-        action = env.next_action()
-        assert action is not None
-        if action.text().startswith(line):
-            return env
-        env.step(action)
-    raise AssertionError(f"The program never does {line}.")
 
 
 def page_with(label: str) -> PageModel:

@@ -6,6 +6,7 @@ from functools import cache
 
 import pytest
 from envgen_claims import CENTRES, kept
+from envgen_episodes import until
 
 from envgen.compile import compile_workflow
 from envgen.environment import NOT_MODELLED, WorkflowEnv
@@ -38,13 +39,7 @@ def at(line: str, number: int = 0) -> WorkflowEnv:
     """An episode in which the program is about to do something that begins so."""
     env = WorkflowEnv(compiled())
     env.reset(make_tasks(env.workflow, "train", number + 1)[number])
-    for _ in range(env.max_steps):
-        action = env.next_action()
-        assert action is not None
-        if action.text().startswith(line):
-            return env
-        env.step(action)
-    raise AssertionError(f"The program never does {line}.")
+    return until(env, line)
 
 
 def finished(env: WorkflowEnv) -> bool:
