@@ -129,20 +129,31 @@ class Teacher:
                 if expression is not None:
                     evaluate(expression, env.context)
             following = self._following(env, following)
+        # Records that only something unseen leads to: nobody can go to them yet.
+        unheard: set[str] = set()
         for entity, key, name in dict.fromkeys(asked):
             if not key:
                 goals = self._unseen(env, entity)
                 if here in goals or not any(self._on_the_way(env, plan, place) for place in goals):
                     return goals or None
                 continue
-            places = list(self._shown_on(entity, key, name))
-            if places and not any(place in env.state.visited for place in places):
-                # Rows are seen in passing; what has to be gone to is a page of the record.
-                goals = [place for place in places if "." not in place[0]]
-                # What the way itself is going to show need not be gone to before.
-                if goals and not any(self._on_the_way(env, plan, place) for place in goals):
-                    return goals
+            if self._seen(env, entity, key, name):
+                continue
+            # What the way itself is going to show need not be gone to before.
+            goals = [] if key in unheard else self._pages_with(entity, key, name)
+            if goals and not any(self._on_the_way(env, plan, place) for place in goals):
+                return goals
+            unheard.add(env.state.records[entity][key].get(name, ""))
         return None
+
+    def _seen(self, env: WorkflowEnv, entity: str, key: str, name: str) -> bool:
+        """Whether a field of a record was on the screen, where it is ever shown."""
+        places = list(self._shown_on(entity, key, name))
+        return not places or any(place in env.state.visited for place in places)
+
+    def _pages_with(self, entity: str, key: str, name: str) -> list[Where]:
+        """The pages to go to for a record's field: rows are seen in passing."""
+        return [place for place in self._shown_on(entity, key, name) if "." not in place[0]]
 
     def _unseen(self, env: WorkflowEnv, entity: str) -> list[Where]:
         """The pages that list all of an entity's records, when not all of them were on the screen yet."""
@@ -365,9 +376,13 @@ class Teacher:
                 return self._click(env, page.next if onward else page.previous)
         goals: list[Where] = []
         for plan in self._facts.plans.values():
+            asked = env.context.asking()
             key = "" if plan.key is None else evaluate(plan.key, env.context)
-            if key is not None:
-                goals.append((plan.page, key))
+            # A record that nobody named yet is found by what names it.
+            unseen = next((each for each in asked if each[1] and not self._seen(env, *each)), None)
+            named = [] if unseen is None else self._pages_with(*unseen)
+            if named or key is not None:
+                goals += named or [(plan.page, key or "")]
         return self._towards(env, here, goals)
 
     def _towards(self, env: WorkflowEnv, here: Where, goals: list[Where]) -> Action | None:

@@ -124,6 +124,26 @@ def test_two_workflows_under_one_name_are_told_apart() -> None:
         assert not [f for f in compile_workflow(recordings_of_one).findings if f.kind == "mixed"]
 
 
+def test_the_program_goes_only_where_the_instruction_or_a_page_led() -> None:
+    """A rule that compares two records must not send it to the second before the first named it."""
+    folder = Path(__file__).parent.parent / "playbooks" / "quickstart" / "recordings" / "resolve-duplicate"
+    workflow = compile_workflow([read_recording(path)[0] for path in sorted(folder.glob("*.fderec"))])
+    env = WorkflowEnv(workflow)
+    searched = 0
+    for task in make_tasks(workflow, "dev", 20):
+        view, known = env.reset(task), task.instruction
+        while not view.finished:
+            known += view.text
+            action = env.next_action()
+            assert action is not None, view.text
+            if action.verb == "fill":
+                searched += action.target is not None and action.target.role == "searchbox"
+                assert action.value and action.value in known, (action.text(), known)
+            view = env.step(action)
+        assert env.score().passed
+    assert searched > 10
+
+
 def test_a_message_seen_once_names_what_is_entered_now() -> None:
     everything = [r for r in recordings() if r.id not in ("r05", "r10")]
     workflow = compile_workflow(everything, documents())
