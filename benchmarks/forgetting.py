@@ -2,15 +2,16 @@
 """Three workflows learned one after the other: how much of the earlier ones is left.
 
 The first is learned by imitation of the compiled program, with a share of the updates (`follow`) in which
-the model learns to do what it is shown: one model, with which both ways begin. From there the others are
-learned from the same demonstrations, once by imitation and once by self-distillation (SDFT), with as many
-updates at the same rate; nothing of an earlier workflow is seen again. After each, every workflow so far is
-measured on dev tasks, greedy: whole tasks done, and scenes (pages on the program's way, each begun afresh)
-done exactly as the program does them, which says more where hardly any whole task is. Forgetting is what was
-right after a workflow was learned minus what is at the end, the mean over the earlier workflows.
+the model learns to do what it is shown: one model, with which all ways begin. From there the others are
+learned from the same demonstrations, by imitation and by self-distillation (SDFT), with as many updates at
+the same rate; each once with nothing of an earlier workflow seen again, and once with a share of these
+updates going over the earlier ones (`rehearse`). After each, every workflow so far is measured on dev
+tasks, greedy: whole tasks done, and scenes (pages on the program's way, each begun afresh) done exactly as
+the program does them, which says more where hardly any whole task is. Forgetting is what was right after a
+workflow was learned minus what is at the end, the mean over the earlier workflows.
 
     python benchmarks/forgetting.py [--engagement DIR] [--first N] [--updates N] [--rate R] [--tasks N]
-                                    [--keep DIR] [--quick] [--json]
+                                    [--rehearse SHARE ...] [--ways WAY ...] [--keep DIR] [--quick] [--json]
 
 The engagement must have compiled workflows (`fde envgen build`); it is not changed. What was done is kept in
 `--keep`, if given: the same command goes on from there.
@@ -23,6 +24,7 @@ import json
 import shutil
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -41,13 +43,22 @@ def main() -> None:
     """Measure, and print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engagement", type=Path, default=ROOT / "demo", help="default: the quickstart's")
-    parser.add_argument("--first", type=int, default=120, help="updates for the first workflow, for both")
-    parser.add_argument("--follow", type=float, default=0.25, help="share of these that learn to follow")
-    parser.add_argument("--updates", type=int, default=80, help="updates for each later workflow")
-    parser.add_argument("--rate", type=float, default=2e-3, help="learning rate of these")
+    parser.add_argument("--first", type=int, default=240, help="updates for the first workflow, for all")
+    parser.add_argument("--follow", type=float, default=0.33, help="share of these that learn to follow")
+    parser.add_argument("--count", type=int, default=96, help="demonstrations of each workflow")
+    parser.add_argument("--updates", type=int, default=200, help="updates for each later workflow")
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of these")
+    parser.add_argument(
+        "--rehearse",
+        type=float,
+        nargs="+",
+        default=[0.0, 0.25],
+        help="shares of these that go over earlier ones",
+    )
     parser.add_argument("--tasks", type=int, default=20, help="dev tasks of each workflow")
     parser.add_argument("--keep", type=Path, help="folder for what is trained, to go on from")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="one way alone")
+    parser.add_argument("--order", nargs="+", help="the workflows in this order (default: by name)")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work: that it runs, no figure")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
@@ -69,7 +80,7 @@ def main() -> None:
         return
     for entry in results:
         against = "" if entry["peer_value"] is None else f"  {entry['peer']}: {entry['peer_value']:.1f}"
-        print(f"{entry['name']:<66} {entry['value']:>6.1f} {entry['unit']}{against}")
+        print(f"{entry['name']:<72} {entry['value']:>6.1f} {entry['unit']}{against}")
 
 
 def measure(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -78,7 +89,11 @@ def measure(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
 
     engagement = Engagement(folder)
     names = sorted(path.parent.name for path in engagement.latest("envgen").path.glob("*/workflow.json"))
-    found = {how: _sequence(engagement, names, how, options) for how in options.ways}
+    names = options.order or names
+    found = {
+        f"{how}, {share:.0%} gone over": _sequence(engagement, names, how, share, options)
+        for how, share in product(options.ways, options.rehearse)
+    }
     rows = []
     for how, table in found.items():
         for index, after in enumerate(table):
@@ -95,7 +110,7 @@ def measure(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _sequence(
-    engagement: Any, names: list[str], how: str, options: argparse.Namespace
+    engagement: Any, names: list[str], how: str, rehearse: float, options: argparse.Namespace
 ) -> list[dict[str, float]]:
     """What is right in percent of every workflow so far, after each of them was learned."""
     from train.sft import train_sft
@@ -105,20 +120,23 @@ def _sequence(
     for index, name in enumerate(names):
         settings: dict[str, Any] = {"updates": options.first, "follow": options.follow}
         if index:
-            settings = {"updates": options.updates, "rate": options.rate, "objective": how}
+            settings = {
+                "updates": options.updates, "rate": options.rate, "objective": how, "rehearse": rehearse,
+            }  # fmt: skip
         start = train_sft(
             engagement,
-            name=f"{how}-{index}" if index else "first",
+            name=f"{how}-{100 * rehearse:.0f}-{index}" if index else "first",
             workflow=name,
             start=start,
             demonstrations="program",
+            count=options.count,
             dev_times=0,
             max_actions=MAX_ACTIONS,
             **settings,
         )
         measured = [_measured(engagement, start, each, options.tasks) for each in names[: index + 1]]
         table.append({key: value for each in measured for key, value in each.items()})
-        print(f"{how}: {table[-1]}", file=sys.stderr, flush=True)
+        print(f"{how}, {rehearse:.0%}: {table[-1]}", file=sys.stderr, flush=True)
     return table
 
 

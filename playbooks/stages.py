@@ -100,12 +100,14 @@ class Sft(Train):
             comparison at equal time.
         objective, teacher, ema, skip: Imitation, or distillation on the model's own work.
         follow: Share of the updates of imitation in which the model learns to do what it is shown.
+        rehearse: Share of the updates that go over the workflows which the start was trained on before.
     """
 
     demonstrations: Literal["recordings", "program", "both"] | None = None
     count: int | None = Field(default=None, ge=1)
     objective: Literal["imitation", "sdft", "distil"] | None = None
     follow: float | None = Field(default=None, ge=0, lt=1)
+    rehearse: float | None = Field(default=None, ge=0, lt=1)
     teacher: str | None = None
     ema: float | None = Field(default=None, ge=0, le=1)
     skip: int | None = Field(default=None, ge=0)

@@ -34,7 +34,8 @@ def lessons(config: SftConfig = SDFT) -> OnPolicy:
     made = engine(split=1)
     lora = Lora(made, rank=4)
     prompt = Prompt(made.tokenizer)
-    return OnPolicy(made, MiniSource(), prompt, config, Shown(made, lora, prompt, 0.25))
+    teacher = Shown(made, lora, prompt, 0.25)
+    return OnPolicy(made, [MiniSource()], prompt, config, teacher, Divergence.FORWARD)
 
 
 @pytest.mark.parametrize("towards", list(Divergence))
@@ -132,7 +133,9 @@ def test_a_larger_model_teaches_by_the_reverse_divergence() -> None:
     student, teacher = engine(0), engine(1, width=96)
     lora = Lora(student, rank=8)
     config = replace(SDFT, objective="distil", teacher="larger")
-    given = OnPolicy(student, MiniSource(), Prompt(student.tokenizer), config, Larger(teacher, student))
+    larger = Larger(teacher, student)
+    prompt = Prompt(student.tokenizer)
+    given = OnPolicy(student, [MiniSource()], prompt, config, larger, Divergence.REVERSE)
     assert given.rule is Divergence.REVERSE
     updater = Updater(student, lora)
     losses = []

@@ -81,9 +81,7 @@ class Beginning:
                 "Go on with --set tune=full; or make a base model of it: fde train export STAGE DIR.",
             )
 
-    def trained(
-        self, engine: LocalEngine, config: SftConfig | RlConfig, *, divided: bool = False
-    ) -> Trained:
+    def trained(self, engine: LocalEngine, config: SftConfig | RlConfig, *, divided: bool = False) -> Trained:
         """What is trained; an adapter that is gone on from keeps its own rank and scale.
 
         Full fine-tuning goes on from either kind: an adapter is merged into the weights first.

@@ -39,6 +39,8 @@ from train.visits import Visits
 # Updates' worth of scenes that are done at once: with few rows the engine waits for memory.
 _UPDATES_AHEAD = 8
 _FORWARD_TOKENS = 1536
+# A scene is cut after twice the demonstration's actions: a model that is lost by then learns nothing there.
+_DETOUR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,12 @@ class Scene:
     """A part of a task to do.
 
     Attributes:
+        source: Whose task it is.
         lines: What the demonstration did there; ``kind`` is what the scene is about.
         size: Tokens, as demonstrated.
     """
 
+    source: Source
     start: Start
     lines: tuple[str, ...]
     kind: str
@@ -116,8 +120,37 @@ class Shown:
             tensor.copy_(tensors[name])
 
 
-class Larger:
-    """Another model, with the same tokens, that sees what the model sees.
+class _Unshown:
+    """A teacher that sees what the model sees and stays as it is."""
+
+    def context(self, scene: Scene, tree: Tree, first: int) -> Tree:
+        return Tree([-1], [0], tree.tokens, [None], tree.targets)
+
+    def follow(self) -> None:
+        return
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        return
+
+
+class Before(_Unshown):
+    """The model as it is now, whatever it learns from now on."""
+
+    def __init__(self, engine: LocalEngine, trained: Trained) -> None:
+        self.engine, self.trained = engine, trained
+        self.weights = trained.snapshot()
+
+    @contextmanager
+    def used(self) -> Iterator[LocalEngine]:
+        with self.trained.computing(self.weights):
+            yield self.engine
+
+
+class Larger(_Unshown):
+    """Another model, with the same tokens.
 
     Raises:
         InputError: when its tokens differ.
@@ -131,37 +164,36 @@ class Larger:
             )
         self.teacher = teacher
 
-    def context(self, scene: Scene, tree: Tree, first: int) -> Tree:
-        return Tree([-1], [0], tree.tokens, [None], tree.targets)
-
     @contextmanager
     def used(self) -> Iterator[LocalEngine]:
         yield self.teacher
 
-    def follow(self) -> None:
-        return
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {}
-
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        return
-
 
 class OnPolicy:
-    """Lessons for :func:`train.sft.fit`: scenes that the model does itself, judged by a teacher."""
+    """Lessons for :func:`train.sft.fit`: scenes that the model does itself, judged by a teacher.
+
+    Args:
+        rule: The divergence from the teacher.
+    """
 
     def __init__(
-        self, engine: LocalEngine, source: Source, prompt: Prompt, config: SftConfig, teacher: Teacher
+        self,
+        engine: LocalEngine,
+        sources: Sequence[Source],
+        prompt: Prompt,
+        config: SftConfig,
+        teacher: Teacher,
+        rule: Divergence,
     ) -> None:
-        self.engine, self.source, self.prompt, self.config = engine, source, prompt, config
-        self.teacher = teacher
-        self.rule: Divergence | None = (
-            Divergence.REVERSE if config.objective == "distil" else Divergence.FORWARD
-        )
-        tasks = source.tasks("train", config.count, config.seed)
-        groups = program_demonstrations(source, engine.grammar, prompt, tasks)
-        self.scenes = [scene for group in groups for scene in _scenes(engine, prompt, group)]
+        self.engine, self.prompt, self.config = engine, prompt, config
+        self.teacher, self.rule = teacher, rule
+        self.scenes: list[Scene] = []
+        groups: list[Group] = []
+        for source in sources:
+            tasks = source.tasks("train", config.count, config.seed)
+            shown = program_demonstrations(source, engine.grammar, prompt, tasks)
+            self.scenes += [scene for group in shown for scene in _scenes(engine, source, prompt, group)]
+            groups += shown
         if not self.scenes:
             raise InputError(
                 "There are no demonstrations by the program to distil.", "Ask for some with: --count 48"
@@ -197,10 +229,11 @@ class OnPolicy:
         seed = f"{self.config.seed}/{self.config.objective}/{self._rounds}"
         self._rounds += 1
         chosen = self.visits.choose(self.config.batch_tokens * _UPDATES_AHEAD, seed)
-        starts = {self.scenes[index].start.as_task.id: self.scenes[index].start for index in chosen}
+        scenes = {self.scenes[index].start.as_task.id: self.scenes[index] for index in chosen}
 
         def session(task: Task) -> Session:
-            return Midway(self.source.session(task), starts[task.id])
+            scene = scenes[task.id]
+            return Midway(scene.source.session(task), scene.start, _DETOUR * len(scene.lines))
 
         groups = run_episodes(
             self.engine,
@@ -262,12 +295,13 @@ class OnPolicy:
         self.teacher.restore(tensors)
 
 
-def _scenes(engine: LocalEngine, prompt: Prompt, group: Group) -> Iterator[Scene]:
+def _scenes(engine: LocalEngine, source: Source, prompt: Prompt, group: Group) -> Iterator[Scene]:
     """The scenes of a demonstration, to be done again."""
     for number, tokens in enumerate(group.scenes(group.episodes[0])):
         yield Scene(
+            source,
             Start(group.task, number, whole=False),
             tuple(said_lines(prompt, tokens)),
-            kind_of(engine, tokens),
+            f"{source.name} {kind_of(engine, tokens)}",
             len(tokens),
         )

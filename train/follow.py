@@ -14,6 +14,7 @@ import re
 import string
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 from envgen.choices import Choice, choices
 from envgen.session import Score, Task, View
@@ -29,7 +30,10 @@ from train.starts import Midway, Start, way
 from train.tree import Tree, prune
 
 _BEFORE, _AFTER = "\nAn expert did this here:\n", "\nNow do the same."
-_MOST_ACTIONS = 4
+# As long as the demonstrations of a form: of longer ones than it learned from, the end is left out.
+_MOST_ACTIONS = 8
+# Random work begins this often at each scene: with once, what follows a form that was sent is rarely seen.
+_TIMES = 3
 # Of the values that are filled in, most are unlike anything on the page, and some are long.
 _MADE_UP, _LONG = 0.7, 0.15
 
@@ -117,16 +121,16 @@ def _words(text: str) -> list[str]:
 
 
 def random_scenes(engine: LocalEngine, source: Source, prompt: Prompt, tasks: Sequence[Task]) -> list[Tree]:
-    """For each scene of the program's way through the tasks, random work that begins there, shown.
+    """For each scene of the program's way through the tasks, pieces of random work that begin there, shown.
 
     Raises:
         InputError: when pages offer nothing to do.
     """
     found = []
     for task in tasks:
-        for scene in range(way(source.session(task), task).scenes):
+        for scene, again in product(range(way(source.session(task), task).scenes), range(_TIMES)):
             start = Start(task, scene, whole=False)
-            session = Random(Midway(source.session(task), start), f"follow/{start.as_task.id}")
+            session = Random(Midway(source.session(task), start), f"follow/{start.as_task.id}/{again}")
             group = demonstrate(engine.grammar, prompt, session, start.as_task)
             session.close()
             lines = said_lines(prompt, group.scenes(group.episodes[0])[0])

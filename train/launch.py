@@ -72,9 +72,7 @@ def launch(devices: int, command: Sequence[str]) -> int:
             run_id=Path(folder).name,
             max_restarts=0,
             monitor_interval=0.2,
-            logs_specs=DefaultLogsSpecs(
-                log_dir=folder, redirects=dict.fromkeys(range(1, devices), Std.ALL)
-            ),
+            logs_specs=DefaultLogsSpecs(log_dir=folder, redirects=dict.fromkeys(range(1, devices), Std.ALL)),
         )
         try:
             elastic_launch(config, sys.executable)(*command)

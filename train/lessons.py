@@ -26,9 +26,11 @@ class Lessons(Protocol):
         probe: One of the trees, for :class:`train.update.Probe`.
     """
 
-    rule: Divergence | None
     tokens: int
     probe: Tree
+
+    @property
+    def rule(self) -> Divergence | None: ...
 
     def batch(self, step: int) -> tuple[list[Tree], int]:
         """The trees of update ``step`` (from 0), and the tokens that were computed to get them."""
@@ -89,34 +91,40 @@ class Demonstrated:
 
 
 class ByTurns:
-    """Two kinds of demonstrations, each in updates of its own.
+    """Two kinds of lessons, each in updates of its own.
 
     Args:
-        share: Of the updates that are the second's.
+        share: Of the updates that are the second's; the first's are as many as they would be alone.
     """
 
-    rule: Divergence | None = None
-
-    def __init__(self, first: Demonstrated, second: Demonstrated, share: float) -> None:
+    def __init__(self, first: Lessons, second: Lessons, share: float) -> None:
         self.both, self.share = (first, second), share
-        self.tokens = first.tokens + second.tokens
+        self.tokens = round(first.tokens / (1 - share))
         self.probe = first.probe
+        self._turns = 0
         self._now = first
 
+    @property
+    def rule(self) -> Divergence | None:
+        return self._now.rule
+
     def batch(self, step: int) -> tuple[list[Tree], int]:
-        self._now = self.both[int((step + 1) * self.share) > int(step * self.share)]
+        # Counted here: of an outer pair's updates, this one may have every second only.
+        self._now = self.both[int((self._turns + 1) * self.share) > int(self._turns * self.share)]
+        self._turns += 1
         return self._now.batch(step)
 
     def learned(self, losses: Sequence[float]) -> None:
         self._now.learned(losses)
 
     def state(self) -> dict[str, Any]:
-        return {"both": [each.state() for each in self.both]}
+        return {"turns": self._turns, "both": [each.state() for each in self.both]}
 
     def tensors(self) -> dict[str, Tensor]:
-        return {}
+        return {name: tensor for each in self.both for name, tensor in each.tensors().items()}
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        self._turns = int(state["turns"])
         for each, saved in zip(self.both, state["both"], strict=True):
             each.restore(saved, tensors)
 

@@ -31,6 +31,8 @@ class SftConfig:
             ``distil`` towards a larger model.
         follow: Share of the updates of ``imitation`` in which the model learns to do what it is shown,
             whatever that is (:mod:`train.follow`): a start from which ``sdft`` can teach a small model.
+        rehearse: Share of the updates that go over the workflows which the start was trained on before
+            (:mod:`train.rehearse`); where there are none, nothing is gone over.
         teacher: The larger model, for ``distil``.
         ema: Share by which the teacher of ``sdft`` follows the model after each update.
         skip: Tokens at the beginning of each scene's answer that ``sdft`` leaves out.
@@ -52,6 +54,7 @@ class SftConfig:
     count: int = 48
     objective: Objective = "imitation"
     follow: float = 0.0
+    rehearse: float = 0.25
     teacher: str | None = None
     ema: float = 0.01
     skip: int = 0

@@ -10,7 +10,7 @@ dev success is the result.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -21,12 +21,14 @@ from serve.prompt import Prompt
 from train import checkpoint
 from train.algorithms import sft
 from train.begin import Beginning
-from train.distil import Larger, OnPolicy, Shown
+from train.distil import Before, Larger, OnPolicy, Shown
 from train.evaluation import evaluate
 from train.follow import random_scenes
 from train.lessons import ByTurns, Demonstrated, Lessons
+from train.loss import Divergence
 from train.probe import Probe
 from train.record import Point, Recorder
+from train.rehearse import earlier_sources
 from train.samples import shown
 from train.settings import Demonstrations, SftConfig, check_together, make_config
 from train.source import Source, program_demonstrations
@@ -101,7 +103,8 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
         from train.shards import Shards
 
         Shards(engine, trained, world)
-    lessons = _lessons(engine, trained, source, config, prompt)
+    earlier = earlier_sources(recorder.engagement, begin.run, source.name) if config.rehearse else []
+    lessons = _lessons(engine, trained, source, config, prompt, earlier)
     updater = Updater(engine, trained, world=world)
     begin.take_moments(trained, updater.optimizer)
     with trained.gathered():
@@ -164,24 +167,43 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
         recorder.save_best(trained)
         state.best_step = state.step
     recorder.save_moments(checkpoint.moments(trained, updater.optimizer))
-    recorder.finish(state.curve, step=state.best_step, tokens=state.tokens, seconds=state.seconds)
+    rehearsed = [each.name for each in earlier]
+    recorder.finish(
+        state.curve, step=state.best_step, tokens=state.tokens, seconds=state.seconds, rehearsed=rehearsed
+    )
 
 
 def _lessons(
-    engine: LocalEngine, trained: Trained, source: Source, config: SftConfig, prompt: Prompt
+    engine: LocalEngine,
+    trained: Trained,
+    source: Source,
+    config: SftConfig,
+    prompt: Prompt,
+    earlier: Sequence[Source],
 ) -> Lessons:
-    """What the settings say to learn from."""
+    """What the settings say to learn from; ``earlier`` is what the start was trained on beside it."""
+    lessons: Lessons
+    kept: Lessons
     if config.objective == "imitation":
-        told = Demonstrated(trained, demonstration_trees(engine, source, config, prompt), config)
-        if not config.follow:
-            return told
-        tasks = source.tasks("train", config.count, config.seed)
-        followed = Demonstrated(trained, random_scenes(engine, source, prompt, tasks), config)
-        return ByTurns(told, followed, config.follow)
-    if config.objective == "sdft":
-        return OnPolicy(engine, source, prompt, config, Shown(engine, trained, prompt, config.ema))
-    teacher = LocalEngine.load(config.teacher or "", device=str(engine.body.device))
-    return OnPolicy(engine, source, prompt, config, Larger(teacher, engine))
+        lessons = Demonstrated(trained, demonstration_trees(engine, source, config, prompt), config)
+        if config.follow:
+            tasks = source.tasks("train", config.count, config.seed)
+            followed = Demonstrated(trained, random_scenes(engine, source, prompt, tasks), config)
+            lessons = ByTurns(lessons, followed, config.follow)
+    elif config.objective == "sdft":
+        shown = Shown(engine, trained, prompt, config.ema)
+        lessons = OnPolicy(engine, [source], prompt, config, shown, Divergence.FORWARD)
+    else:
+        larger = Larger(LocalEngine.load(config.teacher or "", device=str(engine.body.device)), engine)
+        lessons = OnPolicy(engine, [source], prompt, config, larger, Divergence.REVERSE)
+    if not earlier:
+        return lessons
+    if config.objective == "imitation":
+        trees = [tree for each in earlier for tree in demonstration_trees(engine, each, config, prompt)]
+        kept = Demonstrated(trained, trees, config)
+    else:
+        kept = OnPolicy(engine, earlier, prompt, config, Before(engine, trained), Divergence.FORWARD)
+    return ByTurns(lessons, kept, config.rehearse)
 
 
 def check_objective(config: SftConfig) -> None:
@@ -205,8 +227,9 @@ def check_objective(config: SftConfig) -> None:
         raise InputError(
             f"objective {config.objective}: it is trained on one device.", "Leave out --devices."
         )
-    if not 0 <= config.follow < 1:
-        raise InputError(f"follow {config.follow}: not possible.", "Known: 0 <= follow < 1.")
+    for name, share in (("follow", config.follow), ("rehearse", config.rehearse)):
+        if not 0 <= share < 1:
+            raise InputError(f"{name} {share}: not possible.", f"Known: 0 <= {name} < 1.")
     if config.follow and (config.objective != "imitation" or config.demonstrations == "recordings"):
         raise InputError(
             f"follow {config.follow}: what is followed is random work in an environment, by imitation.",

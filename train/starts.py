@@ -45,17 +45,23 @@ class Midway:
 
     An episode that is cut at the end of its scene is not judged; the milestones it
     reached speak for it.
+
+    Args:
+        most: Actions after which it is cut, wherever it is.
     """
 
-    def __init__(self, session: Teacher, start: Start) -> None:
+    def __init__(self, session: Teacher, start: Start, most: int | None = None) -> None:
         self.session = session
         self.start = start
+        self.most = most
+        self._taken = 0
         self._cut = False
         # Where a slow session has a thread of its own, all its work is done there.
         self.thread = thread_of(session)
 
     def reset(self, task: Task) -> View:
         """Begin the task and let the teacher lead to the start."""
+        self._taken, self._cut = 0, False
         view = self.session.reset(self.start.task)
         scene = 0
         for _ in range(_MAX_STEPS):
@@ -70,7 +76,9 @@ class Midway:
 
     def step(self, action: Action) -> View:
         view = self.session.step(action)
-        if view.fresh and not view.finished and not self.start.whole:
+        self._taken += 1
+        over = (view.fresh and not self.start.whole) or self._taken == self.most
+        if over and not view.finished:
             self._cut = True
             return replace(view, finished=True)
         return view
@@ -84,7 +92,9 @@ class Midway:
         self.session.close()
 
     def clone(self) -> Midway:
-        return Midway(self.session.clone(), self.start)
+        twin = Midway(self.session.clone(), self.start, self.most)
+        twin._taken, twin._cut = self._taken, self._cut
+        return twin
 
 
 @dataclass(frozen=True, slots=True)
