@@ -46,8 +46,8 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=240, help="updates for the first workflow, for all")
     parser.add_argument("--follow", type=float, default=0.33, help="share of these that learn to follow")
     parser.add_argument("--count", type=int, default=96, help="demonstrations of each workflow")
-    parser.add_argument("--updates", type=int, default=200, help="updates for each later workflow")
-    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of these")
+    parser.add_argument("--updates", type=int, default=240, help="updates for each later workflow")
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="learning rate of these")
     parser.add_argument(
         "--rehearse",
         type=float,

@@ -112,7 +112,7 @@ def certainty(made: LocalEngine, trees: list[Tree]) -> float:
 
 
 def test_what_is_shown_is_learned_beside_the_demonstrations(tmp_path: Path) -> None:
-    run = run_sft(tmp_path, replace(SFT, follow=0.5, updates=80, dev_times=0))
+    run = run_sft(tmp_path, replace(SFT, follow=0.5, updates=200, dev_times=0))
     made = engine()
     shown = scenes(SFT.count, Mini, made)
     before = certainty(made, shown)
