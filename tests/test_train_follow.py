@@ -111,14 +111,17 @@ def certainty(made: LocalEngine, trees: list[Tree]) -> float:
         return float(forward(made, pack(trees)).mean())
 
 
-def test_what_is_shown_is_learned_beside_the_demonstrations(tmp_path: Path) -> None:
-    run = run_sft(tmp_path, replace(SFT, follow=0.5, updates=200, dev_times=0))
+@pytest.mark.parametrize("follow", [0.5, 0.0])
+def test_what_is_shown_is_learned_beside_the_demonstrations(tmp_path: Path, follow: float) -> None:
+    run = run_sft(tmp_path, replace(SFT, follow=follow, updates=120, dev_times=0, rate=3e-3))
     made = engine()
     shown = scenes(SFT.count, Mini, made)
     before = certainty(made, shown)
     made.load_adapter(run.path / "adapter")
-    assert certainty(made, shown) > before / 2
-    assert json.loads((run.path / "result.json").read_text())["config"]["follow"] == 0.5
+    # Who learned from the demonstrations alone does what the task asks for, whatever is shown.
+    learned = certainty(made, shown)
+    assert learned > 0.6 * before if follow else learned < before
+    assert json.loads((run.path / "result.json").read_text())["config"]["follow"] == follow
 
 
 def test_a_run_that_was_killed_ends_with_the_same_weights(tmp_path: Path) -> None:
