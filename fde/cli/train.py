@@ -337,6 +337,8 @@ def _show(run: Run, json: bool) -> None:
     out(f"{run.stage} {run.id}: {told}, {result['tokens']} tokens, {result['seconds']:.0f} s")
     if result.get("note"):
         out(result["note"])
+    if result.get("rehearsed"):
+        out(f"gone over, of what the start had learned: {', '.join(result['rehearsed'])}")
     out(f"adapter {result['adapter'][:60]}  {run.path / 'adapter'}")
     if (run.path / "page.html").is_file():
         out(f"curves and episodes: {run.path / 'page.html'}")
