@@ -75,6 +75,20 @@ def test_what_cannot_fit_is_refused(tmp_path: Path, config: SftConfig | RlConfig
     assert "Choose a smaller base model" in str(refused.value.hint)
 
 
+def test_teachers_are_counted(tmp_path: Path) -> None:
+    base, huge = make_model(tmp_path / "tiny"), pretend(tmp_path / "huge", layers=120, width=16_384)
+    alone = check_memory(str(base), SftConfig())
+    held = SftConfig(objective="sdft", tune="full")
+    copies = [check_memory(str(base), replace(held, rehearse=share)) for share in (0.0, 0.25)]
+    tuned = copies[1] - copies[0]
+    assert tuned == copies[0] - check_memory(str(base), replace(held, objective="imitation")) > 0
+    itself = SftConfig(objective="distil", teacher=str(base), rehearse=0.0)
+    assert check_memory(str(base), itself) - alone == 4 * shapes(base).elements
+    with pytest.raises(InputError, match=r"\(teachers \d+") as refused:
+        check_memory(str(base), replace(itself, teacher=str(huge)))
+    assert "Choose a smaller teacher" in str(refused.value.hint)
+
+
 def test_the_nearest_possible_setting_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import psutil
 

@@ -1,8 +1,8 @@
 """What a training run will need, told from the model's files before anything is loaded.
 
 An estimate from shapes: weights, their merged copies or the room to expand four bits, the adapter with its
-optimizer, what a backward pass keeps, the rollouts' caches. It is meant to refuse what cannot work, not to
-fill a machine to the brim.
+optimizer, what a backward pass keeps, the rollouts' caches, a teacher's weights. It is meant to refuse what
+cannot work, not to fill a machine to the brim.
 """
 
 from __future__ import annotations
@@ -102,11 +102,14 @@ def _header(path: Path) -> Iterator[tuple[str, list[int]]]:
             yield name, [int(side) for side in about["shape"]]
 
 
-def needed(model: Shapes, config: SftConfig | RlConfig, bytes_each: int, devices: int = 1) -> dict[str, int]:
+def needed(
+    model: Shapes, config: SftConfig | RlConfig, bytes_each: int, devices: int = 1, larger: int = 0
+) -> dict[str, int]:
     """Bytes by purpose; on each of several devices that train together.
 
     Args:
         bytes_each: Of a number in the model: 4 in fp32, 2 in bf16.
+        larger: Numbers in all weights of another model that teaches (``distil``).
     """
     split = round(config.frozen * len(model.linear))
     trained = len(model.linear) - split
@@ -139,6 +142,10 @@ def needed(model: Shapes, config: SftConfig | RlConfig, bytes_each: int, devices
         "choices": 3 * 64 * model.vocabulary * 4,
         "rollouts": rollouts,
     }
+    if isinstance(config, SftConfig) and config.objective != "imitation":
+        # Weights that follow those that are trained, those as they were at the start, or another model.
+        own = (config.objective == "sdft") + (config.rehearse > 0)
+        found["teachers"] = own * tuned + larger * bytes_each
     # On a cluster they have their nodes' memory.
     workers = config.processes if isinstance(config, RlConfig) and not config.on_cluster else 0
     if workers and isinstance(config, RlConfig):
@@ -210,9 +217,11 @@ def check_memory(base: str, config: SftConfig | RlConfig, devices: int = 1) -> i
         available, bytes_each, where = psutil.virtual_memory().available // devices, 4, "this machine"
         if devices > 1:
             where = f"each of {devices} processes on {where}"
-    total = sum(needed(model, config, bytes_each, devices).values())
+    teacher = config.teacher if isinstance(config, SftConfig) else None
+    on = (bytes_each, devices, 0 if teacher is None else shapes(model_path(teacher)).elements)
+    total = sum(needed(model, config, *on).values())
     if total > available:
-        raise _too_large(base, model, config, (bytes_each, devices), available, where)
+        raise _too_large(base, model, config, on, available, where)
     return total
 
 
@@ -220,11 +229,11 @@ def _too_large(
     base: str,
     model: Shapes,
     config: SftConfig | RlConfig,
-    on: tuple[int, int],
+    on: tuple[int, int, int],
     available: int,
     where: str,
 ) -> InputError:
-    """Args: ``on`` is what :func:`needed` takes of the hardware."""
+    """Args: ``on`` is what :func:`needed` takes beside the settings."""
     parts = needed(model, config, *on)
     largest = ", ".join(
         f"{name} {size / GIB:.1f}" for name, size in sorted(parts.items(), key=lambda part: -part[1])[:3]
@@ -245,7 +254,7 @@ def _too_large(
         smallest = [replace(config, tune=tune, frozen=_FROZEN[-1], rank=1) for tune in kinds]
         least = min(sum(needed(model, each, *on).values()) for each in smallest)
         hint = f"No setting makes it fit: it takes {least / GIB:.1f} GiB at least. "
-        hint += "Choose a smaller base model."
+        hint += f"Choose a smaller {'teacher' if on[2] else 'base model'}."
     return _refusal(base, sum(parts.values()), available, where, largest, hint)
 
 
@@ -275,7 +284,7 @@ def _quantisable(config: SftConfig | RlConfig, devices: int) -> bool:
 
 
 def _first(
-    model: Shapes, candidates: Candidates, on: tuple[int, int], available: int
+    model: Shapes, candidates: Candidates, on: tuple[int, int, int], available: int
 ) -> tuple[int, str] | None:
     """The bytes of the first that fits, and what to say for it; None when none does."""
     for settings, each in candidates:

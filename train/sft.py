@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from fde.engagement import Engagement, Run
@@ -86,6 +86,8 @@ def train_sft(
             SftConfig, demonstrations=demonstrations, count=count, seconds=seconds, **settings
         )
         check_objective(config)
+        if start is None:
+            config = replace(config, rehearse=0.0)
         if started_by_torchrun():
             check_together(config)
         with joined_world(STALL_S) as world:
