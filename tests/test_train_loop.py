@@ -196,6 +196,16 @@ def test_scenes_that_are_known_are_not_visited() -> None:
     assert twin.choose(400, "next") == visits.choose(400, "next")
 
 
+def test_pages_that_are_each_headed_by_a_name_do_not_take_all_the_time() -> None:
+    kinds = ["list"] * 30 + [name for number in range(60) for name in (f"customer {number}",) * 2]
+    visits = Visits(kinds, [100] * len(kinds))
+    for step in range(30):
+        for index in visits.choose(200, f"{step}"):
+            visits.note(index, 1.0 if kinds[index] == "list" else 0.001)
+    assert sum(visits.counts[:30]) > 20
+    assert len(visits.usual) < 30
+
+
 def test_the_program_says_what_can_be_reached_from_a_start() -> None:
     from train_toy import Portal, make_tasks
 
@@ -219,6 +229,12 @@ def test_a_rollout_may_begin_at_a_later_scene_and_end_with_it() -> None:
     found = run_episodes(made, [cut.as_task], lambda t: Midway(Portal(), starts[t.id]), max_actions=3)
     first = found[0].segments[0]
     assert "# Invoice" in made.tokenizer.decode(first.tokens)
+    short = Midway(Portal(), whole, most=1)
+    short.reset(whole.as_task)
+    action = short.session.next_action()
+    assert action is not None and short.clone().step(action).finished
+    assert short.step(action).finished and short.score().value is None
+    assert not short.reset(whole.as_task).finished
     session = Midway(Portal(), cut)
     session.reset(cut.as_task)
     action = session.session.next_action()

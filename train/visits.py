@@ -3,13 +3,16 @@
 A scene's worth is its last loss, shared out over the visits it has had, so that
 what cannot be learned (an expert's whim) does not take all the time. A scene
 nobody has visited is taken to be like the others of its kind: once the model
-masters a kind of page, the other demonstrations of it are never computed.
+masters a kind of page, the other demonstrations of it are never computed. Every
+kind is looked at first, but not where they are many: pages that are headed by a
+customer's name are all kinds of their own, and those are taken to be like the rest.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 # A known scene is visited now and then, to make sure.
@@ -17,6 +20,8 @@ _FLOOR = 0.01
 # What is new teaches more than what was seen, at equal loss.
 _NEW = 1.5
 _PACE = 0.3
+# Kinds that are looked at before anything else.
+_FIRST_KINDS = 8
 
 
 class Visits:
@@ -34,10 +39,12 @@ class Visits:
         self.usual: dict[str, float] = {}
 
     def worth(self, index: int) -> float:
-        """What a visit is expected to teach; infinite for a kind nobody has seen."""
+        """What a visit is expected to teach; infinite for one of the first kinds to be seen."""
         loss = self.losses[index]
         if loss is None:
             usual = self.usual.get(self.kinds[index])
+            if usual is None and len(self.usual) >= _FIRST_KINDS:
+                usual = fmean(self.usual.values())
             return float("inf") if usual is None else _FLOOR + _NEW * usual
         return (_FLOOR + loss) / (1 + self.counts[index])
 
