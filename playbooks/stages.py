@@ -100,7 +100,7 @@ class Sft(Train):
             comparison at equal time.
         objective, teacher, ema, skip: Imitation, or distillation on the model's own work.
         follow: Share of the updates of imitation in which the model learns to do what it is shown.
-        rehearse: Share of the updates that go over the workflows which the start was trained on before.
+        rehearse: Share of each update that goes over the workflows which the start was trained on before.
     """
 
     demonstrations: Literal["recordings", "program", "both"] | None = None

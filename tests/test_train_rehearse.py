@@ -19,7 +19,7 @@ from fde.engagement import Engagement, Run
 from fde.errors import InputError
 from serve.prompt import Prompt
 from train.distil import Before, OnPolicy
-from train.lessons import ByTurns, Demonstrated
+from train.lessons import ByTurns, Demonstrated, Together
 from train.lora import Lora
 from train.loss import Divergence
 from train.rehearse import learned_by
@@ -131,7 +131,7 @@ def test_the_earlier_workflow_is_held_as_the_start_does_it() -> None:
     assert divergence() < slipped / 2
 
 
-def test_shares_of_shares_are_what_they_say() -> None:
+def test_every_update_goes_over_both() -> None:
     made = engine()
     lora, config = Lora(made, rank=4), replace(SFT, batch_tokens=1)
     prompt = Prompt(made.tokenizer)
@@ -140,13 +140,14 @@ def test_shares_of_shares_are_what_they_say() -> None:
         return Demonstrated(lora, demonstration_trees(made, MiniSource(), config, prompt), config)
 
     told, followed, earlier = some(), some(), some()
-    inner = ByTurns(told, followed, 0.25)
-    lessons = ByTurns(inner, earlier, 0.25)
-    assert lessons.tokens == pytest.approx(told.tokens / 0.75 / 0.75, abs=2)
-    taken = []
-    for step in range(32):
-        lessons.batch(step)
-        lessons.learned([1.0])
-        now = inner._now if lessons._now is inner else lessons._now
-        taken.append([told, followed, earlier].index(now))
-    assert [taken.count(each) for each in range(3)] == [18, 6, 8]
+    lessons = Together(ByTurns(told, followed, 0.25), earlier)
+    assert lessons.tokens == round(told.tokens / 0.75)
+    for step in range(8):
+        trees, _ = lessons.batch(step)
+        assert len(trees) == 2
+        lessons.learned([1.0, 2.0])
+    assert [sum(each.visits.counts) for each in (told, followed, earlier)] == [6, 2, 8]
+    assert set(told.visits.losses) == {1.0, None} and set(earlier.visits.losses) <= {2.0, None}
+    twin = Together(ByTurns(some(), some(), 0.25), some())
+    twin.restore(json.loads(json.dumps(lessons.state())), {})
+    assert twin.state() == lessons.state()

@@ -186,7 +186,8 @@ class OnPolicy:
         rule: Divergence,
     ) -> None:
         self.engine, self.prompt, self.config = engine, prompt, config
-        self.teacher, self.rule = teacher, rule
+        self.teacher = teacher
+        self.rule: Divergence | None = rule
         self.scenes: list[Scene] = []
         groups: list[Group] = []
         for source in sources:

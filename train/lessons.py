@@ -26,11 +26,9 @@ class Lessons(Protocol):
         probe: One of the trees, for :class:`train.update.Probe`.
     """
 
+    rule: Divergence | None
     tokens: int
     probe: Tree
-
-    @property
-    def rule(self) -> Divergence | None: ...
 
     def batch(self, step: int) -> tuple[list[Tree], int]:
         """The trees of update ``step`` (from 0), and the tokens that were computed to get them."""
@@ -90,43 +88,67 @@ class Demonstrated:
         self.visits.restore(state)
 
 
-class ByTurns:
-    """Two kinds of lessons, each in updates of its own.
+class _Both:
+    """Two kinds of lessons. What they resume goes by their names, which must differ."""
+
+    def __init__(self, first: Lessons, second: Lessons) -> None:
+        self.both = (first, second)
+        self.rule = first.rule
+        self.probe = first.probe
+
+    def state(self) -> dict[str, Any]:
+        return {"both": [each.state() for each in self.both]}
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {name: tensor for each in self.both for name, tensor in each.tensors().items()}
+
+    def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        for each, saved in zip(self.both, state["both"], strict=True):
+            each.restore(saved, tensors)
+
+
+class ByTurns(_Both):
+    """Each kind in updates of its own.
 
     Args:
         share: Of the updates that are the second's; the first's are as many as they would be alone.
     """
 
     def __init__(self, first: Lessons, second: Lessons, share: float) -> None:
-        self.both, self.share = (first, second), share
+        super().__init__(first, second)
+        self.share = share
         self.tokens = round(first.tokens / (1 - share))
-        self.probe = first.probe
-        self._turns = 0
         self._now = first
 
-    @property
-    def rule(self) -> Divergence | None:
-        return self._now.rule
-
     def batch(self, step: int) -> tuple[list[Tree], int]:
-        # Counted here: of an outer pair's updates, this one may have every second only.
-        self._now = self.both[int((self._turns + 1) * self.share) > int(self._turns * self.share)]
-        self._turns += 1
+        self._now = self.both[int((step + 1) * self.share) > int(step * self.share)]
         return self._now.batch(step)
 
     def learned(self, losses: Sequence[float]) -> None:
         self._now.learned(losses)
 
-    def state(self) -> dict[str, Any]:
-        return {"turns": self._turns, "both": [each.state() for each in self.both]}
 
-    def tensors(self) -> dict[str, Tensor]:
-        return {name: tensor for each in self.both for name, tensor in each.tensors().items()}
+class Together(_Both):
+    """Both kinds in every update; as many of these as the first would have alone.
 
-    def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        self._turns = int(state["turns"])
-        for each, saved in zip(self.both, state["both"], strict=True):
-            each.restore(saved, tensors)
+    What one update would spoil of the other's is not changed to begin with: on a page that both know, what
+    is left of the two gradients is what tells the tasks apart. By turns each undoes the other.
+    """
+
+    def __init__(self, first: Lessons, second: Lessons) -> None:
+        super().__init__(first, second)
+        self.tokens = first.tokens
+        self._firsts = 0
+
+    def batch(self, step: int) -> tuple[list[Tree], int]:
+        (mine, some), (theirs, more) = (each.batch(step) for each in self.both)
+        self._firsts = len(mine)
+        return [*mine, *theirs], some + more
+
+    def learned(self, losses: Sequence[float]) -> None:
+        first, second = self.both
+        first.learned(losses[: self._firsts])
+        second.learned(losses[self._firsts :])
 
 
 def kind_of(engine: LocalEngine, tokens: Sequence[int]) -> str:

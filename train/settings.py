@@ -31,8 +31,8 @@ class SftConfig:
             ``distil`` towards a larger model.
         follow: Share of the updates of ``imitation`` in which the model learns to do what it is shown,
             whatever that is (:mod:`train.follow`): a start from which ``sdft`` can teach a small model.
-        rehearse: Share of the updates that go over the workflows which the start was trained on before
-            (:mod:`train.rehearse`); where there are none, nothing is gone over.
+        rehearse: Share of an update's tokens that go over the workflows which the start was trained on before
+            (:mod:`train.rehearse`), beside ``batch_tokens``; where there are none, nothing is gone over.
         teacher: The larger model, for ``distil``.
         ema: Share by which the teacher of ``sdft`` follows the model after each update.
         skip: Tokens at the beginning of each scene's answer that ``sdft`` leaves out.

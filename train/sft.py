@@ -21,10 +21,10 @@ from serve.prompt import Prompt
 from train import checkpoint
 from train.algorithms import sft
 from train.begin import Beginning
-from train.distil import Before, Larger, OnPolicy, Shown
+from train.distil import Before, Larger, OnPolicy, Shown, Teacher
 from train.evaluation import evaluate
 from train.follow import random_scenes
-from train.lessons import ByTurns, Demonstrated, Lessons
+from train.lessons import ByTurns, Demonstrated, Lessons, Together
 from train.loss import Divergence
 from train.probe import Probe
 from train.record import Point, Recorder
@@ -185,27 +185,30 @@ def _lessons(
 ) -> Lessons:
     """What the settings say to learn from; ``earlier`` is what the start was trained on beside it."""
     lessons: Lessons
-    kept: Lessons
+    # Of an update's tokens, these are the earlier workflows'.
+    beside = replace(
+        config, batch_tokens=round(config.batch_tokens * config.rehearse / (1 - config.rehearse))
+    )
     if config.objective == "imitation":
         lessons = Demonstrated(trained, demonstration_trees(engine, source, config, prompt), config)
         if config.follow:
             tasks = source.tasks("train", config.count, config.seed)
             followed = Demonstrated(trained, random_scenes(engine, source, prompt, tasks), config)
             lessons = ByTurns(lessons, followed, config.follow)
-    elif config.objective == "sdft":
-        shown = Shown(engine, trained, prompt, config.ema)
-        lessons = OnPolicy(engine, [source], prompt, config, shown, Divergence.FORWARD)
+        if not earlier:
+            return lessons
+        trees = [tree for each in earlier for tree in demonstration_trees(engine, each, config, prompt)]
+        return Together(lessons, Demonstrated(trained, trees, beside))
+    teacher: Teacher
+    if config.objective == "sdft":
+        rule, teacher = Divergence.FORWARD, Shown(engine, trained, prompt, config.ema)
     else:
-        larger = Larger(LocalEngine.load(config.teacher or "", device=str(engine.body.device)), engine)
-        lessons = OnPolicy(engine, [source], prompt, config, larger, Divergence.REVERSE)
+        larger = LocalEngine.load(config.teacher or "", device=str(engine.body.device))
+        rule, teacher = Divergence.REVERSE, Larger(larger, engine)
+    lessons = OnPolicy(engine, [source], prompt, config, teacher, rule)
     if not earlier:
         return lessons
-    if config.objective == "imitation":
-        trees = [tree for each in earlier for tree in demonstration_trees(engine, each, config, prompt)]
-        kept = Demonstrated(trained, trees, config)
-    else:
-        kept = OnPolicy(engine, earlier, prompt, config, Before(engine, trained), Divergence.FORWARD)
-    return ByTurns(lessons, kept, config.rehearse)
+    return Together(lessons, OnPolicy(engine, earlier, prompt, beside, Before(engine, trained), rule))
 
 
 def check_objective(config: SftConfig) -> None:
