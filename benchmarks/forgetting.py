@@ -4,9 +4,9 @@
 The first is learned by imitation of the compiled program, with a share of the updates (`follow`) in which
 the model learns to do what it is shown: one model, with which all ways begin. From there the others are
 learned from the same demonstrations, by imitation and by self-distillation (SDFT), with as many updates at
-the same rate; each once with nothing of an earlier workflow seen again, and once with a share of these
-updates going over the earlier ones (`rehearse`). After each, every workflow so far is measured on dev
-tasks, greedy: whole tasks done, and scenes (pages on the program's way, each begun afresh) done exactly as
+the same rate; each once with nothing of an earlier workflow seen again, and once with a share of each of
+these updates going over the earlier ones (`rehearse`). After each, every workflow so far is measured on
+dev tasks, greedy: whole tasks done, and scenes (pages on the way, each begun afresh) done exactly as
 the program does them, which says more where hardly any whole task is. Forgetting is what was right after a
 workflow was learned minus what is at the end, the mean over the earlier workflows.
 
@@ -53,7 +53,7 @@ def main() -> None:
         type=float,
         nargs="+",
         default=[0.0, 0.25],
-        help="shares of these that go over earlier ones",
+        help="shares of each that go over earlier ones",
     )
     parser.add_argument("--tasks", type=int, default=20, help="dev tasks of each workflow")
     parser.add_argument("--keep", type=Path, help="folder for what is trained, to go on from")
