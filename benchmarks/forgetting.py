@@ -88,8 +88,8 @@ def measure(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     from fde.engagement import Engagement
 
     engagement = Engagement(folder)
-    names = sorted(path.parent.name for path in engagement.latest("envgen").path.glob("*/workflow.json"))
-    names = options.order or names
+    built = engagement.latest("envgen").path.glob("*/workflow.json")
+    names = options.order or sorted(path.parent.name for path in built)
     found = {
         f"{how}, {share:.0%} gone over": _sequence(engagement, names, how, share, options)
         for how, share in product(options.ways, options.rehearse)

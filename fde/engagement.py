@@ -284,16 +284,22 @@ class Engagement:
         """Make a finished run the one that later stages read."""
         write_text(self.stages / run.stage / "latest", run.id + "\n")
 
+    def finished_run(self, stage: str, run_id: str) -> Run | None:
+        """A stage's run of that id; None when there is none, or it is not finished."""
+        path = self.stages / stage / run_id
+        manifest_path = path / "manifest.json"
+        if not run_id or not manifest_path.is_file():
+            return None
+        manifest = Manifest.model_validate(read_json(manifest_path))
+        return Run(stage, run_id, path, manifest.inputs, manifest.config, manifest.seed)
+
     def latest(self, stage: str) -> Run:
         """The stage's latest finished run."""
         pointer = self.stages / stage / "latest"
         if pointer.is_file():
-            run_id = pointer.read_text(encoding="utf-8").strip()
-            path = self.stages / stage / run_id
-            manifest_path = path / "manifest.json"
-            if manifest_path.is_file():
-                manifest = Manifest.model_validate(read_json(manifest_path))
-                return Run(stage, run_id, path, manifest.inputs, manifest.config, manifest.seed)
+            run = self.finished_run(stage, pointer.read_text(encoding="utf-8").strip())
+            if run is not None:
+                return run
         command = NEXT_COMMAND.get(stage) or NEXT_COMMAND.get(stage.split("-")[0], "fde status")
         raise MissingError(f"The stage '{stage}' has no finished run in {self.root}.", f"Run: {command}")
 

@@ -1,4 +1,4 @@
-"""What the start had learned is gone over: found by its runs, in its share of the updates, held as it was."""
+"""What the start had learned is gone over: found by its runs, in a share of every update, held as it was."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from envgen_forms import appointment
 from serve_tiny import make_model
+from train_forms import compiled, forms
 from train_mini import SFT, Dying, Killed, MiniSource, weights
 from train_tiny import engine
 
-from envgen.stage import build
 from fde.engagement import Engagement, Run
 from fde.errors import InputError
 from serve.prompt import Prompt
@@ -41,25 +40,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def built(tmp_path: Path, base: Path) -> Engagement:
-    made = Engagement.create(
-        tmp_path / "client",
-        f'[engagement]\nname = "Forms"\n[model]\nbase = "{base}"\n[envgen]\ndocuments = false\n',
-    )
-    _compiled(made, FIRST, SECOND)
-    return made
-
-
-def _compiled(made: Engagement, *workflows: str) -> None:
-    run = made.run("redact", inputs={}, config={"workflows": list(workflows)})
-    with made.working(run):
-        for workflow in workflows:
-            for recording in map(appointment, range(8)):
-                named = recording.model_copy(
-                    update={"workflow": workflow, "id": f"{workflow}-{recording.id}"}
-                )
-                run.write_json(f"recordings/{named.id}.json", named.model_dump(mode="json"))
-        run.finish()
-    build(made, accept_risk=dict.fromkeys(workflows, "a trial"))
+    return forms(tmp_path / "client", base, FIRST, SECOND)
 
 
 def rehearsed(run: Run) -> list[str]:
@@ -87,7 +68,7 @@ def test_what_the_start_and_its_starts_learned_is_gone_over(built: Engagement, o
 
 def test_a_workflow_that_is_gone_is_told_before_training(built: Engagement) -> None:
     first = train_sft(built, name="a", workflow=FIRST, **FEW)
-    _compiled(built, SECOND)
+    compiled(built, SECOND)
     with pytest.raises(InputError, match="learned 'book' before, which cannot be gone over") as told:
         train_sft(built, name="b", workflow=SECOND, start=first, **FEW)
     assert "rehearse=0" in (told.value.hint or "")

@@ -10,8 +10,8 @@ import psutil
 import pytest
 from envgen_forms import appointment
 from serve_tiny import make_model
+from train_forms import forms
 
-from envgen.stage import build
 from fde.engagement import Engagement
 from fde.errors import InputError
 from train.record import Point
@@ -29,17 +29,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def built(tmp_path: Path, base: Path) -> Engagement:
-    made = Engagement.create(
-        tmp_path / "client",
-        f'[engagement]\nname = "Forms"\n[model]\nbase = "{base}"\n[envgen]\ndocuments = false\n',
-    )
-    run = made.run("redact", inputs={}, config={})
-    with made.working(run):
-        for recording in map(appointment, range(8)):
-            run.write_json(f"recordings/{recording.id}.json", recording.model_dump(mode="json"))
-        run.finish()
-    build(made, accept_risk={NAME: "a trial"})
-    return made
+    return forms(tmp_path / "client", base, NAME)
 
 
 def test_a_stage_is_trained_once_and_the_next_goes_on_from_it(built: Engagement) -> None:

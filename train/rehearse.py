@@ -1,7 +1,7 @@
 """Earlier workflows, gone over while a new one is learned: what the start can do is not forgotten.
 
 Workflows of one application share pages, and a small model that learns what to do there in one task does it
-in all. The environments of the earlier workflows are at hand, so a share of the updates (the setting
+in all. The environments of the earlier workflows are at hand, so a share of every update (the setting
 ``rehearse``) is theirs: by imitation their demonstrations are learned again; by distillation the model does
 their scenes itself, and the teacher is the model as it was at the start (Learning without Forgetting,
 arXiv 1606.09282, on scenes of its own). Scenes that are still done as before cost next to nothing to be sure
@@ -10,8 +10,7 @@ of: :mod:`train.visits` takes those that slip.
 
 from __future__ import annotations
 
-from fde.artifacts import read_json
-from fde.engagement import Engagement, Manifest, Run
+from fde.engagement import Engagement, Run
 from fde.errors import InputError, MissingError
 from train.source import Source
 from train.workflow import open_source
@@ -28,16 +27,8 @@ def learned_by(engagement: Engagement, start: Run | None) -> list[str]:
         if workflow and workflow not in found:
             found.append(workflow)
         stage, _, run_id = start.inputs.get("start", "").partition("/")
-        start = _run(engagement, stage, run_id)
+        start = engagement.finished_run(stage, run_id)
     return found[::-1]
-
-
-def _run(engagement: Engagement, stage: str, run_id: str) -> Run | None:
-    path = engagement.stages / stage / run_id
-    if not run_id or not (path / "manifest.json").is_file():
-        return None
-    known = Manifest.model_validate(read_json(path / "manifest.json"))
-    return Run(stage, run_id, path, known.inputs, known.config, known.seed)
 
 
 def earlier_sources(engagement: Engagement, start: Run | None, workflow: str) -> list[Source]:

@@ -38,21 +38,19 @@ class Visits:
         self.counts = [0] * len(self.kinds)
         self.usual: dict[str, float] = {}
 
-    def worth(self, index: int) -> float:
-        """What a visit is expected to teach; infinite for one of the first kinds to be seen."""
-        loss = self.losses[index]
-        if loss is None:
-            usual = self.usual.get(self.kinds[index])
-            if usual is None and len(self.usual) >= _FIRST_KINDS:
-                usual = fmean(self.usual.values())
-            return float("inf") if usual is None else _FLOOR + _NEW * usual
-        return (_FLOOR + loss) / (1 + self.counts[index])
+    def worth(self) -> list[float]:
+        """What a visit of each is expected to teach; infinite for one of the first kinds to be seen."""
+        other = fmean(self.usual.values()) if len(self.usual) >= _FIRST_KINDS else float("inf")
+        return [
+            _FLOOR + _NEW * self.usual.get(kind, other) if loss is None else (_FLOOR + loss) / (1 + count)
+            for kind, loss, count in zip(self.kinds, self.losses, self.counts, strict=True)
+        ]
 
     def choose(self, tokens: int, seed: str) -> list[int]:
         """Scenes for one update of about ``tokens``, at least one."""
         chance = random.Random(seed)
         # Weighted sampling without replacement (Efraimidis and Spirakis 2006): largest u^(1/w) first.
-        keys = [(chance.random() ** (1.0 / self.worth(index)), index) for index in range(len(self.kinds))]
+        keys = [(chance.random() ** (1.0 / worth), index) for index, worth in enumerate(self.worth())]
         chosen: list[int] = []
         size = 0
         for _, index in sorted(keys, reverse=True):
