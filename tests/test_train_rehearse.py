@@ -21,6 +21,7 @@ from train.distil import Before, OnPolicy
 from train.lessons import ByTurns, Demonstrated, Together
 from train.lora import Lora
 from train.loss import Divergence
+from train.record import Point, read_result
 from train.rehearse import learned_by
 from train.rl import train_rl
 from train.sft import demonstration_trees, train_sft
@@ -43,9 +44,13 @@ def built(tmp_path: Path, base: Path) -> Engagement:
     return forms(tmp_path / "client", base, FIRST, SECOND)
 
 
-def rehearsed(run: Run) -> list[str]:
-    found: list[str] = json.loads((run.path / "result.json").read_text())["rehearsed"]
+def earlier(run: Run) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = read_result(run)["earlier"]
     return found
+
+
+def rehearsed(run: Run) -> list[str]:
+    return [each["workflow"] for each in earlier(run) if each["rehearsed"]]
 
 
 @pytest.mark.parametrize("objective", ["imitation", "sdft"])
@@ -64,6 +69,7 @@ def test_what_the_start_and_its_starts_learned_is_gone_over(built: Engagement, o
         built, name="b", workflow=SECOND, start=again, objective=objective, **FEW, rehearse=0.0
     )
     assert rehearsed(without) == [] and weights(without) != weights(second)
+    assert [each["workflow"] for each in earlier(without)] == [FIRST]
 
 
 def test_a_workflow_that_is_gone_is_told_before_training(built: Engagement) -> None:
@@ -72,7 +78,23 @@ def test_a_workflow_that_is_gone_is_told_before_training(built: Engagement) -> N
     with pytest.raises(InputError, match="learned 'book' before, which cannot be gone over") as told:
         train_sft(built, name="b", workflow=SECOND, start=first, **FEW)
     assert "rehearse=0" in (told.value.hint or "")
-    assert train_sft(built, name="b", workflow=SECOND, start=first, **FEW, rehearse=0.0).finished
+    assert not earlier(train_sft(built, name="b", workflow=SECOND, start=first, **FEW, rehearse=0.0))
+
+
+def test_what_is_left_of_the_earlier_workflow_is_told(built: Engagement) -> None:
+    first = train_sft(built, name="a", workflow=FIRST, **FEW)
+    measured: dict[str, Any] = {"dev_times": 2, "dev_tasks": 2, "max_actions": 3}
+    second = train_sft(built, name="b", workflow=SECOND, start=first, **FEW | measured)
+    [told] = earlier(second)
+    curve = [Point.of(point) for point in json.loads((second.path / "curve.json").read_text())]
+    known = [(point.step, point.retained) for point in curve if point.retained is not None]
+    assert [step for step, _ in known] == [0, 2, 4] and told["dev_n"] == 2
+    assert told["before"] == known[0][1] and told["after"] == dict(known)[read_result(second)["step"]]
+    improved = train_rl(
+        built, name="b", workflow=SECOND, start=second, iterations=1, groups=2, samples=2, rank=2, **measured
+    )
+    [told] = earlier(improved)
+    assert told["workflow"] == FIRST and not told["rehearsed"] and told["before"] is not None
 
 
 @pytest.mark.parametrize("objective", ["imitation", "sdft"])

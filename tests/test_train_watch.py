@@ -40,6 +40,10 @@ def measured(point: Point, success: float) -> Point:
     return replace(point, dev_success=success, dev_judged=20)
 
 
+def retained(point: Point, success: float) -> Point:
+    return replace(point, retained=success, retained_judged=20)
+
+
 @pytest.mark.parametrize(
     ("curve", "said"),
     [
@@ -58,6 +62,10 @@ def measured(point: Point, success: float) -> Point:
             [measured(Point(0, 0.0, 0), 0.9), CALM, measured(after(reward=0.2), 0.3)],
             "Dev success fell from 90% (step 0) to 30%: the policy loses what it could do",
         ),
+        (
+            [retained(Point(0, 0.0, 0), 0.9), CALM, retained(after(reward=0.6), 0.3)],
+            "the workflows that the start had learned fell from 90% to 30%",
+        ),
     ],
 )
 def test_what_goes_wrong_silently_is_told_at_once(curve: list[Point], said: str) -> None:
@@ -75,6 +83,7 @@ def test_what_goes_wrong_silently_is_told_at_once(curve: list[Point], said: str)
         [CALM, CALM, after(entropy=0.05, reward=0.95)],
         # A few tasks more or less are chance.
         [measured(CALM, 0.5), measured(after(reward=0.6), 0.45)],
+        [retained(CALM, 0.5), retained(after(reward=0.6), 0.45)],
         [Point(1, 1.0, 10, loss=1.0, norm=0.5)],
     ],
 )

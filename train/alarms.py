@@ -31,7 +31,27 @@ def alarms(curve: Sequence[Point]) -> tuple[str, ...]:
     found = [
         check(curve) for check in (_equal_rewards, _no_gradient, _at_the_bounds, _entropy_collapse, _dev_fell)
     ]
-    return tuple(text for text in found if text is not None)
+    return (*(text for text in found if text is not None), *forgetting(curve))
+
+
+def forgetting(curve: Sequence[Point]) -> tuple[str, ...]:
+    """The workflows that the start had learned are done less well, by more than chance explains.
+
+    Args:
+        curve: All points so far; the first measures the start.
+    """
+    first, now = curve[0], curve[-1]
+    if first.retained is None or now.retained is None:
+        return ()
+    judged = now.retained_judged or 0
+    interval = wilson(round(now.retained * judged), judged)
+    if interval is None or first.retained <= interval[1]:
+        return ()
+    return (
+        f"Success on the workflows that the start had learned fell from {first.retained:.0%} to "
+        f"{now.retained:.0%}: what is new displaces them. Go over them in supervised training (--set "
+        "rehearse=0.25), or train this workflow from the base model: each may have an adapter of its own.",
+    )
 
 
 def _equal_rewards(curve: Sequence[Point]) -> str | None:

@@ -19,6 +19,7 @@ from serve.engine.adapter import WEIGHTS_FILE
 from serve.engine.local import LocalEngine
 from train import checkpoint
 from train.evaluation import Dev
+from train.retained import Retained
 from train.source import Source
 from train.trained import Trained
 from train.world import ALONE, World
@@ -26,8 +27,8 @@ from train.world import ALONE, World
 PAGE_FILE = "page.html"
 # What MLflow is told of every point.
 _TRACKED = (
-    "loss", "norm", "dev_success", "success", "reward", "entropy", "teaching", "kl", "clipped", "gap",
-    "masked", "staleness",
+    "loss", "norm", "dev_success", "retained", "success", "reward", "entropy", "teaching", "kl", "clipped",
+    "gap", "masked", "staleness",
 )  # fmt: skip
 
 
@@ -39,6 +40,7 @@ class Point:
         seconds: Wall-clock time of training so far (evaluation on dev aside, over interruptions).
         tokens: Tokens computed so far.
         reward, success: Means over this iteration's rollouts; ``judged`` whole tasks the latter is of.
+        retained: Success on dev tasks of the workflows that the start had learned before.
         teaching: Share of this iteration's groups in which samples fared differently.
         gap: Mean distance, in nats, of the trainer's log-probabilities from those at sampling time, before
             the first update; ``masked`` is the share of decisions left out because of it.
@@ -56,6 +58,8 @@ class Point:
     dev_success: float | None = None
     dev_judged: int | None = None
     dev_potential: float | None = None
+    retained: float | None = None
+    retained_judged: int | None = None
     success: float | None = None
     reward: float | None = None
     entropy: float | None = None
@@ -79,6 +83,9 @@ class Point:
 
     def with_dev(self, dev: Dev) -> Point:
         return replace(self, dev_success=dev.success, dev_judged=dev.judged, dev_potential=dev.potential)
+
+    def with_retained(self, found: Retained) -> Point:
+        return replace(self, retained=found.success, retained_judged=found.judged or None)
 
 
 class Recorder:

@@ -31,11 +31,16 @@ def learned_by(engagement: Engagement, start: Run | None) -> list[str]:
     return found[::-1]
 
 
-def earlier_sources(engagement: Engagement, start: Run | None, workflow: str) -> list[Source]:
+def earlier_sources(
+    engagement: Engagement, start: Run | None, workflow: str, *, needed: bool
+) -> list[Source]:
     """What the start was trained on beside ``workflow``.
 
+    Args:
+        needed: They are to be gone over; else those that are gone are left out.
+
     Raises:
-        InputError: when one of these workflows is not there any more, or is not fit for training.
+        InputError: when one that is needed is not there any more, or is not fit for training.
     """
     sources: list[Source] = []
     for name in learned_by(engagement, start):
@@ -44,6 +49,8 @@ def earlier_sources(engagement: Engagement, start: Run | None, workflow: str) ->
         try:
             sources.append(open_source(engagement, name))
         except (InputError, MissingError) as error:
+            if not needed:
+                continue
             raise InputError(
                 f"The start learned '{name}' before, which cannot be gone over: {error}",
                 "Compile it again with: fde envgen build; or let it be forgotten: --set rehearse=0",

@@ -55,6 +55,7 @@ _SERIES = (
     _Series("reward", "Reward", "mean over the iteration's rollouts", share=True),
     _Series("success", "Success in training", "whole tasks of the rollouts, 95% interval", share=True),
     _Series("dev_success", "Success on dev tasks", "greedy, 95% interval", share=True),
+    _Series("retained", "Success on earlier workflows", "their dev tasks, greedy, 95% interval", share=True),
     _Series("loss", "Loss", "mean over the decisions of an update"),
     _Series("entropy", "Entropy", "nats a decision, at sampling time"),
     _Series("kl", "Divergence", "nats a decision from the policy that made the rollouts"),
@@ -65,7 +66,7 @@ _SERIES = (
     _Series("norm", "Gradient", "norm before clipping"),
     _Series("tokens_per_s", "Speed", "tokens a second, rollouts and updates"),
 )
-_COUNTED = {"success": "judged", "dev_success": "dev_judged"}
+_COUNTED = {"success": "judged", "dev_success": "dev_judged", "retained": "retained_judged"}
 
 
 def curves(points: Sequence[Point]) -> list[Curve]:

@@ -33,6 +33,8 @@ from train.begin import Beginning
 from train.evaluation import Dev, evaluate
 from train.probe import Probe
 from train.record import Point, Recorder
+from train.rehearse import earlier_sources
+from train.retained import Earlier, Retained
 from train.rollouts import Drawn, Rollouts
 from train.samples import shown
 from train.settings import RlConfig, check_together, make_config
@@ -69,6 +71,8 @@ class _State:
     fruitless: int = 0
     best: tuple[float, float] | None = None
     best_iteration: int = 0
+    retained: dict[str, list[int]] = field(default_factory=dict)
+    retained_before: dict[str, list[int]] = field(default_factory=dict)
     waited: int = 0
     strata: list[dict[str, Any]] = field(default_factory=list)
     ordered: list[dict[str, Any]] = field(default_factory=list)
@@ -183,6 +187,8 @@ class _Loop:
         self.credit = Credit(config.trust, config.partial)
         self.clip = bounds(config)
         self.dev = source.tasks("dev", config.dev_tasks, config.seed)
+        learned = earlier_sources(recorder.engagement, begin.run, source.name, needed=False)
+        self.earlier = Earlier(learned, config, rehearsed=False)
         self.rollouts = Rollouts(engine, source, self.prompt, config, self.credit)
         self.state = _State()
         task = self.rollouts.first
@@ -206,9 +212,11 @@ class _Loop:
         supply.publish(state.iteration)
         if not state.curve and config.dev_times:
             # What it starts with is the first that may be the result: it is not made worse.
-            found = self._evaluate()
-            self._judge(found)
-            state.curve.append(asdict(Point(step=0, seconds=0.0, tokens=0).with_dev(found)))
+            found, left = self._evaluate()
+            state.retained_before = left.counts
+            self._judge(found, left)
+            first = Point(step=0, seconds=0.0, tokens=0).with_dev(found).with_retained(left)
+            state.curve.append(asdict(first))
         began = time.monotonic() - state.seconds
 
         iterations = config.iterations or (None if config.seconds else _ITERATIONS)
@@ -229,11 +237,11 @@ class _Loop:
             if times and (progress() >= (state.evaluated + 1) / times or progress() >= 1.0):
                 if self.updater.updates:
                     self._check_used()
-                found = self._evaluate()
-                began += found.seconds
-                point = point.with_dev(found)
+                found, left = self._evaluate()
+                began += found.seconds + left.seconds
+                point = point.with_dev(found).with_retained(left)
                 state.evaluated += 1
-                self._judge(found)
+                self._judge(found, left)
             point = replace(point, share=progress())
             point = replace(point, alarms=(*alarms([*map(Point.of, state.curve), point]), *notes))
             self.recorder.point(point)
@@ -258,6 +266,7 @@ class _Loop:
             start_success=self._start_success(),
             stopped=enough or "budget",
             note=_START_KEPT if state.iteration and not state.best_iteration else None,
+            earlier=self.earlier.told(state.retained_before, state.retained),
         )
 
     def _start_success(self) -> float | None:
@@ -269,13 +278,15 @@ class _Loop:
         with self.trained.gathered():
             self.probe.check_used()
 
-    def _evaluate(self) -> Dev:
+    def _evaluate(self) -> tuple[Dev, Retained]:
+        """Success on dev tasks, and on those of the workflows that the start had learned before."""
         with self.trained.gathered():
-            return evaluate(
+            found = evaluate(
                 self.engine, self.source, self.prompt, self.dev, self.config.max_actions, self.world
             )
+            return found, self.earlier.measure(self.engine, self.prompt, self.world)
 
-    def _judge(self, found: Dev) -> None:
+    def _judge(self, found: Dev, left: Retained) -> None:
         """Keep the adapter when it did best on dev tasks so far."""
         state = self.state
         read = [shown(self.prompt, group) for group in found.groups[:2]]
@@ -283,7 +294,7 @@ class _Loop:
         better = state.best is None or list(found.rank) > list(state.best)
         state.waited = 0 if better else state.waited + 1
         if state.best is None or list(found.rank) >= list(state.best):
-            state.best, state.best_iteration = found.rank, state.iteration
+            state.best, state.best_iteration, state.retained = found.rank, state.iteration, left.counts
             self.recorder.save_best(self.trained)
 
     def _enough(self) -> str | None:

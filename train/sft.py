@@ -19,6 +19,7 @@ from fde.errors import InputError
 from serve.engine.local import LocalEngine
 from serve.prompt import Prompt
 from train import checkpoint
+from train.alarms import forgetting
 from train.algorithms import sft
 from train.begin import Beginning
 from train.distil import Before, Larger, OnPolicy, Shown, Teacher
@@ -29,6 +30,7 @@ from train.loss import Divergence
 from train.probe import Probe
 from train.record import Point, Recorder
 from train.rehearse import earlier_sources
+from train.retained import Earlier
 from train.samples import shown
 from train.settings import Demonstrations, SftConfig, check_together, make_config
 from train.source import Source, program_demonstrations
@@ -49,6 +51,8 @@ class _State:
     evaluated: int = 0
     best: tuple[float, float] | None = None
     best_step: int = 0
+    retained: dict[str, list[int]] = field(default_factory=dict)
+    retained_before: dict[str, list[int]] = field(default_factory=dict)
     lessons: dict[str, Any] = field(default_factory=dict)
     curve: list[dict[str, Any]] = field(default_factory=list)
 
@@ -105,8 +109,9 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
         from train.shards import Shards
 
         Shards(engine, trained, world)
-    earlier = earlier_sources(recorder.engagement, begin.run, source.name) if config.rehearse else []
-    lessons = _lessons(engine, trained, source, config, prompt, earlier)
+    learned = earlier_sources(recorder.engagement, begin.run, source.name, needed=config.rehearse > 0)
+    earlier = Earlier(learned, config, rehearsed=config.rehearse > 0)
+    lessons = _lessons(engine, trained, source, config, prompt, learned if earlier.rehearsed else [])
     updater = Updater(engine, trained, world=world)
     begin.take_moments(trained, updater.optimizer)
     with trained.gathered():
@@ -120,6 +125,11 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
         checkpoint.restore(trained, updater.optimizer, tensors)
         updater.updates = state.step
         lessons.restore(state.lessons, tensors)
+    elif learned and config.dev_times:
+        with trained.gathered():
+            left = earlier.measure(engine, prompt, world)
+        state.retained_before = left.counts
+        state.curve.append(asdict(Point(step=0, seconds=0.0, tokens=0).with_retained(left)))
     began = time.monotonic() - state.seconds
     updates = config.updates
     if updates is None and not config.seconds:
@@ -149,12 +159,14 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
                     probe.check_used()
                 probe.check()
                 found = evaluate(engine, source, prompt, dev, config.max_actions, world)
-            began += found.seconds
-            point = point.with_dev(found)
+                left = earlier.measure(engine, prompt, world)
+            began += found.seconds + left.seconds
+            point = point.with_dev(found).with_retained(left)
+            point = replace(point, alarms=forgetting([*map(Point.of, state.curve), point]))
             state.evaluated += 1
             recorder.samples(state.step, [shown(prompt, group) for group in found.groups[:2]], "dev")
             if state.best is None or list(found.rank) >= list(state.best):
-                state.best, state.best_step = found.rank, state.step
+                state.best, state.best_step, state.retained = found.rank, state.step, left.counts
                 recorder.save_best(trained)
         recorder.point(point)
         state.curve.append(asdict(point))
@@ -169,9 +181,12 @@ def fit(engine: LocalEngine, source: Source, config: SftConfig, recorder: Record
         recorder.save_best(trained)
         state.best_step = state.step
     recorder.save_moments(checkpoint.moments(trained, updater.optimizer))
-    rehearsed = [each.name for each in earlier]
     recorder.finish(
-        state.curve, step=state.best_step, tokens=state.tokens, seconds=state.seconds, rehearsed=rehearsed
+        state.curve,
+        step=state.best_step,
+        tokens=state.tokens,
+        seconds=state.seconds,
+        earlier=earlier.told(state.retained_before, state.retained),
     )
 
 

@@ -24,11 +24,12 @@ _SHOWN_ALARMS = 3
 # Field, name on the board, and whether it is a share.
 _ROWS = (
     ("reward", "reward", False), ("success", "success", True), ("dev_success", "dev success", True),
+    ("retained", "earlier workflows", True),
     ("loss", "loss", False), ("entropy", "entropy", False), ("kl", "KL", False),
     ("teaching", "groups that teach", True), ("clipped", "at the bounds", True),
     ("gap", "mismatch", False), ("staleness", "staleness", False), ("norm", "gradient", False),
 )  # fmt: skip
-_COUNTED = {"success": "judged", "dev_success": "dev_judged"}
+_COUNTED = {"success": "judged", "dev_success": "dev_judged", "retained": "retained_judged"}
 
 
 @contextmanager

@@ -325,6 +325,16 @@ def _value(text: str) -> int | float | str:
     return text
 
 
+def _left_of(earlier: dict[str, Any]) -> str:
+    """A workflow that the start had learned, in a line."""
+    after = "not measured"
+    if earlier["after"] is not None:
+        before = "unknown" if earlier["before"] is None else f"{earlier['before']:.0%}"
+        after = f"{earlier['after']:.0%} of {earlier['dev_n']} dev tasks, {before} at the start"
+    how = "" if earlier["rehearsed"] else ", not gone over"
+    return f"learned before: {earlier['workflow']}, {after}{how}"
+
+
 def _show(run: Run, json: bool) -> None:
     from fde.artifacts import read_json
 
@@ -337,8 +347,8 @@ def _show(run: Run, json: bool) -> None:
     out(f"{run.stage} {run.id}: {told}, {result['tokens']} tokens, {result['seconds']:.0f} s")
     if result.get("note"):
         out(result["note"])
-    if result.get("rehearsed"):
-        out(f"gone over, of what the start had learned: {', '.join(result['rehearsed'])}")
+    for each in result.get("earlier", ()):
+        out(_left_of(each))
     out(f"adapter {result['adapter'][:60]}  {run.path / 'adapter'}")
     if (run.path / "page.html").is_file():
         out(f"curves and episodes: {run.path / 'page.html'}")
