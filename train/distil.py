@@ -11,10 +11,11 @@ model of the same family; the loss is the reverse divergence ``KL(model || teach
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,8 +61,12 @@ class Scene:
     size: int
 
 
-class Teacher(Protocol):
-    """Knows what to do at every decision of a conversation."""
+class Teacher(ABC):
+    """Knows what to do at every decision of a conversation; sees what the model sees, and stays as it is."""
+
+    @abstractmethod
+    def used(self) -> AbstractContextManager[LocalEngine]:
+        """Gives the engine to compute with."""
 
     def context(self, scene: Scene, tree: Tree, first: int) -> Tree:
         """The tree on which the teacher's distributions are computed: same targets, its own context.
@@ -69,74 +74,21 @@ class Teacher(Protocol):
         Args:
             first: Tokens before the model's first line.
         """
-        ...
-
-    def used(self) -> Any:
-        """A context manager that gives the engine to compute with."""
-        ...
-
-    def follow(self) -> None:
-        """The model was updated."""
-        ...
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What is resumed."""
-        ...
-
-    def restore(self, tensors: Mapping[str, Tensor]) -> None: ...
-
-
-class Shown:
-    """The same model, shown what the demonstration did; its weights follow those that are trained.
-
-    Args:
-        rate: ``average += rate * (trained - average)`` after each update.
-    """
-
-    def __init__(self, engine: LocalEngine, trained: Trained, prompt: Prompt, rate: float) -> None:
-        self.engine, self.trained, self.prompt, self.rate = engine, trained, prompt, rate
-        self.average = trained.snapshot()
-
-    def context(self, scene: Scene, tree: Tree, first: int) -> Tree:
-        return shown(self.prompt, tree, first, scene.lines)
-
-    @contextmanager
-    def used(self) -> Iterator[LocalEngine]:
-        with self.trained.computing(self.average):
-            yield self.engine
-
-    @torch.no_grad()
-    def follow(self) -> None:
-        mine = self.average.named()
-        for name, tensor in self.trained.named().items():
-            mine[name].lerp_(tensor, self.rate)
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {f"teacher.{name}": tensor for name, tensor in self.average.named().items()}
-
-    @torch.no_grad()
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        for name, tensor in self.tensors().items():
-            tensor.copy_(tensors[name])
-
-
-class _Unshown:
-    """A teacher that sees what the model sees and stays as it is."""
-
-    def context(self, scene: Scene, tree: Tree, first: int) -> Tree:
         return Tree([-1], [0], tree.tokens, [None], tree.targets)
 
     def follow(self) -> None:
+        """The model was updated."""
         return
 
     def tensors(self) -> dict[str, Tensor]:
+        """What is resumed."""
         return {}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         return
 
 
-class Before(_Unshown):
+class Before(Teacher):
     """The model as it is now, whatever it learns from now on."""
 
     def __init__(self, engine: LocalEngine, trained: Trained) -> None:
@@ -149,7 +101,36 @@ class Before(_Unshown):
             yield self.engine
 
 
-class Larger(_Unshown):
+class Shown(Before):
+    """The same model, shown what the demonstration did; its weights follow those that are trained.
+
+    Args:
+        rate: ``weights += rate * (trained - weights)`` after each update.
+    """
+
+    def __init__(self, engine: LocalEngine, trained: Trained, prompt: Prompt, rate: float) -> None:
+        super().__init__(engine, trained)
+        self.prompt, self.rate = prompt, rate
+
+    def context(self, scene: Scene, tree: Tree, first: int) -> Tree:
+        return shown(self.prompt, tree, first, scene.lines)
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        mine = self.weights.named()
+        for name, tensor in self.trained.named().items():
+            mine[name].lerp_(tensor, self.rate)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {f"teacher.{name}": tensor for name, tensor in self.weights.named().items()}
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, tensor in self.tensors().items():
+            tensor.copy_(tensors[name])
+
+
+class Larger(Teacher):
     """Another model, with the same tokens.
 
     Raises:
