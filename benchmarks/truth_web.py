@@ -54,7 +54,12 @@ class Job:
         return entries, iter(())
 
     def another(self, act: Action) -> Action:
-        """The entry with a value that is a little different, or the next best option."""
+        """The entry with a value that is a little different, or the next best option or radio button."""
+        if act.verb == "check":
+            assert act.target is not None
+            names = [node.name for node in self.look().walk() if node.role == act.target.role]
+            name = self.rng.choice(_others(names, act.target.name))
+            return act.model_copy(update={"target": Target(role=act.target.role, name=name)})
         if act.verb == "select":
             return _with(act, self.rng.choice(_others(_options(self.look(), act), act.value)))
         return _with(act, _near(act.value or "", self.rng))
@@ -252,6 +257,7 @@ WRONG: dict[str, dict[str, Way]] = {
     "multi-orderings": _SEVERAL,
     "read-table-2": _SEVERAL,
     "choose-list": _CHOSEN,
+    "click-option": _CHOSEN,
     "form-sequence-3": {**_CHOSEN, "another button": _another_button},
     "phone-book": {
         "another detail": _another_detail, "another person": _another_person, "nobody": _not_clicked,

@@ -54,7 +54,7 @@ from ingest.recording import Recording  # noqa: E402
 
 PORTAL = tuple(truth_workers.RIGHT)
 # Tasks whose recordings do not compile have no verifier to compare.
-WEB = tuple(task for task in truth_web.RIGHT if task not in ("multi-layouts", "click-option"))
+WEB = tuple(task for task in truth_web.RIGHT if task != "multi-layouts")
 # What whoever knows the page answers: multi-orderings.html compares ``toLowerCase()`` of what was entered.
 ANSWERS: dict[str, dict[str, Answer]] = {"multi-orderings": {QUESTION: "no"}}
 # A piece in the portal takes several times as long as one on a single page.

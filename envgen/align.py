@@ -49,11 +49,13 @@ class Data(frozenset[str]):
         cells: Those that stand in cells of tables.
         instructions: By recording; pages that show a ticket repeat it.
         entered: By recording, what was typed in it; summaries repeat that.
+        choices: Labels of radio buttons that are others in every recording, as names and search results are.
     """
 
     cells: frozenset[str] = frozenset()
     instructions: Mapping[str, str] = {}
     entered: Mapping[str, frozenset[str]] = {}
+    choices: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +271,9 @@ class Aligner:
                     continue
                 if any(_is_header(c) for children in lists.values() for c in children):
                     continue
+            if role == "radio":
+                # Those that stand on every page are fields of their own.
+                found |= {id(c) for g in groups.values() for c in g if c.name in self._data.choices}
             if role == "rowgroup" or role not in _ROW_ROLES:
                 continue
             if self._varied(groups):

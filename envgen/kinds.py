@@ -11,6 +11,8 @@ from envgen.traces import Moment
 
 Records = dict[str, dict[str, dict[str, str]]]
 """Entity -> key -> field -> text."""
+# What radio buttons are called that nothing names together.
+_CHOICE = "choice"
 _MESSAGES = ("alert", "status", "dialog", "alertdialog")
 
 
@@ -68,6 +70,8 @@ class PageKind:
         label = node.label()
         if node.kind != "control" or not is_data(label):
             return label
+        if node.role == "radio":
+            return next((self.labels[slot] for slot in node.slots() if self.labels.get(slot)), _CHOICE)
         unnamed = [n.id for n in self.template.walk() if n.kind == "control" and is_data(n.label())]
         return f"field {unnamed.index(node_id) + 1}"
 
@@ -197,6 +201,8 @@ def slot_labels(template: TemplateNode) -> dict[str, str]:
                 inner_label = columns[position]
             elif child.role == "heading":
                 inner_label = ""
+            elif child.kind == "rows" and child.children[0].role == "radio":
+                inner_label = node.label() or current or _CHOICE
             walk(child, inner_label, columns)
 
     walk(template, "", [])

@@ -8,10 +8,11 @@ from typing import Literal
 
 from envgen.answers import Answers, question_id
 from envgen.behaviour import Behaviour
+from envgen.derived import foremost_of
 from envgen.documents import Knowledge
 from envgen.examples import Known
-from envgen.explanations import Example
-from envgen.expressions import Expression, FieldOf, Parameter
+from envgen.explanations import Example, Explanation
+from envgen.expressions import Choose, Constant, Equal, Expression, FieldOf, Parameter
 from envgen.ground import NO, YES, page_title
 from envgen.loops import Loop, filled, rows_shown, touched_in_rows
 from envgen.questions import Questions, contradiction
@@ -56,9 +57,8 @@ class LoopRules:
             for key, said in rows_shown(self.world, loop, recording).items()
         ]
         atoms = self._atoms(loop, examples)
-        result = Search(
-            examples, atoms, self.knowledge, max_leaves=_MAX_LEAVES, of_rows=ROW + loop.entity
-        ).run()
+        search = Search(examples, atoms, self.knowledge, max_leaves=_MAX_LEAVES, of_rows=ROW + loop.entity)
+        result = self._by_key(loop, atoms) or search.run()
         if result.expression is None:
             self._unexplained(where, loop, examples)
             return None
@@ -77,8 +77,37 @@ class LoopRules:
         )
         return made, why
 
+    def _by_key(self, loop: Loop, atoms: Sequence[Expression]) -> Explanation | None:
+        """The one row that is chosen, where its key says which: told before, or of the first in an order."""
+        rows = self.world.kinds[loop.page].lists[loop.rows]
+        if not loop.one or rows.key_slot not in rows.fields:
+            return None
+        examples = [
+            Example(self._of_row(loop, recording, {}), key)
+            for recording, keys in loop.worked.items()
+            for key in keys
+        ]
+        others = [a for a in atoms if not (isinstance(a, FieldOf) and a.root == ROW + loop.entity)]
+        told = Search(examples, others, self.knowledge, equalities=False, max_leaves=1).run()
+        keys: list[Expression] = []
+        if told.expression is not None and not isinstance(told.expression, Constant):
+            keys = [told.expression, *told.rivals]
+        if not keys and all(loop.worked.values()):
+            keys += foremost_of(examples, loop.entity, self.knowledge.day_first)
+        own = FieldOf(root=ROW + loop.entity, path=(rows.fields[rows.key_slot],))
+        made: list[Expression] = [
+            Choose(test=Equal(left=own, right=key), then=Constant(text=YES), otherwise=Constant(text=NO))
+            for key in keys
+        ]
+        return Explanation(made[0], rivals=made[1:4]) if made else None
+
     def _empty(self, where: str, loop: Loop, ends: Mapping[str, str]) -> Literal["over", "on", "unknown"]:
-        """What is done where no row is worked on, as the recordings show it, else as the expert says."""
+        """What is done where no row is worked on, as the recordings show it, else as the expert says.
+
+        Where one is chosen every time, none is a case that does not come up.
+        """
+        if loop.one and all(loop.worked.values()):
+            return "unknown"
         sent = {recording in ends for recording, keys in loop.worked.items() if not keys}
         if len(sent) == 1:
             return "on" if sent.pop() else "over"

@@ -1,7 +1,8 @@
 """Work that experts repeat for rows of a list, found by what they do several times in a recording.
 
 Three shapes are known: something is clicked in each of the rows; each of the records is opened and a form
-about it sent; something is entered in each of the rows, and one form sends them all.
+about it sent; something is entered in each of the rows, and one form sends them all. The last is known where
+it is one row every time as well: the one that is chosen.
 """
 
 from __future__ import annotations
@@ -39,6 +40,12 @@ class Loop:
     worked: Mapping[str, tuple[str, ...]]
     steps: frozenset[tuple[str, int]]
 
+    @property
+    def one(self) -> bool:
+        """Whether it is one row at a time, or none; mostly one."""
+        counts = [len(keys) for keys in self.worked.values()]
+        return max(counts) == 1 and sum(counts) * 2 > len(counts)
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:
@@ -62,7 +69,7 @@ def find_loops(world: World, behaviour: Behaviour) -> list[Loop]:
     found: list[Loop] = []
     for place, by in sorted(worked.items(), key=lambda item: -sum(map(len, item[1].values()))):
         taken = {loop.page for loop in found}, {loop.write for loop in found}
-        if place.page in taken[0] or place.write in taken[1] or not _repeated(world, by):
+        if place.page in taken[0] or place.write in taken[1]:
             continue
         shown = {
             trace.recording: tuple(by.get(trace.recording, ()))
@@ -71,9 +78,9 @@ def find_loops(world: World, behaviour: Behaviour) -> list[Loop]:
         }
         entity = world.kinds[place.page].lists[place.rows].entity
         clicks = frozenset(steps[place])
-        found.append(
-            Loop(place.page, place.rows, entity, place.node, place.write, place.at_once, shown, clicks)
-        )
+        loop = Loop(place.page, place.rows, entity, place.node, place.write, place.at_once, shown, clicks)
+        if _repeated(world, by) or (loop.one and loop.at_once and len(shown) >= _RECORDINGS):
+            found.append(loop)
     return found
 
 

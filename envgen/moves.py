@@ -93,7 +93,7 @@ def _enter(app: Application, control: Control, place: Place, action: Action) -> 
     state.drafts[draft] = new
     state.last_control = draft
     if control.role == "radio" and new == "on":
-        _one_of(app, control)
+        _one_of(app, control, draft)
     if control.refreshes:
         state.messages = frozenset()
         state.message_slots = {}
@@ -101,10 +101,12 @@ def _enter(app: Application, control: Control, place: Place, action: Action) -> 
     return True
 
 
-def _one_of(app: Application, control: Control) -> None:
-    """Radio buttons of a group exclude each other."""
-    for other in app.facts.choices.get(control.id, ()):
-        app.state.drafts[other] = "off"
+def _one_of(app: Application, control: Control, chosen: str) -> None:
+    """Radio buttons of a group exclude each other, and so do those that a list's rows have one each of."""
+    group = {control.id, *app.facts.choices.get(control.id, ())}
+    for draft in app.state.drafts:
+        if draft != chosen and of_row(draft)[0] in group:
+            app.state.drafts[draft] = "off"
 
 
 def _dependents(app: Application, control: Control) -> None:

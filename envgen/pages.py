@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -72,6 +72,7 @@ def _collect(node: Node, found: Features, data: Data, in_row: bool) -> None:
         if strong and labelled:
             # A field named as a cell of a table is: which one of the table is asked for here is data.
             cell = child.role in CONTROL_ROLES and labelled in data.cells
+            cell = cell or (child.role == "radio" and labelled in data.choices)
             found[child.role, "" if cell else masked(without_order(labelled))] = 3
         elif child.role == "heading":
             # The first word of a heading says the kind of page more often than the record.
@@ -208,8 +209,39 @@ def data_texts(traces: Sequence[Trace]) -> Data:
         for t in traces
     }
     data.cells = frozenset(cells)
+    data.choices = _choices(traces)
     data.instructions = {trace.recording: " ".join(trace.instruction.split()) for trace in traces}
     return data
+
+
+def _choices(traces: Sequence[Trace]) -> frozenset[str]:
+    """Labels of radio buttons that are data: not on most pages, and beside others from page to page.
+
+    Sets that come as a whole depend on something, and stay fields of their own.
+    """
+    shown: dict[str, dict[str, dict[str, set[frozenset[str]]]]] = defaultdict(dict)
+    for trace in traces:
+        for page in trace.pages():
+            for node in page.node.walk():
+                labels = frozenset(c.name for c in node.children if c.role == "radio" and c.name)
+                if len(labels) > 1:
+                    by = shown[address_pattern(page.path)].setdefault(trace.recording, defaultdict(set))
+                    for label in labels:
+                        by[label].add(labels)
+    found: set[str] = set()
+    for recordings in shown.values():
+        beside: dict[str, set[frozenset[str]]] = defaultdict(set)
+        counts: Counter[str] = Counter()
+        for by in recordings.values():
+            counts.update(by.keys())
+            for label, sets in by.items():
+                beside[label] |= sets
+        found |= {
+            label
+            for label, count in counts.items()
+            if count * 2 <= len(recordings) and (count == 1 or len(beside[label]) > 1)
+        }
+    return frozenset(found)
 
 
 def _data(node: Node, found: set[str], inside: bool) -> None:

@@ -137,7 +137,7 @@ class Programmer:
             # Where there was nothing to do, the last that was done to the list was to turn it over.
             turning = self._behaviour.list_nodes(kind.id)
             after = [stay for stay in after if stay.leaving.target not in turning]
-        entries = tuple(self._entries(kind, after))
+        entries = tuple(self._entries(kind, after, loop))
         exit_rule, links = self._exits(kind, after, why)
         return PagePlan(
             page=kind.id, key=key, entries=entries, exit=exit_rule, links=links, loop=loop, why=tuple(why)
@@ -229,8 +229,11 @@ class Programmer:
 
     # Entries
 
-    def _entries(self, kind: PageKind, found: Sequence[Stay]) -> list[EntryRule]:
+    def _entries(self, kind: PageKind, found: Sequence[Stay], loop: RowLoop | None) -> list[EntryRule]:
         lists = self._behaviour.list_nodes(kind.id)
+        if loop is not None:
+            # What is entered in rows that are worked on are the loop's own rules.
+            lists |= {node.id for node in kind.nodes[loop.rows].walk()}
         touched = {
             v.target
             for v in self._world.all_visits()
@@ -262,18 +265,24 @@ class Programmer:
         return rules
 
     def _gone(self, kind: PageKind, node: str) -> None:
-        """A field of which nothing is left when its page is: what was entered went elsewhere."""
+        """A field of which nothing is left when its page is, or one in rows that no rule was found for."""
         entered = [
             f"{v.recording}: {v.value or v.verb}"
             for v in self._world.all_visits()
             if v.page == kind.id and v.target == node and v.verb in ENTRY_VERBS
         ]
+        in_rows = any(inner.id == node for rows in kind.lists for inner in kind.nodes[rows].walk())
+        what = (
+            f"in the rows of “{page_title(kind)}” is filled in, by no rule that was found"
+            if in_rows
+            else f"on “{page_title(kind)}” is filled in, and gone when the page is left"
+        )
         self._program.findings.append(
             Finding(
                 kind="not modelled",
                 severity="warning",
-                text=f"“{kind.label_of(node)}” on “{page_title(kind)}” is filled in, and gone when the "
-                "page is left: what is entered there is not asked for, and not judged.",
+                text=f"“{kind.label_of(node)}” {what}: what is entered there is not asked for, and not "
+                "judged.",
                 evidence=tuple(entered)[:6],
                 about=f"{kind.id}.{node}",
             )

@@ -85,7 +85,8 @@ def in_every_row(workflow: Workflow, plan: PagePlan) -> str:
         "on": "; where there is none, the rest is done all the same",
         "unknown": "",
     }[loop.empty]
-    return f"for every {loop.entity} row where {condition_in_words(loop.where)}: {', '.join(steps)}{none}"
+    which = "the one" if max(loop.counts, default=0) == 1 else "every"
+    return f"for {which} {loop.entity} row where {condition_in_words(loop.where)}: {', '.join(steps)}{none}"
 
 
 def _write(workflow: Workflow, write: WriteKind) -> Iterator[str]:

@@ -57,7 +57,8 @@ class Teacher:
             step = self._in_rows(env, plan, plan.loop)
             if step is not None:
                 return step
-            if plan.loop.empty == "unknown" and not env.context.to_do(plan.page):
+            unsaid = plan.loop.empty == "unknown" and plan.loop.entity not in env.instance.chosen
+            if unsaid and not env.context.to_do(plan.page):
                 return None
         return self._exit(env, plan)
 
@@ -99,6 +100,9 @@ class Teacher:
                 continue
             wanted = evaluate(rule.expression, Row(env.context, loop.entity, record)) if meant else ""
             current = env.state.drafts.get(in_row(control.id, key), "")
+            if control.role == "radio" and wanted != "on":
+                # It goes off when another one of its group goes on.
+                continue
             if wanted is not None and (current or "off") != (wanted or "off"):
                 return _enter(control, wanted, place)
         return None
