@@ -264,7 +264,11 @@ class Application:
                 # Every row has its own, also those on other pages of the list.
                 del state.drafts[control.id]
                 empty = "off" if control.role in CHECKABLE_ROLES else ""
-                state.drafts |= {in_row(control.id, key): empty for key in state.records[view.entity]}
+                stands = self.facts.given_in_rows.get(control.id, "")
+                state.drafts |= {
+                    in_row(control.id, key): record.get(stands, empty)
+                    for key, record in state.records[view.entity].items()
+                }
         for completed, given in self.facts.suggests.items():
             if completed in state.drafts:
                 # What stands there from the beginning was picked before.

@@ -93,6 +93,8 @@ class Generator:
         }
         self.roots = {p.name: p.entity for p in workflow.parameters if p.kind == "key"}
         self._varied = [c for p in workflow.pages for c in p.controls if c.options_seen]
+        views = [(page.id, view) for page in workflow.pages for view in page.lists]
+        self._given = {f"{page}.{control}": name for page, view in views for control, name in view.given}
         self._made: dict[tuple[int, Split], Instance] = {}
 
     @cached_property
@@ -258,7 +260,7 @@ class Generator:
         for loop in self.row_loops:
             maker = self._makers[loop.entity]
             meant, other = (partial(maker.draw, rng, target=target) for target in (True, False))
-            planting = Planting(loop, rng, Asked(parameters, fields), meant, other)
+            planting = Planting(loop, rng, Asked(parameters, fields), meant, other, self._given)
             planting.plant(records[loop.entity], maker.entity.key_field)
 
     def _point(

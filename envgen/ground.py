@@ -14,7 +14,7 @@ from envgen.examples import PAGE_ROOT, Historian, Known
 from envgen.explanations import Example
 from envgen.expressions import Expression, FieldOf
 from envgen.kinds import PageKind, Visit
-from envgen.loops import filled, touched_in_rows
+from envgen.loops import filled_rows, touched_in_rows
 from envgen.rows import FILLED_ROWS
 from envgen.templates import Reading, TemplateNode
 from envgen.workflow import Finding, Hidden, PageModel
@@ -81,8 +81,8 @@ class Ground:
             orders = self.behaviour.lists[page, rows_id].arranged.orders
             controls[f"{page}{ORDER}{rows_id}"] = orders.get((visit.recording, visit.index, after), "")
         for rows_id, nodes in self._entered_in_rows[visit.page].items() if after else ():
-            count = sum(filled(row, nodes) for row in visit.reading.rows.get(rows_id, ()))
-            controls[f"{visit.page}{FILLED_ROWS}{rows_id}"] = str(count)
+            filled = list(filled_rows(self.world, visit, rows_id, nodes))
+            controls[f"{visit.page}{FILLED_ROWS}{rows_id}"] = str(len(filled))
         context.controls = controls
         self.seen[page].append(Seen(visit, reading, context, after))
 

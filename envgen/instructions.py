@@ -132,7 +132,9 @@ def _matches(world: World, recording: str, instruction: str) -> dict[Origin, tup
     for origin, texts in candidates.items():
         best: tuple[int, int, str] | None = None
         for text in texts:
-            if len(text) < 2 or (origin.kind == "field" and not _telling(text)):
+            # One letter or digit stands anywhere by accident, but for a number that was entered.
+            short = len(text) < 2 and not (origin.kind == "entered" and text.isdigit())
+            if short or (origin.kind == "field" and not _telling(text)):
                 continue
             match = re.search(rf"(?<!\w){re.escape(text)}(?!\w)", instruction)
             if match and (best is None or len(text) > best[1] - best[0]):

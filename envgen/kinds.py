@@ -89,11 +89,16 @@ class PageKind:
 
 @dataclass(slots=True)
 class RowKind:
-    """What the rows of a list are: records of an entity, by the text in the key column."""
+    """What the rows of a list are: records of an entity, by the text in the key column.
+
+    Attributes:
+        fields: Slot to field name; ``given`` control to field, for what stands in the rows' own controls.
+    """
 
     entity: str
     key_slot: str
     fields: dict[str, str] = field(default_factory=dict)
+    given: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)

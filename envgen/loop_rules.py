@@ -14,7 +14,7 @@ from envgen.examples import Known
 from envgen.explanations import Example, Explanation
 from envgen.expressions import Choose, Constant, Equal, Expression, FieldOf, Parameter
 from envgen.ground import NO, YES, page_title
-from envgen.loops import Loop, filled, rows_shown, touched_in_rows
+from envgen.loops import Loop, filled_rows, rows_shown, touched_in_rows
 from envgen.questions import Questions, contradiction
 from envgen.rows import ROW
 from envgen.search import Search
@@ -143,7 +143,7 @@ class LoopRules:
         """The row's fields, but for its key, and what they may be compared with."""
         rows = self.world.kinds[loop.page].lists[loop.rows]
         key = rows.fields.get(rows.key_slot, "")
-        own = [name for name in dict.fromkeys(rows.fields.values()) if name != key]
+        own = [name for name in dict.fromkeys((*rows.fields.values(), *rows.given.values())) if name != key]
         atoms: list[Expression] = [FieldOf(root=ROW + loop.entity, path=(name,)) for name in own]
         atoms += [Parameter(name=n) for n in dict.fromkeys(p for e in examples for p in e.context.parameters)]
         others = dict.fromkeys(k for e in examples for k in e.context.fields if not k[0].startswith(ROW))
@@ -182,10 +182,13 @@ class LoopRules:
             examples = []
             for recording, row in shown:
                 said = {name: row.slots[slot] for slot, name in rows.fields.items() if slot in row.slots}
+                stood = self.world.records[recording][rows.entity].get(row.slots.get(rows.key_slot, ""), {})
+                said |= {name: stood[name] for name in rows.given.values() if name in stood}
                 output = row.controls.get(control, "")
                 examples.append(Example(self._of_row(loop, recording, said), output))
             where = f"“{kind.label_of(control)}” in the rows of “{page_title(kind)}”"
-            result = Search(examples, self._atoms(loop, examples), self.knowledge, label=control).run()
+            atoms = self._atoms(loop, examples)
+            result = Search(examples, atoms, self.knowledge, label=control, derive=True).run()
             name = f"{kind.id}.{control}"
             rule: Expression | None = None
             why: tuple[str, ...] = ()
@@ -203,6 +206,8 @@ class LoopRules:
                 continue
             rows = visit.reading.rows.get(loop.rows, [])
             if loop.at_once:
-                yield from ((recording, row) for row in rows if filled(row, controls))
+                yield from (
+                    (recording, row) for _, _, row in filled_rows(self.world, visit, loop.rows, controls)
+                )
             elif visit.row is not None:
                 yield recording, rows[visit.row]

@@ -102,10 +102,8 @@ def _rows_of(world: World, visit: Visit, write: str) -> Iterator[tuple[_Place, s
         return
     for rows_id in kind.lists:
         controls = touched_in_rows(world, kind, rows_id)
-        for row in visit.reading.rows.get(rows_id, ()) if controls else ():
-            if filled(row, controls):
-                key = row.slots.get(kind.lists[rows_id].key_slot, "")
-                yield _Place(kind.id, rows_id, "", write, True), key, (visit.recording, visit.index)
+        for _, key, _ in filled_rows(world, visit, rows_id, controls):
+            yield _Place(kind.id, rows_id, "", write, True), key, (visit.recording, visit.index)
     if kind.entity and visit.before_key:
         opened = _opened(world, visit, kind.entity)
         if opened is not None:
@@ -140,9 +138,23 @@ def touched_in_rows(world: World, kind: PageKind, rows_id: str) -> list[str]:
     return [node.id for node in controls_in_rows(kind, rows_id) if node.id in touched]
 
 
-def filled(row: Reading, controls: Sequence[str]) -> bool:
-    """Whether something is entered in a row."""
-    return any(row.controls.get(control) not in (None, "", "off") for control in controls)
+def filled_rows(
+    world: World, visit: Visit, rows_id: str, controls: Sequence[str]
+) -> Iterator[tuple[int, str, Reading]]:
+    """The rows in which something else is entered than stood there at first: index, key, and the row.
+
+    Of radio buttons one is chosen, whichever it was before.
+    """
+    kind = world.kinds[visit.page]
+    rows = kind.lists[rows_id]
+    choices = {control for control in controls if kind.nodes[control].role == "radio"}
+    records = world.records[visit.recording].get(rows.entity, {})
+    for index, row in enumerate(visit.reading.rows.get(rows_id, ())):
+        key = row.slots.get(rows.key_slot, "")
+        stood = {control: records.get(key, {}).get(name, "") for control, name in rows.given.items()}
+        changed = {c for c in controls if (row.controls.get(c) or "off") != (stood.get(c) or "off")}
+        if changed - choices or any(row.controls.get(c) == "on" for c in choices):
+            yield index, key, row
 
 
 def readings(world: World, page: str, recording: str) -> Iterator[Reading]:
@@ -161,6 +173,7 @@ def rows_shown(world: World, loop: Loop, recording: str) -> dict[str, dict[str, 
     for reading in readings(world, loop.page, recording):
         for row in reading.rows.get(loop.rows, ()):
             said = {name: row.slots[slot] for slot, name in rows.fields.items() if slot in row.slots}
+            said |= {name: text for c, name in rows.given.items() if (text := row.controls.get(c, ""))}
             found.setdefault(row.slots.get(rows.key_slot, ""), said)
     return found
 

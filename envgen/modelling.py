@@ -93,6 +93,7 @@ class Modeller:
                     sorts=tuple(behaviour.arranged.sorts),
                     filters=tuple(behaviour.arranged.filters),
                     begins_anew=behaviour.arranged.begins_anew,
+                    given=tuple(rows.given.items()),
                     conditions=() if loop is None else tuple(self._in_rows(kind, loop)),
                     until=loop.write if loop is not None and leaves else "",
                     stays=stays,

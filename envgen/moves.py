@@ -312,12 +312,8 @@ def _changed(app: Application, model: WriteKind, key: str) -> list[tuple[str, st
     """Entity and key of the records that a change is about."""
     if model.entity:
         return [(model.entity, key)]
-    filled = {
-        (app.facts.row_controls[control].entity, of)
-        for control, of in map(of_row, app.state.drafts)
-        if of and control in model.controls and app.state.drafts[in_row(control, of)] not in ("", "off")
-    }
-    return sorted(filled)
+    filled = app.facts.filled(app.state.drafts, app.state.records)
+    return sorted({(view.entity, of) for view, of, control in filled if control in model.controls})
 
 
 def _say(app: Application, outcome: Outcome) -> None:

@@ -28,6 +28,7 @@ from envgen.workflow import RowLoop
 _TRIES = 40
 # How often an instance has no such row, where it is known what is done then: it is soon guessed.
 _EMPTY = 0.04
+_TURNED = {"on": "off", "off": "on"}
 CLOSE = 0.35
 """How often what rules compare is as near as can be."""
 
@@ -39,6 +40,7 @@ class Planting:
     Attributes:
         asked: What is known of the task.
         meant: Draws a record like those that were worked on; ``other`` one like any.
+        given: Controls in the rows that stand filled in with a field of the record, and that field.
     """
 
     loop: RowLoop
@@ -46,6 +48,7 @@ class Planting:
     asked: Asked
     meant: Callable[[], dict[str, str]]
     other: Callable[[], dict[str, str]]
+    given: Mapping[str, str]
 
     def plant(self, records: dict[str, dict[str, str]], key_field: str) -> None:
         """Exchange rows until as many as wanted are worked on; keys and their order stay."""
@@ -57,6 +60,23 @@ class Planting:
             self._exchange(records, key, key_field, holds=False)
         for key in [k for k in order if k not in chosen][: max(0, wanted - len(chosen))]:
             self._exchange(records, key, key_field, holds=True)
+        for record in records.values():
+            if self._holds(record):
+                self._leave_to_be_done(record)
+
+    def _leave_to_be_done(self, record: dict[str, str]) -> None:
+        """What is to be entered in a row that is worked on does not stand there already."""
+        for rule in self.loop.entries:
+            name = self.given.get(rule.control, "")
+            if rule.expression is None or name not in record:
+                continue
+            for _ in range(_TRIES):
+                if record[name] != evaluate(rule.expression, Row(self.asked, self.loop.entity, record)):
+                    break
+                stood = record[name]
+                record[name] = _TURNED.get(stood) or self.other().get(name, stood)
+                if not self._holds(record):
+                    record[name] = stood
 
     def _wanted(self) -> int:
         if self.loop.empty != "unknown" and self.rng.random() < _EMPTY:

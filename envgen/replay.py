@@ -113,6 +113,9 @@ def instance_of(workflow: Workflow, trace: Trace, reader: Reader, like: str | No
                 for slot, name in view.fields:
                     if slot in row.slots:
                         record.setdefault(name, row.slots[slot])
+                for control, name in view.given:
+                    if row.controls.get(control):
+                        record.setdefault(name, row.controls[control])
         if model.entity and model.key_slot in reading.slots:
             key = reading.slots[model.key_slot]
             into = shown if model.next else searched

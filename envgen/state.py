@@ -153,6 +153,9 @@ class Facts:
         self.row_controls = {
             f"{p.id}.{n.id}": v for p in workflow.pages for v in p.lists for n in _nodes_of(p, v)
         }
+        self.given_in_rows = {
+            f"{p.id}.{control}": name for p in workflow.pages for v in p.lists for control, name in v.given
+        }
         self.arranging = {
             p.id: frozenset(node for v in p.lists for node in v.arranging()) for p in workflow.pages
         }
@@ -203,6 +206,19 @@ class Facts:
                 rows = ((k, text) for (c, k), text in _by_row(drafts) if c == control_id)
                 found += [(f"{control.label} of {k}", text) for k, text in rows if text not in ("", "off")]
         return tuple((label, "" if value == "off" else value) for label, value in found)
+
+    def filled(
+        self, drafts: Mapping[str, str], records: Mapping[str, Mapping[str, Record]]
+    ) -> Iterator[tuple[ListView, str, str]]:
+        """The rows in which something else is entered than stood there: list, key, and control."""
+        for draft, text in drafts.items():
+            control, key = of_row(draft)
+            if not key:
+                continue
+            view = self.row_controls[control]
+            stood = records.get(view.entity, {}).get(key, {}).get(self.given_in_rows.get(control, ""), "")
+            if (text or "off") != (stood or "off"):
+                yield view, key, control
 
     def same(self, control: str, one: str | None, other: str | None) -> bool:
         """Whether a control takes two values alike."""
@@ -284,8 +300,8 @@ class StateContext:
     def entered(self, control: str) -> str | None:
         page, _, rows = control.partition(FILLED_ROWS)
         if rows:
-            entered = (of_row(name) for name, text in self.state.submitted.items() if text not in ("", "off"))
-            return str(len({k for c, k in entered if k and self._facts.row_controls[c].rows == rows}))
+            filled = self._facts.filled(self.state.submitted, self._instance.records)
+            return str(len({key for view, key, _ in filled if view.rows == rows}))
         page, _, rows = control.partition(ORDER)
         if rows:
             arranged = self.state.lists.get(f"{page}.{rows}", Arranged())

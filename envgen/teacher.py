@@ -98,7 +98,8 @@ class Teacher:
             place = self._place(env, control, key)
             if rule.expression is None or place is None:
                 continue
-            wanted = evaluate(rule.expression, Row(env.context, loop.entity, record)) if meant else ""
+            stood = record.get(self._facts.given_in_rows.get(control.id, ""), "")
+            wanted = evaluate(rule.expression, Row(env.context, loop.entity, record)) if meant else stood
             current = env.state.drafts.get(in_row(control.id, key), "")
             if control.role == "radio" and wanted != "on":
                 # It goes off when another one of its group goes on.

@@ -132,6 +132,7 @@ class ListView(_Data):
 
     Attributes:
         begins_anew: Whether what is searched or filtered is in its first order.
+        given: Controls in the rows that stand filled in with a field of the row's record.
         conditions: When optional parts of a row, and states of such, are there: asked of the row as it is.
         until: The write after which a record's row is on the list no more.
         stays: Whether the list stays at the page it is turned to when something is done in a row.
@@ -150,6 +151,7 @@ class ListView(_Data):
     sorts: tuple[Sort, ...] = ()
     filters: tuple[Filter, ...] = ()
     begins_anew: bool = False
+    given: tuple[tuple[str, str], ...] = ()
     conditions: tuple[tuple[str, Expression], ...] = ()
     until: str = ""
     stays: bool = False

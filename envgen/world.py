@@ -310,7 +310,28 @@ class World:
             name = kind.label_of(control)
             if len(texts) > 1 and all(texts) and not said and name not in kind.fields.values():
                 kind.given[control] = name
-        return any(kind.given for kind in self.kinds.values())
+        self._find_given_in_rows()
+        return any(kind.given or any(r.given for r in kind.lists.values()) for kind in self.kinds.values())
+
+    def _find_given_in_rows(self) -> None:
+        """Fields in rows that stand filled in when their list is opened: data of the rows' records."""
+        first: dict[tuple[str, str, str], dict[tuple[str, str], str]] = defaultdict(dict)
+        for visit in self.all_visits():
+            for page, reading in ((visit.page, visit.reading), (visit.next_page, visit.next_reading)):
+                kind = self.kinds[page]
+                for rows_id, rows in kind.lists.items():
+                    for row in reading.rows.get(rows_id, ()):
+                        key = row.slots.get(rows.key_slot, "")
+                        for control, text in row.controls.items():
+                            first[page, rows_id, control].setdefault((visit.recording, key), text)
+        for (page, rows_id, control), shown in first.items():
+            kind = self.kinds[page]
+            rows, name, role = kind.lists[rows_id], kind.label_of(control), kind.nodes[control].role
+            standing = [text for text in shown.values() if text not in ("", "off")]
+            # Boxes may be ticked in few rows. Radio buttons of all rows are one choice, and nobody's field.
+            enough = bool(standing) if role in CHECKABLE_ROLES else len(standing) * 2 > len(shown)
+            if enough and role != "radio" and name not in rows.fields.values():
+                rows.given[control] = name
 
     def _find_fixed(self) -> Records:
         """Lists that nothing is opened from and that say the same whoever looked at them: set tables."""
@@ -340,3 +361,6 @@ class World:
                 for slot, name in rows.fields.items():
                     if slot in row.slots:
                         record.setdefault(name, row.slots[slot])
+                for control, name in rows.given.items():
+                    if row.controls.get(control):
+                        record.setdefault(name, row.controls[control])

@@ -11,7 +11,7 @@ from envgen.examples import Known
 from envgen.explanations import Example
 from envgen.expressions import Entered, Expression
 from envgen.kinds import Visit
-from envgen.loops import Loop, filled, touched_in_rows
+from envgen.loops import Loop, filled_rows, touched_in_rows
 from envgen.search import Search
 from envgen.workflow import WriteKind
 from envgen.world import World
@@ -96,8 +96,9 @@ class _Writes:
         if rows is None:
             return
         controls = touched_in_rows(self.world, kind, rows_id)
+        at = {index for index, _, _ in filled_rows(self.world, visit, rows_id, controls)}
         for index, row in enumerate(visit.reading.rows.get(rows_id, ())):
-            if index == visit.row if loop is None else filled(row, controls):
+            if index == visit.row if loop is None else index in at:
                 entered = {f"{kind.id}.{c}": text for c, text in row.controls.items()}
                 known = replace(context, controls={**context.controls, **entered})
                 yield rows.entity, row.slots.get(rows.key_slot, ""), known

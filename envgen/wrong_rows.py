@@ -56,7 +56,7 @@ def _skipped(env: WorkflowEnv, task: Task, path: list[Action], rng: random.Rando
     for loop, meant, _ in _loops(env, task):
         for key in _chosen(rng, meant, _A_TASK):
             actions = _on_rows(env, task, loop, set(meant) - {key})
-            if actions is not None:
+            if actions is not None and actions != path:
                 yield f"all rows but {key}", doing(actions)
 
 
@@ -65,7 +65,7 @@ def _extra(env: WorkflowEnv, task: Task, path: list[Action], rng: random.Random)
         made = 0
         for key in _chosen(rng, others, _TRIED):
             actions = _on_rows(env, task, loop, {*meant, key})
-            if actions is not None and made < _A_TASK:
+            if actions is not None and actions != path and made < _A_TASK:
                 made += 1
                 yield f"{key} as well", doing(actions)
 
@@ -75,7 +75,7 @@ def _another(env: WorkflowEnv, task: Task, path: list[Action], rng: random.Rando
         for key in _chosen(rng, meant, 1):
             for other in _chosen(rng, others, _TRIED):
                 actions = _on_rows(env, task, loop, {*meant, other} - {key})
-                if actions is not None:
+                if actions is not None and actions != path:
                     yield f"{other} in place of {key}", doing(actions)
                     break
 

@@ -15,6 +15,7 @@ COMPANIES = [
     f"{a} {b}" for a in ("Nord", "Sud", "Ost", "West", "Mitte", "Alt", "Neu") for b in ("AG", "KG", "Ltd")
 ]
 ITEMS = [f"{letter}-{number}" for letter in "ABCK" for number in range(100, 140)]
+PEOPLE = ("Ada", "Ben", "Cleo", "Dora", "Emil", "Fay", "Gus", "Hana", "Ivo", "Jola")
 NONE = "None of these"
 REASONS = {"Return": ("Broken", "Too late", "Wrong size"), "Cancel": ("Found cheaper", "Not needed")}
 
@@ -154,10 +155,10 @@ def candidates(number: int) -> Recording:
     return desk.recording("candidates", number, f"{said}, priority {priority}.")
 
 
-def quantity(number: int) -> Recording:
-    """A table with a field in each row, of which one is filled in."""
-    rng = random.Random(f"quantity {number}")
+def _order(number: int, workflow: str, *, standing: bool, raised: bool = False) -> Recording:
+    rng = random.Random(f"{workflow} {number}")
     items = {item: rng.choice(("Bolt", "Nut", "Pin")) for item in rng.sample(ITEMS, rng.randrange(3, 6))}
+    stood = {f"{item} {name}": rng.randrange(1, 60) for item, name in items.items()}
 
     def nodes(desk: Desk) -> list[Node]:
         rows = {
@@ -169,11 +170,50 @@ def quantity(number: int) -> Recording:
         }  # fmt: skip
         return [heading("Order"), table(("Item", "Name", "Quantity"), rows), Node("button", "Save")]
 
-    wanted, amount = rng.choice(list(items)), rng.randrange(2, 99)
-    desk = Desk(nodes)
-    desk.do(f'fill textbox "Quantity" in row "{wanted} {items[wanted]}": {amount}')
+    wanted = rng.choice(list(items))
+    row = f"{wanted} {items[wanted]}"
+    amount = rng.choice([amount for amount in range(2, 99) if amount != stood[row]])
+    desk = Desk(nodes, {f"{name}/Quantity": str(text) for name, text in stood.items()} if standing else {})
+    desk.do(f'fill textbox "Quantity" in row "{row}": {amount + stood[row] if raised else amount}')
     desk.do('click button "Save"')
-    return desk.recording("quantity", number, f"Order {amount} of {wanted}.")
+    said = f"Raise {wanted} by {amount}." if raised else f"Order {amount} of {wanted}."
+    return desk.recording(workflow, number, said)
+
+
+def quantity(number: int) -> Recording:
+    """A table with a field in each row, of which one is filled in."""
+    return _order(number, "quantity", standing=False)
+
+
+def amended(number: int) -> Recording:
+    """The same with a quantity in every row, of which one is replaced."""
+    return _order(number, "amended", standing=True)
+
+
+def raised(number: int) -> Recording:
+    """The same; what is entered is what stood there and something more."""
+    return _order(number, "raised", standing=True, raised=True)
+
+
+def rights(number: int) -> Recording:
+    """A table with boxes, some of which are ticked; one more is."""
+    rng = random.Random(f"rights {number}")
+    users = rng.sample(PEOPLE, rng.randrange(3, 6))
+    wanted = rng.choice(users)
+    ticked = {f"{user}/{right}": "on" for user in users for right in ("Read", "Write") if rng.random() < 0.4}
+    ticked.pop(f"{wanted}/Read", None)
+
+    def nodes(desk: Desk) -> list[Node]:
+        rows = {
+            user: (Node("cell", user), *(cell(desk.field("checkbox", r, user)) for r in ("Read", "Write")))
+            for user in users
+        }
+        return [heading("Rights"), table(("User", "Read", "Write"), rows), Node("button", "Save")]
+
+    desk = Desk(nodes, ticked)
+    desk.do(f'check checkbox "Read" in row "{wanted}"')
+    desk.do('click button "Save"')
+    return desk.recording("rights", number, f"Let {wanted} read.")
 
 
 def reasons(number: int) -> Recording:
@@ -192,4 +232,4 @@ def reasons(number: int) -> Recording:
     return desk.recording("reasons", number, f"{what} the order: {wanted.lower()}.")
 
 
-ALL = (named, cheapest, candidates, quantity)
+ALL = (named, cheapest, candidates, quantity, amended, raised, rights)

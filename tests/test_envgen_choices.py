@@ -6,7 +6,18 @@ from collections.abc import Callable
 from functools import cache
 
 import pytest
-from envgen_choices import ALL, COMPANIES, candidates, cheapest, named, quantity, reasons
+from envgen_choices import (
+    ALL,
+    COMPANIES,
+    amended,
+    candidates,
+    cheapest,
+    named,
+    quantity,
+    raised,
+    reasons,
+    rights,
+)
 
 from envgen.compile import compile_workflow
 from envgen.environment import WorkflowEnv
@@ -32,6 +43,11 @@ WORDS = {
     "where there is none, the rest is done all the same",
     quantity: "for the one Item row where “Item” equals the instruction's item: the instruction's quantity "
     "is entered in “Quantity”",
+    amended: "for the one Item row where “Item” equals the instruction's item: the instruction's quantity "
+    "is entered in “Quantity”",
+    raised: "for the one Item row where “Item” equals the instruction's item: “Quantity” + the instruction's "
+    "number is entered in “Quantity”",
+    rights: "for the one User row where “User” equals the instruction's user: “Read” is ticked",
 }
 
 
@@ -71,7 +87,8 @@ def test_another_choice_fails_and_so_does_none(make: Make) -> None:
             done.append(action)
         assert env.score().passed, env.score().reasons
         page = env.reset(task).page
-        for choice in filter(_chooses, done):
+        choices = list(filter(_chooses, done))
+        for choice in choices:
             for other in (None, *_others(page, choice)):
                 env.reset(task)
                 for action in done:
@@ -101,17 +118,26 @@ def _others(page: Node, choice: Action) -> list[Action]:
     return [choice.model_copy(update={"target": each}) for each in targets if each != target]
 
 
-def test_radio_buttons_of_different_rows_exclude_each_other_in_the_twin_too() -> None:
-    for make in (named, candidates):
+def test_the_twin_shows_what_stands_in_rows_and_one_choice_at_a_time() -> None:
+    for make in (named, candidates, raised, rights):
         found = compare(compiled(make), steps=40)
         assert found.steps == 40 and not found.different, found.different
 
 
-def test_the_gate_proves_the_choice() -> None:
-    report = gate(compiled(cheapest), [cheapest(number) for number in range(COUNT)], [], cheap_tasks=20)
+@pytest.mark.parametrize("make", [cheapest, rights], ids=lambda make: make.__name__)
+def test_the_gate_proves_the_choice(make: Make) -> None:
+    report = gate(compiled(make), [make(number) for number in range(COUNT)], [], cheap_tasks=20)
     killed = {name: (share.hits, share.total) for name, share in report.families.items() if share.total}
     assert not report.reasons and all(hits == total for hits, total in killed.values())
     assert {"row skipped", "wrong row", "skipped entry"} <= killed.keys()
+
+
+def test_what_is_to_be_entered_in_a_row_does_not_stand_there_already() -> None:
+    env = WorkflowEnv(compiled(rights))
+    for task in make_tasks(env.workflow, "train", 20):
+        env.reset(task)
+        (user,) = env.instance.parameters.values()
+        assert env.instance.records["User"][user]["Read"] == "off"
 
 
 def test_sets_that_come_as_a_whole_stay_fields() -> None:
