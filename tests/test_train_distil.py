@@ -103,7 +103,7 @@ def test_the_teacher_follows_slowly_and_leaves_the_adapter_alone() -> None:
     assert torch.allclose(teacher.weights.pairs[path][1], torch.full_like(trained[:, :4], 0.25))
     other = lessons().teacher
     other.restore(teacher.tensors())
-    assert torch.equal(other.average.pairs[path][1], teacher.weights.pairs[path][1])
+    assert torch.equal(other.weights.pairs[path][1], teacher.weights.pairs[path][1])
 
 
 def test_leaving_out_all_tokens_of_an_answer_is_told() -> None:

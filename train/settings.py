@@ -34,7 +34,8 @@ class SftConfig:
         rehearse: Share of an update's tokens that go over the workflows which the start was trained on before
             (:mod:`train.rehearse`), beside ``batch_tokens``; where there are none, nothing is gone over.
         teacher: The larger model, for ``distil``.
-        ema: Share by which the teacher of ``sdft`` follows the model after each update.
+        ema: Share by which the teacher of ``sdft`` follows the model after each update. A small model that
+            learns without being shown anything unlearns to follow: a teacher that kept up with it would too.
         skip: Tokens at the beginning of each scene's answer that ``sdft`` leaves out.
         tune: What is trained of the layers above the frozen ones: ``lora``, an adapter of ``rank`` and
             ``alpha``; ``qlora``, the same with the base model in four bits; ``full``, all their weights.
@@ -56,7 +57,7 @@ class SftConfig:
     follow: float = 0.0
     rehearse: float = 0.25
     teacher: str | None = None
-    ema: float = 0.01
+    ema: float = 0.0001
     skip: int = 0
     tune: Tune = "lora"
     rank: int = 16
