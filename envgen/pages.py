@@ -217,7 +217,8 @@ def data_texts(traces: Sequence[Trace]) -> Data:
 def _choices(traces: Sequence[Trace]) -> frozenset[str]:
     """Labels of radio buttons that are data: not on most pages, and beside others from page to page.
 
-    Sets that come as a whole depend on something, and stay fields of their own.
+    Sets that come as a whole depend on something, and stay fields of their own, as do those of a page that
+    one recording alone shows.
     """
     shown: dict[str, dict[str, dict[str, set[frozenset[str]]]]] = defaultdict(dict)
     for trace in traces:
@@ -236,11 +237,13 @@ def _choices(traces: Sequence[Trace]) -> frozenset[str]:
             counts.update(by.keys())
             for label, sets in by.items():
                 beside[label] |= sets
-        found |= {
+        rare = {
             label
             for label, count in counts.items()
             if count * 2 <= len(recordings) and (count == 1 or len(beside[label]) > 1)
         }
+        if sum(bool(rare & by.keys()) for by in recordings.values()) > 1:
+            found |= rare
     return frozenset(found)
 
 

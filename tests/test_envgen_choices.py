@@ -140,8 +140,12 @@ def test_what_is_to_be_entered_in_a_row_does_not_stand_there_already() -> None:
         assert env.instance.records["User"][user]["Read"] == "off"
 
 
-def test_sets_that_come_as_a_whole_stay_fields() -> None:
-    workflow = compiled(reasons)
+@pytest.mark.parametrize("alone", [False, True], ids=["two sets", "one of them in one recording"])
+def test_sets_that_come_as_a_whole_stay_fields(alone: bool) -> None:
+    recordings = [reasons(number) for number in range(COUNT)]
+    returns = [r for r in recordings if r.instruction.startswith("Return")]
+    chosen = [r for r in recordings if not alone or r not in returns[1:]]
+    workflow = compile_workflow(chosen)
     labels = {control.label for page in workflow.pages for control in page.controls}
     assert {"Broken", "Too late", "Found cheaper"} <= labels
     assert not any(page.lists for page in workflow.pages)
